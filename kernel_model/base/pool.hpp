@@ -1,0 +1,49 @@
+// Index-addressed object pool with stable addresses.
+//
+// Purpose: tasks, mm, files ... live here; allocation on the hot path is a free-list pop (the slab's role in the kernel).
+// Ownership: the pool owns all objects; an index is valid from alloc() to free(). Freed slots are reused last-in first-out, so
+// the order of indices is deterministic. Errors: none (grows by chunks; std::bad_alloc ends a run).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernel_model/base/types.hpp"
+
+namespace forksim::km {
+
+template <class T, u32 kChunk = 256>
+class Pool {
+ public:
+  /// A fresh, value-initialised object and its index.
+  u32 alloc() {
+    u32 i;
+    if (!free_.empty()) {
+      i = free_.back();
+      free_.pop_back();
+    } else {
+      i = size_++;
+      if (i / kChunk == chunks_.size()) chunks_.push_back(std::make_unique<T[]>(kChunk));
+    }
+    (*this)[i] = T{};
+    ++live_;
+    return i;
+  }
+  void free(u32 i) {
+    free_.push_back(i);
+    --live_;
+  }
+  T& operator[](u32 i) { return chunks_[i / kChunk][i % kChunk]; }
+  const T& operator[](u32 i) const { return chunks_[i / kChunk][i % kChunk]; }
+  /// Objects allocated and not yet freed.
+  u32 live() const { return live_; }
+  /// Highest index ever handed out plus one.
+  u32 capacity() const { return size_; }
+
+ private:
+  std::vector<std::unique_ptr<T[]>> chunks_;
+  std::vector<u32> free_;
+  u32 size_ = 0, live_ = 0;
+};
+
+}  // namespace forksim::km

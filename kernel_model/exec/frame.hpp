@@ -1,0 +1,49 @@
+// Execution frames: what a task (or an interrupt) is in the middle of.
+//
+// Purpose: a kernel path is a list of steps (phase, flags, effect); a frame remembers which path, which step, the locals of the path and
+//          how much of an interrupted step remains. A blocked task keeps its frames, like a kernel stack.
+// Units:   `remaining` in ns of CPU time at the frequency in force. Ownership: frames live in their task or CPU; no allocation.
+// Errors:  overflow is a broken contract. Not modelled: stack depth in bytes.
+#pragma once
+
+#include <array>
+
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/base/types.hpp"
+
+namespace forksim::km {
+
+struct Path;  // exec/path.hpp
+
+struct Frame {
+  const Path* path = nullptr;
+  u16 pc = 0;
+  bool started = false;   ///< the current step's cost has been computed
+  Ns remaining{0};        ///< of the current step, valid when started and not on a CPU
+  std::array<u64, 6> a{};  ///< locals of the path; each path documents its own
+};
+
+class FrameStack {
+ public:
+  static constexpr u32 kMax = 16;
+  Frame& push(const Path& p) {
+    FS_CONTRACT(depth_ < kMax, "kernel path nesting");
+    Frame& f = frames_[depth_++];
+    f = Frame{};
+    f.path = &p;
+    return f;
+  }
+  void pop() { --depth_; }
+  void clear() { depth_ = 0; }
+  bool empty() const { return depth_ == 0; }
+  u32 depth() const { return depth_; }
+  Frame& top() { return frames_[depth_ - 1]; }
+  const Frame& top() const { return frames_[depth_ - 1]; }
+  Frame& below_top() { return frames_[depth_ - 2]; }
+
+ private:
+  std::array<Frame, kMax> frames_;
+  u32 depth_ = 0;
+};
+
+}  // namespace forksim::km

@@ -1,0 +1,120 @@
+// The facade of the kernel model.
+//
+// Purpose: everything enters here (machine, cost table, programs, time) and leaves as trace events, power states and totals.
+//          next_event() / advance() make it one more resource model of a discrete-event engine.
+// Source:  Linux 4.19; see kernel_model/README.md for the map of kernel functions to files.
+// Units:   u64 ns since boot. Ownership: the kernel owns tasks and objects; ports are borrowed and must outlive it.
+// Errors:  contracts (our bugs) throw; nothing here fires on user input. Not modelled: kernel_model/README.md, "Not modelled".
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/sched/topology.hpp"
+#include "kernel_model/trace/trace.hpp"
+#include "kernel_model/user_space.hpp"
+#include "kernel_model/version/profile.hpp"
+
+namespace forksim::km {
+
+/// The machine as the kernel sees it; plain data from the platform files.
+struct MachineDesc {
+  MachineTopology topology;
+  std::vector<Ns> ipi;       ///< latency from CPU i to j at [i * cpus + j]
+  std::vector<u64> opp_hz;   ///< operating points, fastest first; the first is the reference frequency of the cost table
+  u32 boot_opp = 0;          ///< index into opp_hz
+};
+
+/// Power states of CPUs, called at non-decreasing dates; `at` may lie before the engine's clock when the kernel ran ahead.
+class PowerPort {
+ public:
+  virtual ~PowerPort() = default;
+  virtual void set_power_state(CpuId cpu, u32 opp, bool busy, Ns at) = 0;
+};
+
+/// A process started by init at a date.
+struct StartSpec {
+  std::string_view name;        ///< comm
+  const ProcessShape* shape = nullptr;
+  u32 user = 0;                 ///< UserSpace handle
+  Ns at{0};
+  int nice = 0;
+  const CpuMask* affinity = nullptr;
+};
+
+struct CpuTimes {
+  Ns user, system, irq, idle;
+  u64 context_switches = 0, forks_placed = 0, ticks = 0;
+};
+
+/// Counters of report.json's `totals`, in the contract's order.
+struct Totals {
+  u64 forks = 0, threads = 0, kthreads = 0, execs = 0, exits = 0, reaped = 0, autoreaped = 0, reparented = 0, fork_errors = 0,
+      context_switches = 0, voluntary_switches = 0, involuntary_switches = 0, wakeups = 0, migrations = 0, ticks = 0, ipis = 0,
+      stacks_allocated = 0, stack_cache_hits = 0, stacks_freed = 0, task_structs_allocated = 0, task_structs_freed = 0,
+      balance_attempts = 0, balance_pulls = 0;
+  /// Scheduling events of the benchmark: switch-in, wake-up, new-task wake-up, preemption, sleep, exit, tick.
+  u64 sched_events = 0;
+};
+
+/// What is alive now; with Totals it closes the books (allocated = freed + alive).
+struct Alive {
+  u64 stacks = 0, task_structs = 0, mms = 0, files = 0, fs = 0, sighands = 0, signals = 0, pids = 0;
+};
+
+/// One row of the process view.
+struct TaskView {
+  Pid pid, tgid, ppid;
+  NameId comm;
+  char state;
+  CpuId cpu;
+  Ns utime, stime, start_time;
+  int nice;
+};
+
+struct KernelConfig {
+  KernelProfile profile;  ///< resolved (resolve_tunables)
+  MachineDesc machine;
+  CostTable costs;
+};
+
+class Kernel {
+ public:
+  Kernel(const KernelConfig& config, UserSpace& user, PowerPort& power, Trace& trace);
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  /// Creates a shared object; `param`: semaphore count, barrier parties, pipe capacity in bytes. Dense ids from 0.
+  u32 create_object(ObjectKind kind, u64 param);
+  /// Starts a workload process (child of init) at `spec.at`. Names and shapes must outlive the run.
+  void start(const StartSpec& spec);
+  /// Gives the process `user` was started for both ends of a pipe (inherited over fork).
+  void attach_pipe(u32 user, u32 pipe);
+
+  /// Date of the next event, or kNever when nothing will ever happen again.
+  Ns next_event() const;
+  /// Runs every event dated <= `limit`, in (ns, phase, sequence) order.
+  void advance(Ns limit);
+  /// Closes the books at `now` (time accounting up to it, forksim:task_acct of every task alive). Call once, last.
+  void finish(Ns now);
+
+  /// The machine changed: CPU off or on, or another frequency (throttling). `now` >= every date advanced to.
+  void cpu_onoff(CpuId cpu, bool on, Ns now);
+  void speed_changed(CpuId cpu, u64 hz, Ns now);
+
+  Ns now() const;  ///< date of the last event run
+  const Totals& totals() const;
+  Alive alive() const;
+  CpuTimes cpu_times(CpuId cpu) const;
+  std::vector<TaskView> tasks() const;  ///< alive tasks by pid
+  /// Workload tasks still there that nothing can wake any more: a deadlock in the workload. Empty when all is well.
+  std::vector<TaskView> stuck_tasks() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace forksim::km

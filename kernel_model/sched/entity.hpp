@@ -1,0 +1,83 @@
+// Scheduling entities and run queues: the data of kernel/sched/sched.h and include/linux/sched.h.
+//
+// Source: Linux 4.19 include/linux/sched.h (load_weight, sched_avg, sched_entity), kernel/sched/sched.h (cfs_rq, rq). Field names are
+//         the kernel's. Units: vruntime in VNs, clocks in ns, weights scaled (nice 0 = 1 << 20), averages in the kernel's own units.
+// Ownership: a SchedEntity lives in its Task (or task group); queues hold plain pointers. Errors: none.
+// Not modelled: schedstats, NUMA balancing, core scheduling; rt and deadline queues come with their classes (issue 4).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "kernel_model/base/cpumask.hpp"
+#include "kernel_model/base/ilist.hpp"
+#include "kernel_model/base/types.hpp"
+
+namespace forksim::km {
+
+struct Task;
+struct CfsRq;
+struct SchedEntity;
+
+struct LoadWeight {
+  u64 weight = 0;      ///< scaled
+  u32 inv_weight = 0;  ///< 0: not computed yet
+};
+
+struct UtilEst {
+  u32 enqueued = 0, ewma = 0;
+};
+
+struct SchedAvg {
+  u64 last_update_time = 0, load_sum = 0, runnable_load_sum = 0;
+  u32 util_sum = 0, period_contrib = 0;
+  u64 load_avg = 0, runnable_load_avg = 0, util_avg = 0;
+  UtilEst util_est;
+};
+
+/// Links of a node in the run queue's tree; ties keep insertion order (equal keys go right).
+struct RbLinks {
+  SchedEntity *parent = nullptr, *left = nullptr, *right = nullptr;
+  bool red = false;
+};
+
+struct SchedEntity {
+  LoadWeight load;
+  u64 runnable_weight = 0;
+  RbLinks rb;
+  bool on_rq = false;
+  u64 exec_start = 0, sum_exec_runtime = 0, prev_sum_exec_runtime = 0;
+  VNs vruntime;
+  u64 nr_migrations = 0;
+  u32 depth = 0;
+  SchedEntity* parent = nullptr;
+  CfsRq* cfs_rq = nullptr;  ///< the queue it is on or goes to
+  CfsRq* my_q = nullptr;    ///< the queue it owns; null for a task
+  Task* task = nullptr;     ///< the task it belongs to; null for a group
+  SchedAvg avg;
+};
+
+struct CfsRq {
+  LoadWeight load;
+  u64 runnable_weight = 0;
+  u32 nr_running = 0, h_nr_running = 0;
+  u64 exec_clock = 0;
+  VNs min_vruntime{~u64{0} - (u64{1} << 20) + 1};
+  SchedEntity *root = nullptr, *leftmost = nullptr;  ///< tasks_timeline
+  SchedEntity *curr = nullptr, *next = nullptr, *last = nullptr, *skip = nullptr;
+  SchedAvg avg;
+  struct Removed {
+    u32 nr = 0;
+    u64 load_avg = 0, util_avg = 0, runnable_sum = 0;
+  } removed;
+  u64 tg_load_avg_contrib = 0;
+  bool propagate = false;
+  s64 prop_runnable_sum = 0;
+  u64 h_load = 0;
+  u64 last_h_load_update = 0;  ///< jiffies
+  SchedEntity* h_load_next = nullptr;
+  struct Rq* rq = nullptr;
+  SchedEntity* group_se = nullptr;  ///< the entity that represents this queue in its parent; null at the root
+};
+
+}  // namespace forksim::km

@@ -1,0 +1,111 @@
+// task_struct and thread_info.
+//
+// Purpose: one simulated task: scheduling state, identity, relations, signals, and its kernel stack of execution frames.
+// Source:  Linux 4.19 include/linux/sched.h, arch/arm64 thread_info; values of states and flags are the kernel's.
+// Units:   times in ns. Ownership: tasks live in the kernel's Pool<Task>; `id` is the index. The kernel is the only writer.
+// Errors:  none. Not modelled: credentials beyond the process count, cgroups, seccomp, ptrace.
+#pragma once
+
+#include <array>
+
+#include "kernel_model/base/cpumask.hpp"
+#include "kernel_model/base/ilist.hpp"
+#include "kernel_model/base/types.hpp"
+#include "kernel_model/exec/frame.hpp"
+#include "kernel_model/sched/entity.hpp"
+
+namespace forksim::km {
+
+/// Index of a task in the kernel's pool.
+struct TaskId {
+  u32 v = 0;
+  constexpr auto operator<=>(const TaskId&) const = default;
+};
+
+// Values of `state` and `exit_state` (include/linux/sched.h).
+inline constexpr u32 TASK_RUNNING = 0, TASK_INTERRUPTIBLE = 1, TASK_UNINTERRUPTIBLE = 2, __TASK_STOPPED = 4, __TASK_TRACED = 8,
+                     EXIT_DEAD = 0x10, EXIT_ZOMBIE = 0x20, TASK_PARKED = 0x40, TASK_DEAD = 0x80, TASK_WAKEKILL = 0x100,
+                     TASK_WAKING = 0x200, TASK_NOLOAD = 0x400, TASK_NEW = 0x800;
+inline constexpr u32 TASK_KILLABLE = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE, TASK_STOPPED = TASK_WAKEKILL | __TASK_STOPPED,
+                     TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD, TASK_NORMAL = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
+// on_rq
+inline constexpr u8 TASK_ON_RQ_QUEUED = 1, TASK_ON_RQ_MIGRATING = 2;
+// flags
+inline constexpr u32 PF_IDLE = 0x2, PF_EXITING = 0x4, PF_EXITPIDONE = 0x8, PF_WQ_WORKER = 0x20, PF_FORKNOEXEC = 0x40, PF_SIGNALED = 0x400,
+                     PF_KTHREAD = 0x200000, PF_NO_SETAFFINITY = 0x4000000;
+// thread_info flags (arm64)
+inline constexpr u32 TIF_SIGPENDING = 1u << 0, TIF_NEED_RESCHED = 1u << 1;
+
+enum class SchedPolicy : u8 { normal = 0, fifo = 1, rr = 2, batch = 3, idle = 5 };
+
+/// Scheduling class, from most to least urgent; the kernel walks them in this order.
+enum class SchedClass : u8 { stop, dl, rt, fair, idle };
+
+inline constexpr int MAX_RT_PRIO = 100, DEFAULT_PRIO = 120;
+
+struct Mm;
+struct Files;
+struct Fs;
+struct Sighand;
+struct Signal;
+
+struct Task {
+  TaskId id;
+  Pid pid, tgid;
+  NameId comm;
+
+  u32 state = TASK_RUNNING;
+  u32 exit_state = 0;
+  u32 flags = 0;     ///< PF_*
+  u32 ti_flags = 0;  ///< TIF_*
+  u32 preempt_count = 0;
+
+  // --- scheduling (written by Scheduler only) ---
+  CpuId cpu;       ///< task_cpu()
+  CpuId wake_cpu, recent_used_cpu;
+  bool on_cpu = false;
+  u8 on_rq = 0;
+  SchedClass sched_class = SchedClass::fair;
+  SchedPolicy policy = SchedPolicy::normal;
+  int static_prio = DEFAULT_PRIO, normal_prio = DEFAULT_PRIO, prio = DEFAULT_PRIO;
+  u32 rt_priority = 0;
+  u32 nr_cpus_allowed = 0;
+  CpuMask cpus_allowed;
+  SchedEntity se;
+  ListNode<Task> group_node;  ///< rq.cfs_tasks
+  Task* last_wakee = nullptr;
+  u32 wakee_flips = 0;
+  u64 wakee_flip_decay_ts = 0;  ///< jiffies
+  Task* wake_entry = nullptr;   ///< next in a wake list
+  bool sched_remote_wakeup = false, sched_contributes_to_load = false, in_iowait = false;
+
+  // --- accounting ---
+  u64 nvcsw = 0, nivcsw = 0, min_flt = 0;
+  Ns utime, stime, run_delay, last_queued{0}, start_time;
+
+  // --- life cycle (written by the process room) ---
+  u32 usage = 0;           ///< 2 from birth: the final switch and release_task
+  s32 exit_code = 0;
+  s32 exit_signal = 0;     ///< -1 for a non-leader thread
+  bool has_stack = false;
+  Mm *mm = nullptr, *active_mm = nullptr;
+  Files* files = nullptr;
+  Fs* fs = nullptr;
+  Sighand* sighand = nullptr;
+  Signal* signal = nullptr;
+  Task *real_parent = nullptr, *group_leader = nullptr;
+  bool hashed = false;  ///< linked in its parent's children (until __unhash_process)
+  ListNode<Task> sibling, thread_node;
+  u64 pending = 0, blocked = 0;     ///< private signals, bit sig-1
+  u64 set_child_tid = 0, clear_child_tid = 0;
+  Task* vfork_parent = nullptr;     ///< who waits for our vfork_done
+  bool vfork_done_pending = false;
+
+  // --- execution ---
+  FrameStack frames;
+  u32 user = 0;  ///< the UserSpace's handle of this task's program; 0 for kernel threads
+
+  bool need_resched() const { return ti_flags & TIF_NEED_RESCHED; }
+};
+
+}  // namespace forksim::km

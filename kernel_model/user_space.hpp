@@ -1,0 +1,123 @@
+// The port through which the kernel asks what a task does next in user mode.
+//
+// Purpose: programs live outside the kernel. When a task's last operation is done the kernel calls next_op; the answer is work, a system
+//          call or a memory access. Random draws inside next_op depend on the task's own history alone (invariant 6).
+// Units:   as named per operation. Ownership: the implementation owns programs; the kernel holds opaque handles (u32, never 0).
+// Errors:  a system call's result (>= 0, or -errno) comes back with the next call. Not modelled: instruction-level behaviour.
+#pragma once
+
+#include <string_view>
+
+#include "kernel_model/base/cpumask.hpp"
+#include "kernel_model/base/types.hpp"
+
+namespace forksim::km {
+
+// clone flags (include/uapi/linux/sched.h); the k keeps them apart from libc's macros of the same names
+inline constexpr u64 kCSIGNAL = 0xff, kCLONE_VM = 0x100, kCLONE_FS = 0x200, kCLONE_FILES = 0x400, kCLONE_SIGHAND = 0x800, kCLONE_PTRACE = 0x2000,
+                     kCLONE_VFORK = 0x4000, kCLONE_PARENT = 0x8000, kCLONE_THREAD = 0x10000, kCLONE_NEWNS = 0x20000, kCLONE_SYSVSEM = 0x40000,
+                     kCLONE_SETTLS = 0x80000, kCLONE_PARENT_SETTID = 0x100000, kCLONE_CHILD_CLEARTID = 0x200000, kCLONE_UNTRACED = 0x800000,
+                     kCLONE_CHILD_SETTID = 0x1000000, kCLONE_NEWCGROUP = 0x2000000, kCLONE_NEWUTS = 0x4000000, kCLONE_NEWIPC = 0x8000000,
+                     kCLONE_NEWUSER = 0x10000000, kCLONE_NEWPID = 0x20000000, kCLONE_NEWNET = 0x40000000, kCLONE_IO = 0x80000000;
+/// What glibc passes on arm64.
+inline constexpr u64 kForkFlags = 0x1200011, kVforkFlags = kCLONE_VFORK | kCLONE_VM | 17, kPthreadFlags = 0x3d0f00;
+
+/// Size of a process: what fork copies, exec builds, exit tears down, and which faults follow.
+struct ProcessShape {
+  u32 vmas = 15;            ///< vm_area_structs
+  u32 anon_pages = 23;      ///< anonymous pages present
+  u32 file_pages = 144;     ///< file pages mapped
+  u32 pgtable_pages = 6;    ///< page table pages
+  u32 fds = 3;              ///< open descriptors (besides pipes)
+  u32 working_set_kib = 0;  ///< refilled after a migration
+  // faults after fork, taken before the next user operation
+  u32 child_cow = 11, child_file = 9, child_anon = 0;
+  u32 parent_cow = 0;
+  // start-up after exec
+  bool dynamic = true;
+  u32 startup_file = 12, startup_anon = 17, startup_cow = 8;
+};
+
+/// What fork-like operations hand to the child.
+struct ForkSpec {
+  u64 clone_flags = kForkFlags;
+  u32 program = 0;            ///< handed back to UserSpace::fork_child
+  const CpuMask* affinity = nullptr;  ///< set for the child before it is placed (as if inherited), or null
+  bool has_nice = false;
+  int nice = 0;
+};
+
+/// What exec replaces the process with. Pointers stay valid for the whole run.
+struct ExecSpec {
+  std::string_view filename;  ///< as sched_process_exec shows it; comm is its base name
+  const ProcessShape* shape = nullptr;
+  u32 program = 0;
+};
+
+enum class OpKind : u8 {
+  run,           ///< ns: work at the reference clock (scales with frequency)
+  runtime,       ///< ns: CPU time whatever the clock
+  sleep,         ///< ns: clock_nanosleep, relative
+  sleep_until,   ///< ns: clock_nanosleep, absolute
+  pause,         ///< until a signal
+  yield,         ///< sched_yield
+  syscall,       ///< arg: syscall number, count: how often in a row (getpid, umask ... nothing but entry, body 0, exit)
+  fork,          ///< fork: ForkSpec; result: child pid or -errno. Covers vfork, clone and threads by flags
+  exec,          ///< exec: ExecSpec; no result
+  exit,          ///< arg: code; ends this thread
+  exit_group,    ///< arg: code; ends the process
+  wait,          ///< pid: -1 any, > 0 that child; arg: options (WNOHANG 1, WUNTRACED 2, WCONTINUED 8); result: pid, 0 or -errno
+  kill,          ///< pid, arg: signal
+  sigaction,     ///< arg: signal; count: 0 default, 1 ignore, 2 handler; flag: SA_NOCLDWAIT
+  sigreturn,     ///< end of a handler
+  subreaper,     ///< arg: 0 or 1 (PR_SET_CHILD_SUBREAPER)
+  set_name,      ///< name (PR_SET_NAME)
+  setsid,        ///<
+  nice,          ///< arg: new nice value
+  affinity,      ///< mask
+  mutex_lock, mutex_unlock,            ///< object
+  sem_wait, sem_post,                  ///< object
+  barrier_wait,                        ///< object
+  cond_wait,                           ///< object: condition, object2: mutex
+  cond_signal, cond_broadcast,         ///< object
+  pipe_read, pipe_write,               ///< object, count: bytes; result: bytes, 0 at end of file, or -errno
+  pipe_close_read, pipe_close_write,   ///< object
+  join,          ///< pid: futex wait until that thread's clear_child_tid is cleared
+  touch,         ///< arg: 0 anonymous, 1 copy-on-write, 2 file; count: pages (file: groups of 16)
+  open, close,   ///< count: descriptors
+  mark,          ///< name: text for trace_marker, no cost
+};
+
+struct Op {
+  OpKind kind = OpKind::exit_group;
+  bool flag = false;
+  Ns ns{0};
+  s64 arg = 0;
+  u64 count = 0;
+  Pid pid;
+  u32 object = 0, object2 = 0;
+  const ForkSpec* fork = nullptr;
+  const ExecSpec* exec = nullptr;
+  const CpuMask* mask = nullptr;
+  std::string_view name;  ///< valid until the next next_op call
+};
+
+/// Kernel objects that programs share; created before or during the run by the UserSpace through Kernel::create_object.
+enum class ObjectKind : u8 { mutex, semaphore, barrier, condition, pipe };
+
+class UserSpace {
+ public:
+  virtual ~UserSpace() = default;
+  /// The next operation of the program `user`. `last_result` is the result of its previous one (0 at first); `now` is simulated time.
+  virtual void next_op(u32 user, s64 last_result, Ns now, Op& out) = 0;
+  /// copy_process succeeded: a handle for the child's program. `parent` goes on where it is; `child` is its pid.
+  virtual u32 fork_child(u32 parent, const ForkSpec& spec, Pid child) = 0;
+  /// execve succeeded: the program behind `user` is replaced.
+  virtual void exec_program(u32 user, const ExecSpec& spec) = 0;
+  /// A handler for `sig` starts; operations come from it until it yields sigreturn.
+  virtual void enter_handler(u32 user, int sig) = 0;
+  /// The task is gone; the handle may be reused.
+  virtual void task_gone(u32 user) = 0;
+};
+
+}  // namespace forksim::km

@@ -1,0 +1,59 @@
+#include "kernel_model/version/profile.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace forksim::km {
+
+namespace {
+
+constexpr std::array<bool, kFeatures> default_features() {
+  std::array<bool, kFeatures> f{};
+  for (std::size_t i = 0; i < kFeatures; ++i) f[i] = kFeatureTable[i].default_on;
+  return f;
+}
+constexpr std::array<u64, kTunables> default_tunables() {
+  std::array<u64, kTunables> t{};
+  for (std::size_t i = 0; i < kTunables; ++i) t[i] = kTunableTable[i].base;
+  return t;
+}
+
+constexpr std::array kProfiles{
+    KernelProfile{.name = "rpi-4.19-arm64",
+                  .doc = "Raspberry Pi OS 64-bit: HZ=250, PREEMPT, no SCHED_MC (DIE domain), FAIR_GROUP_SCHED, VMAP_STACK",
+                  .hz = 250,
+                  .preempt = true,
+                  .sched_mc = false,
+                  .fair_group_sched = true,
+                  .vmap_stack = true,
+                  .stack_bytes = 16384,
+                  .features = default_features(),
+                  .tunables = default_tunables()},
+    KernelProfile{.name = "mc-4.19-arm64",
+                  .doc = "upstream arm64 with SCHED_MC: one MC domain that shares its cache, no group scheduling",
+                  .hz = 250,
+                  .preempt = true,
+                  .sched_mc = true,
+                  .fair_group_sched = false,
+                  .vmap_stack = true,
+                  .stack_bytes = 16384,
+                  .features = default_features(),
+                  .tunables = default_tunables()},
+};
+
+}  // namespace
+
+std::span<const KernelProfile> kernel_profiles() { return kProfiles; }
+
+const KernelProfile* find_profile(std::string_view name) {
+  auto it = std::ranges::find(kProfiles, name, &KernelProfile::name);
+  return it == kProfiles.end() ? nullptr : &*it;
+}
+
+void resolve_tunables(KernelProfile& p, u32 online_cpus, const std::array<bool, kTunables>& given) {
+  const u64 factor = 1 + std::bit_width(std::min(online_cpus, 8u)) - 1;
+  for (std::size_t i = 0; i < kTunables; ++i)
+    if (kTunableTable[i].scaled && !given[i]) p.tunables[i] *= factor;
+}
+
+}  // namespace forksim::km
