@@ -47,7 +47,7 @@ forksim_install() {
 
 # forksim_make TARGET...: configures build/ when it is not, and brings the targets up to date. A lock keeps two calls apart.
 forksim_make() {
-  local quiet=(--quiet) log
+  local quiet=(--quiet)
   mkdir -p "$forksim_build" || return 1
   (
     flock 9 || exit 1
@@ -56,6 +56,7 @@ forksim_make() {
       quiet=()
       cmake -S "$forksim_root" -B "$forksim_build" -G Ninja -DCMAKE_BUILD_TYPE=Release >&2 || exit 1
     fi
-    ninja -C "$forksim_build" "${quiet[@]}" "$@" >&2
+    ninja -C "$forksim_build" "${quiet[@]}" "$@" | sed '/^ninja: no work to do\.$/d' >&2
+    exit "${PIPESTATUS[0]}"
   ) 9>"$forksim_build/.lock"
 }
