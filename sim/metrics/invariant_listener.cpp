@@ -1,0 +1,239 @@
+#include "sim/metrics/invariant_listener.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/metrics/event_fields.hpp"
+
+namespace forksim {
+
+using km::CpuId;
+using km::Ns;
+using km::Pid;
+using km::Tp;
+using km::TraceEvent;
+using km::u32;
+using km::u64;
+
+km::TpSet InvariantListener::events() {
+  return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,
+                 Tp::task_rename, Tp::sched_process_exec, Tp::sched_process_free, Tp::task_struct_free, Tp::stack_free, Tp::do_exit,
+                 Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct});
+}
+
+void InvariantListener::violate(const TraceEvent& e, std::string what) {
+  ++violated_;
+  if (violations_.size() == kKept) return;
+  Violation v{e.ts, e.cpu, std::move(what), {}};
+  const u64 n = std::min<u64>(ring_next_, kContext);
+  for (u64 i = ring_next_ - n; i < ring_next_; ++i) v.before.push_back(ring_[i % kContext]);
+  violations_.push_back(std::move(v));
+}
+
+void InvariantListener::violate_at_end(Ns at, CpuId cpu, std::string what) {
+  ++violated_;
+  if (violations_.size() < kKept) violations_.push_back({at, cpu, std::move(what), {}});
+}
+
+void InvariantListener::on_event(const TraceEvent& e) {
+  ring_[ring_next_++ % kContext] = e;
+  if (!check(e.cpu.v < curr_.size())) return violate(e, fmt::format("an event of CPU {}, which the machine does not have", e.cpu.v));
+  if (!check(e.ts >= last_ts_[e.cpu.v])) violate(e, fmt::format("time on CPU {} goes back from {} ns", e.cpu.v, last_ts_[e.cpu.v].v));
+  last_ts_[e.cpu.v] = e.ts;
+  switch (e.id) {
+    case Tp::sched_switch:
+      return on_switch(e);
+    case Tp::task_newtask:
+      return on_newtask(e);
+    case Tp::sched_process_exec:
+      return on_exec(e);
+    case Tp::task_rename:
+      return follow_rename(e);
+    case Tp::task_struct_free:
+      return on_free(e);
+    case Tp::task_acct:
+      return on_acct(e);
+    case Tp::cpu_power:
+      return on_power(e);
+    case Tp::release_task: {
+      TaskState& t = touch(e, arg(e, Field::kSubject));
+      if (!t.taken_over && t.life == Life::alive) t.life = Life::released;
+      return;
+    }
+    case Tp::sched_wakeup:
+    case Tp::sched_wakeup_new: {
+      TaskState& t = touch(e, arg(e, Field::kPid));
+      if (t.running) return;
+      t.runnable = true;
+      t.runnable_since = e.ts;
+      return;
+    }
+    case Tp::sched_waking:
+    case Tp::sched_migrate_task:
+    case Tp::sched_process_free:
+      touch(e, arg(e, Field::kPid));
+      return;
+    default:
+      touch(e, arg(e, Field::kSubject));
+      return;
+  }
+}
+
+InvariantListener::TaskState& InvariantListener::touch(const TraceEvent& e, u64 pid) {
+  TaskState& t = tasks_.at(pid);
+  const bool ok = check(t.life != Life::freed || t.taken_over);
+  if (!ok) violate(e, fmt::format("an event of pid {} after its task_struct was freed", pid));
+  if (t.life == Life::unseen) t.life = Life::alive;
+  return t;
+}
+
+void InvariantListener::on_switch(const TraceEvent& e) {
+  Pid& curr = curr_[e.cpu.v];
+  const Pid prev = pid_arg(e, Field::kPrevPid), next = pid_arg(e, Field::kNextPid);
+  if (!check(prev == curr)) violate(e, fmt::format("CPU {} switches away from pid {} while pid {} ran", e.cpu.v, prev.v, curr.v));
+  if (prev.v != 0) {
+    TaskState& p = touch(e, arg(e, Field::kPrevPid));
+    p.running = false;
+    p.runnable = state_letter(arg(e, Field::kPrevState)) == 'R';
+    p.runnable_since = e.ts;
+  }
+  curr = next;
+  if (next.v == 0) return;
+  TaskState& n = touch(e, arg(e, Field::kNextPid));
+  if (!check(!n.running)) violate(e, fmt::format("pid {} starts on CPU {} while it runs on CPU {}", next.v, e.cpu.v, n.cpu));
+  if (n.runnable) n.waited += e.ts - n.runnable_since;
+  n.runnable = false;
+  n.running = true;
+  n.cpu = e.cpu.v;
+}
+
+void InvariantListener::on_newtask(const TraceEvent& e) {
+  const u64 pid = arg(e, Field::kNewPid);
+  TaskState& t = tasks_.at(pid);
+  if (!check(t.life != Life::alive))
+    violate(e, t.born ? fmt::format("pid {} is born a second time", pid) : fmt::format("an event of pid {} came before its birth", pid));
+  const auto unfreed = static_cast<km::u8>(t.old_unfreed + (t.life == Life::released ? 1 : 0));
+  t = TaskState{};
+  t.life = Life::alive;
+  t.born = true;
+  t.old_unfreed = unfreed;
+}
+
+void InvariantListener::follow_rename(const TraceEvent& e) {
+  touch(e, arg(e, Field::kRenamePid));
+  // de_thread has changed the current task's pid by now, before sched_process_exec says so.
+  Pid& curr = curr_[e.cpu.v];
+  if (e.pid == curr || e.pid.v == 0 || pid_arg(e, Field::kRenamePid) != e.pid) return;
+  TaskState& t = tasks_.at(e.pid);
+  t.taken_over = true;
+  t.running = true;
+  t.cpu = e.cpu.v;
+  tasks_.at(curr).running = false;
+  curr = e.pid;
+}
+
+void InvariantListener::on_exec(const TraceEvent& e) {
+  const u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
+  if (pid == old_pid) {
+    touch(e, pid);
+    return;
+  }
+  const TaskState moved = tasks_.at(old_pid);
+  TaskState& t = tasks_.at(pid);
+  t.taken_over = true;
+  t.life = Life::alive;
+  t.running = true;
+  t.cpu = e.cpu.v;
+  t.waited = moved.waited;
+  curr_[e.cpu.v] = Pid(static_cast<km::s32>(pid));
+  tasks_.at(old_pid) = TaskState{};
+}
+
+void InvariantListener::on_free(const TraceEvent& e) {
+  const u64 pid = arg(e, Field::kSubject);
+  TaskState& t = tasks_.at(pid);
+  if (t.old_unfreed > 0) {
+    --t.old_unfreed;
+    return;
+  }
+  touch(e, pid);
+  if (!check(!t.running)) violate(e, fmt::format("the task_struct of pid {} is freed while it runs on CPU {}", pid, t.cpu));
+  t.life = Life::freed;
+}
+
+void InvariantListener::on_acct(const TraceEvent& e) {
+  const u64 pid = arg(e, Field::kSubject), delay = arg(e, Field::kRunDelay);
+  TaskState& t = touch(e, pid);
+  // A task that waits right now has a wait in neither sum, or only the part before its last migration.
+  if (t.runnable || t.taken_over) return;
+  if (!check(t.waited.v == delay))
+    violate(e, fmt::format("pid {}: run_delay is {} ns but its waits add up to {} ns", pid, delay, t.waited.v));
+}
+
+void InvariantListener::spend(PowerState& p, Ns now) {
+  if (p.spent.size() <= p.opp) p.spent.resize(p.opp + 1);
+  p.spent[p.opp][p.busy] += now - p.since;
+  p.since = now;
+}
+
+void InvariantListener::on_power(const TraceEvent& e) {
+  const u64 cpu = arg(e, Field::kPowerCpu);
+  if (cpu >= power_.size()) return;
+  PowerState& p = power_[cpu];
+  // Time before the first transition belongs to the boot state, which only finish() is told.
+  if (p.seen)
+    spend(p, e.ts);
+  else
+    p.boot = e.ts;
+  p.seen = true;
+  p.since = e.ts;
+  p.opp = static_cast<u32>(arg(e, Field::kPowerOpp));
+  p.busy = arg(e, Field::kPowerBusy) != 0;
+}
+
+void InvariantListener::finish(const FinalNumbers& f) {
+  check_times(f);
+  check_books(f);
+  if (!f.watts.empty()) check_energy(f);
+}
+
+void InvariantListener::check_times(const FinalNumbers& f) {
+  for (u32 c = 0; c < f.cpus.size(); ++c) {
+    const km::CpuTimes& t = f.cpus[c].times;
+    const Ns sum = t.user + t.system + t.irq + t.idle;
+    if (!check(sum == f.cpus[c].online))
+      violate_at_end(f.now, CpuId(c), fmt::format("times of CPU {} add up to {} ns, it was online {} ns", c, sum.v, f.cpus[c].online.v));
+  }
+}
+
+void InvariantListener::check_books(const FinalNumbers& f) {
+  const km::Totals& t = f.totals;
+  if (!check(t.stacks_allocated == t.stacks_freed + f.alive.stacks))
+    violate_at_end(f.now, {}, fmt::format("stacks: {} allocated, {} freed, {} alive", t.stacks_allocated, t.stacks_freed, f.alive.stacks));
+  if (!check(t.task_structs_allocated == t.task_structs_freed + f.alive.task_structs))
+    violate_at_end(f.now, {},
+                   fmt::format("task_structs: {} allocated, {} freed, {} alive", t.task_structs_allocated, t.task_structs_freed,
+                               f.alive.task_structs));
+}
+
+void InvariantListener::check_energy(const FinalNumbers& f) {
+  constexpr double kTolerance = 1e-9, kNsPerSecond = 1e9;
+  for (u32 c = 0; c < f.cpus.size() && c < power_.size(); ++c) {
+    PowerState& p = power_[c];
+    if (p.seen)
+      spend(p, f.now);
+    else
+      p.boot = f.now;
+    p.joules = 0;
+    if (f.boot_opp < f.watts.size()) p.joules = f.watts[f.boot_opp][f.boot_busy] * (static_cast<double>(p.boot.v) / kNsPerSecond);
+    for (u32 opp = 0; opp < p.spent.size() && opp < f.watts.size(); ++opp)
+      for (u32 busy = 0; busy < 2; ++busy) p.joules += f.watts[opp][busy] * (static_cast<double>(p.spent[opp][busy].v) / kNsPerSecond);
+    const double limit = kTolerance * std::max(std::fabs(p.joules), std::fabs(f.cpus[c].energy_j));
+    if (!check(std::fabs(p.joules - f.cpus[c].energy_j) <= limit))
+      violate_at_end(f.now, CpuId(c), fmt::format("energy of CPU {}: {} J charged, power x time is {} J", c, f.cpus[c].energy_j, p.joules));
+  }
+}
+
+}  // namespace forksim

@@ -1,0 +1,105 @@
+// Checks that hold in every run.
+//
+// Purpose: the model proves its own books while it runs; report.json gets `checked` and `violated`. Checks:
+//   while running: sched_switch's prev is who ran on that CPU; a task runs on at most one CPU; time does not go backwards on a CPU;
+//                  no event is about a task before its task_newtask or after its task_struct was freed; a pid is not born twice;
+//   at the end:    stacks and task_structs allocated = freed + alive; user + system + irq + idle of a CPU = time online; energy of a CPU =
+//                  sum of power x time in each state to 1e-9; per task, the sum of the waits seen = the kernel's run_delay.
+// Units:   ns, W, J. Ownership: the caller's. Errors: violations are data: the first kKept with the events around them, all are counted.
+// Not modelled: a thread that takes over its leader's pid by execve exempts that pid from the birth and free checks.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "kernel_model/kernel.hpp"
+#include "kernel_model/trace/trace.hpp"
+#include "sim/metrics/pid_table.hpp"
+
+namespace forksim {
+
+struct Violation {
+  km::Ns at;
+  km::CpuId cpu;
+  std::string what;
+  std::vector<km::TraceEvent> before;  ///< the last events, oldest first, the offending one last; empty for checks at the end
+};
+
+/// What the engine and the kernel know when the run is over.
+struct FinalNumbers {
+  struct Cpu {
+    km::CpuTimes times;
+    km::Ns online;        ///< simulated time while online
+    double energy_j = 0;  ///< as charged by the engine
+  };
+  km::Ns now;
+  km::Totals totals;
+  km::Alive alive;
+  std::vector<Cpu> cpus;
+  /// Power of a CPU in W as [opp][0 WFI, 1 busy]; empty: energy is not checked.
+  std::vector<std::array<double, 2>> watts;
+  km::u32 boot_opp = 0;
+  bool boot_busy = false;  ///< state of the CPUs at time 0
+};
+
+class InvariantListener final : public km::TraceListener {
+ public:
+  static constexpr std::size_t kKept = 20, kContext = 8;
+  explicit InvariantListener(km::u32 cpus) : curr_(cpus), last_ts_(cpus), power_(cpus) {}
+  static km::TpSet events();
+  void on_event(const km::TraceEvent& e) override;
+  void finish(const FinalNumbers& f);
+  /// Energy of a CPU by this listener's own books (forksim:cpu_power); valid after finish() with `watts`.
+  double energy_of(km::CpuId cpu) const { return power_[cpu.v].joules; }
+
+  km::u64 checked() const { return checked_; }
+  km::u64 violated() const { return violated_; }
+  const std::vector<Violation>& violations() const { return violations_; }
+
+ private:
+  enum class Life : km::u8 { unseen, alive, released, freed };
+  struct TaskState {
+    Life life = Life::unseen;
+    bool born = false, taken_over = false, running = false, runnable = false;
+    km::u8 old_unfreed = 0;  ///< previous owners of the pid whose task_struct is not freed yet
+    km::u32 cpu = 0;
+    km::Ns runnable_since, waited;
+  };
+  struct PowerState {
+    km::Ns since, boot;  ///< last transition; length of the time before the first
+    km::u32 opp = 0;
+    bool busy = false, seen = false;
+    std::vector<std::array<km::Ns, 2>> spent;  ///< [opp][busy]
+    double joules = 0;
+  };
+
+  bool check(bool ok) {
+    ++checked_;
+    return ok;
+  }
+  void violate(const km::TraceEvent& e, std::string what);
+  void violate_at_end(km::Ns at, km::CpuId cpu, std::string what);
+  TaskState& touch(const km::TraceEvent& e, km::u64 pid);
+  void on_switch(const km::TraceEvent& e);
+  void on_newtask(const km::TraceEvent& e);
+  void on_exec(const km::TraceEvent& e);
+  void on_free(const km::TraceEvent& e);
+  void on_acct(const km::TraceEvent& e);
+  void on_power(const km::TraceEvent& e);
+  void follow_rename(const km::TraceEvent& e);
+  void spend(PowerState& p, km::Ns now);
+  void check_times(const FinalNumbers& f);
+  void check_energy(const FinalNumbers& f);
+  void check_books(const FinalNumbers& f);
+
+  std::vector<km::Pid> curr_;  ///< who runs on each CPU
+  std::vector<km::Ns> last_ts_;
+  std::vector<PowerState> power_;
+  PidTable<TaskState> tasks_;
+  std::array<km::TraceEvent, kContext> ring_{};
+  km::u64 ring_next_ = 0, checked_ = 0, violated_ = 0;
+  std::vector<Violation> violations_;
+};
+
+}  // namespace forksim

@@ -1,0 +1,160 @@
+#include "sim/metrics/latency_listener.hpp"
+
+#include "sim/metrics/event_fields.hpp"
+
+namespace forksim {
+
+using km::kNever;
+using km::Tp;
+using km::TraceEvent;
+
+km::TpSet LatencyListener::events() {
+  return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::task_newtask, Tp::sched_process_exec,
+                 Tp::signal_generate, Tp::signal_deliver, Tp::fork_call, Tp::fork_return, Tp::user_first, Tp::vfork_wait, Tp::vfork_done,
+                 Tp::exec_call, Tp::do_exit, Tp::stack_free, Tp::exit_notify, Tp::release_task, Tp::task_struct_free});
+}
+
+void LatencyListener::on_event(const TraceEvent& e) {
+  switch (e.id) {
+    case Tp::sched_switch:
+      return on_switch(e);
+    case Tp::sched_waking:
+      tasks_.at(arg(e, Field::kPid)).waking = e.ts;
+      return;
+    case Tp::sched_wakeup: {
+      TaskState& t = tasks_.at(arg(e, Field::kPid));
+      if (t.switched_in != kNever)
+        t.waking = kNever;
+      else
+        t.runnable = e.ts;
+      return;
+    }
+    case Tp::sched_wakeup_new: {
+      TaskState& t = tasks_.at(arg(e, Field::kPid));
+      t.wakeup_new = t.runnable = e.ts;
+      return;
+    }
+    case Tp::task_newtask:
+      return on_newtask(e);
+    case Tp::sched_process_exec:
+      return on_exec(e);
+    case Tp::signal_generate:
+      return on_signal_generate(e);
+    case Tp::signal_deliver: {
+      // A signal with a handler (neither SIG_DFL nor SIG_IGN) ends nobody.
+      TaskState& t = tasks_.at(e.pid);
+      if (arg(e, Field::kSig) == t.kill_sig && arg(e, Field::kSigHandler) > 1) t.killed = kNever;
+      return;
+    }
+    case Tp::user_first:
+      return on_user_first(e);
+    case Tp::do_exit:
+    case Tp::stack_free:
+    case Tp::exit_notify:
+    case Tp::release_task:
+    case Tp::task_struct_free:
+      return on_exit_path(e);
+    default:
+      return on_call(e);
+  }
+}
+
+void LatencyListener::on_switch(const TraceEvent& e) {
+  if (arg(e, Field::kPrevPid) != 0) {
+    TaskState& prev = tasks_.at(arg(e, Field::kPrevPid));
+    const char state = state_letter(arg(e, Field::kPrevState));
+    close(Metric::timeslice, prev.switched_in, e.ts);
+    prev.runnable = state == 'R' ? e.ts : kNever;
+    if ((state == 'Z' || state == 'X') && prev.do_exit != kNever) add(Metric::exit_to_switch, prev.do_exit, e.ts);
+  }
+  if (arg(e, Field::kNextPid) == 0) return;
+  TaskState& next = tasks_.at(arg(e, Field::kNextPid));
+  close(Metric::fork_to_run, next.wakeup_new, e.ts);
+  close(Metric::wakeup, next.waking, e.ts);
+  close(Metric::run_delay, next.runnable, e.ts);
+  next.switched_in = e.ts;
+}
+
+void LatencyListener::on_newtask(const TraceEvent& e) {
+  const km::Ns entry = tasks_.at(e.pid).fork_call;
+  TaskState& child = tasks_.at(arg(e, Field::kNewPid));
+  const km::Ns old = child.do_exit;
+  child = TaskState{};
+  child.old_do_exit = old;
+  child.clone_entry = entry;
+}
+
+void LatencyListener::on_exec(const TraceEvent& e) {
+  const km::u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
+  if (pid == old_pid) return;
+  // A thread other than the leader goes on under the leader's pid (de_thread); the leader's task_struct is still to be freed.
+  const TaskState moved = tasks_.at(old_pid);
+  tasks_.at(old_pid) = TaskState{};
+  TaskState& t = tasks_.at(pid);
+  const km::Ns leader_exit = t.do_exit, since = t.switched_in;
+  t = moved;
+  t.old_do_exit = leader_exit;
+  if (since != kNever) t.switched_in = since;
+}
+
+void LatencyListener::on_user_first(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  if (arg(e, Field::kUserKind) == 0)
+    close(Metric::fork_to_user, t.clone_entry, e.ts);
+  else
+    close(Metric::exec_call, t.exec_call, e.ts);
+}
+
+void LatencyListener::on_exit_path(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  switch (e.id) {
+    case Tp::do_exit:
+      t.do_exit = e.ts;
+      if (t.killed != kNever && (arg(e, Field::kExitCode) & 0x7f) == t.kill_sig) add(Metric::kill_to_exit, t.killed, e.ts);
+      t.killed = kNever;
+      return;
+    case Tp::stack_free:
+      if (t.do_exit != kNever) add(Metric::exit_to_stack_free, t.do_exit, e.ts);
+      return;
+    case Tp::exit_notify:
+      if (arg(e, Field::kAutoreap) == 0) t.exit_notify = e.ts;
+      return;
+    case Tp::release_task:
+      return close(Metric::exit_to_reap, t.exit_notify, e.ts);
+    default:
+      return close(Metric::exit_to_free, t.old_do_exit != kNever ? t.old_do_exit : t.do_exit, e.ts);
+  }
+}
+
+void LatencyListener::on_call(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  switch (e.id) {
+    case Tp::fork_call:
+      t.fork_call = e.ts;
+      return;
+    case Tp::fork_return:
+      return close(Metric::fork_call, t.fork_call, e.ts);
+    case Tp::vfork_wait:
+      t.vfork_wait = e.ts;
+      return;
+    case Tp::vfork_done:
+      return close(Metric::vfork_block, t.vfork_wait, e.ts);
+    case Tp::exec_call:
+      t.exec_call = e.ts;
+      return;
+    default:
+      return;
+  }
+}
+
+void LatencyListener::on_signal_generate(const TraceEvent& e) {
+  constexpr km::u64 kDelivered = 0, kSigkill = 9;
+  if (arg(e, Field::kSigRes) != kDelivered) return;
+  TaskState& t = tasks_.at(arg(e, Field::kSigPid));
+  // Nothing overtakes a SIGKILL that is on its way; otherwise the newest signal is the candidate.
+  if (t.killed != kNever && t.kill_sig == kSigkill) return;
+  t.killed = e.ts;
+  t.kill_sig = static_cast<km::u8>(arg(e, Field::kSig));
+}
+
+}  // namespace forksim

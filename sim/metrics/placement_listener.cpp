@@ -1,0 +1,78 @@
+#include "sim/metrics/placement_listener.hpp"
+
+#include "sim/metrics/event_fields.hpp"
+
+namespace forksim {
+
+using km::CpuId;
+using km::Tp;
+using km::TraceEvent;
+
+PlacementListener::PlacementListener(km::u32 cpus) : cpus_(cpus) {
+  for (PlacementCounts& c : counts_) c.matrix.resize(std::size_t{cpus} * cpus);
+}
+
+km::TpSet PlacementListener::events() { return tp_set({Tp::placement, Tp::sched_wakeup_new, Tp::sched_switch}); }
+
+void PlacementListener::on_event(const TraceEvent& e) {
+  if (e.id == Tp::placement) return on_placement(e);
+  const bool is_switch = e.id == Tp::sched_switch;
+  km::u32& row = pending_.at(arg(e, is_switch ? Field::kNextPid : Field::kPid));
+  if (row == 0) return;
+  ForkRecord& f = forks_[row - 1];
+  if (!is_switch) {
+    f.woken = e.ts;
+    return;
+  }
+  f.ran = e.ts;
+  f.ran_on = e.cpu;
+  row = 0;
+}
+
+void PlacementListener::on_placement(const TraceEvent& e) {
+  const km::u64 kind = arg(e, Field::kPlaceKind);
+  if (kind >= counts_.size()) return;
+  const auto this_cpu = static_cast<km::u32>(arg(e, Field::kPlaceThis)), cpu = static_cast<km::u32>(arg(e, Field::kPlaceCpu));
+  const km::u64 idle = arg(e, Field::kPlaceIdle);
+  PlacementCounts& c = counts_[kind];
+  ++c.total;
+  if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];
+  if (cpu == arg(e, Field::kPlacePrev)) ++c.prev_cpu;
+  PlacementClass cls = PlacementClass::busy_none_idle;
+  if (cpu == this_cpu)
+    cls = PlacementClass::same_cpu;
+  else if (cpu < 64 && ((idle >> cpu) & 1))
+    cls = PlacementClass::idle_cpu;
+  else if (idle != 0)
+    cls = PlacementClass::busy_while_idle;
+  switch (cls) {
+    case PlacementClass::same_cpu:
+      ++c.same_cpu;
+      if (idle != 0) ++c.same_cpu_while_idle;
+      break;
+    case PlacementClass::idle_cpu:
+      ++c.idle_cpu;
+      break;
+    case PlacementClass::busy_while_idle:
+      ++c.busy_while_idle;
+      break;
+    case PlacementClass::busy_none_idle:
+      ++c.busy_none_idle;
+      break;
+  }
+  if (kind != static_cast<km::u64>(PlacementKind::fork)) return;
+  ForkRecord f;
+  f.at = e.ts;
+  f.parent = e.pid;
+  f.child = pid_arg(e, Field::kPlacePid);
+  f.this_cpu = CpuId(this_cpu);
+  f.cpu = CpuId(cpu);
+  f.idle_mask = idle;
+  f.runnable_this = arg(e, Field::kPlaceRunThis);
+  f.runnable_chosen = arg(e, Field::kPlaceRunChosen);
+  f.cls = cls;
+  forks_.push_back(f);
+  pending_.at(f.child) = static_cast<km::u32>(forks_.size());
+}
+
+}  // namespace forksim

@@ -1,0 +1,137 @@
+#include "sim/metrics/task_listener.hpp"
+
+#include "kernel_model/user_space.hpp"
+#include "sim/metrics/event_fields.hpp"
+
+namespace forksim {
+
+using km::NameId;
+using km::Ns;
+using km::Tp;
+using km::TraceEvent;
+using Wait = TaskRecord::Wait;
+
+km::TpSet TaskListener::events() {
+  return tp_set({Tp::sched_switch, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_stat_runtime, Tp::task_newtask, Tp::task_rename,
+                 Tp::sched_process_exec, Tp::do_exit, Tp::task_acct});
+}
+
+TaskRecord& TaskListener::record(km::u64 pid, NameId comm, Ns now) {
+  km::u32& i = index_.at(pid);
+  if (i == 0) {
+    records_.emplace_back();
+    i = static_cast<km::u32>(records_.size());
+    TaskRecord& fresh = records_.back();
+    fresh.pid = fresh.tgid = km::Pid(static_cast<km::s32>(pid));
+    fresh.comm = comm;
+    fresh.start = now;
+  }
+  return records_[i - 1];
+}
+
+void TaskListener::on_event(const TraceEvent& e) {
+  switch (e.id) {
+    case Tp::sched_switch:
+      return on_switch(e);
+    case Tp::sched_wakeup:
+    case Tp::sched_wakeup_new:
+      return on_wakeup(e);
+    case Tp::sched_stat_runtime: {
+      TaskRecord& r = record(arg(e, Field::kPid), NameId(static_cast<km::u32>(arg(e, Field::kComm))), e.ts);
+      if (r.wait == Wait::unseen) {
+        r.wait = Wait::wait_cpu;
+        r.wake_up = e.ts;
+      }
+      r.runtime += Ns(arg(e, Field::kRuntime));
+      return;
+    }
+    case Tp::task_newtask:
+      return on_newtask(e);
+    case Tp::task_rename:
+      record(arg(e, Field::kRenamePid), {}, e.ts).comm = NameId(static_cast<km::u32>(arg(e, Field::kRenameNewComm)));
+      return;
+    case Tp::sched_process_exec:
+      return on_exec(e);
+    case Tp::do_exit:
+      record(arg(e, Field::kSubject), e.comm, e.ts).exit_code = static_cast<km::s32>(arg(e, Field::kExitCode));
+      return;
+    case Tp::task_acct:
+      return on_acct(e);
+    default:
+      return;
+  }
+}
+
+void TaskListener::on_switch(const TraceEvent& e) {
+  if (arg(e, Field::kPrevPid) != 0) {
+    TaskRecord& prev = record(arg(e, Field::kPrevPid), NameId(static_cast<km::u32>(arg(e, Field::kPrevComm))), e.ts);
+    const char state = state_letter(arg(e, Field::kPrevState));
+    prev.wait = state == 'R' ? Wait::wait_cpu : Wait::sleeping;
+    prev.wake_up = e.ts;
+    if (state == 'Z' || state == 'X') prev.end = e.ts;
+  }
+  if (arg(e, Field::kNextPid) == 0) return;
+  TaskRecord& next = record(arg(e, Field::kNextPid), NameId(static_cast<km::u32>(arg(e, Field::kNextComm))), e.ts);
+  if (next.wait == Wait::unseen)
+    next.wake_up = e.ts;
+  else if (next.wait != Wait::wait_cpu)
+    return;
+  next.wait = Wait::sched_in;
+  const Ns delay = e.ts - next.wake_up;
+  ++next.delays;
+  next.total_delay += delay;
+  if (delay <= next.max_delay) return;
+  next.max_delay = delay;
+  next.max_delay_start = next.wake_up;
+  next.max_delay_end = e.ts;
+}
+
+void TaskListener::on_wakeup(const TraceEvent& e) {
+  TaskRecord& r = record(arg(e, Field::kPid), NameId(static_cast<km::u32>(arg(e, Field::kComm))), e.ts);
+  if (r.wait != Wait::unseen && r.wait != Wait::sleeping) return;
+  r.wait = Wait::wait_cpu;
+  r.wake_up = e.ts;
+}
+
+void TaskListener::on_newtask(const TraceEvent& e) {
+  const km::u64 flags = arg(e, Field::kNewFlags);
+  km::Pid parent_tgid = e.pid, grandparent{0};
+  if (const km::u32 p = index_.at(e.pid)) {
+    parent_tgid = records_[p - 1].tgid;
+    grandparent = records_[p - 1].ppid;
+  }
+  index_.at(arg(e, Field::kNewPid)) = 0;
+  TaskRecord& child = record(arg(e, Field::kNewPid), NameId(static_cast<km::u32>(arg(e, Field::kNewComm))), e.ts);
+  if (flags & km::kCLONE_THREAD) child.tgid = parent_tgid;
+  child.ppid = (flags & (km::kCLONE_THREAD | km::kCLONE_PARENT)) ? grandparent : parent_tgid;
+}
+
+void TaskListener::on_exec(const TraceEvent& e) {
+  const km::u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
+  if (pid == old_pid || index_.at(old_pid) == 0) return;
+  const km::u32 row = index_.at(old_pid);
+  index_.at(old_pid) = 0;
+  index_.at(pid) = row;
+  records_[row - 1].pid = records_[row - 1].tgid = km::Pid(static_cast<km::s32>(pid));
+}
+
+void TaskListener::on_acct(const TraceEvent& e) {
+  TaskRecord& r = record(arg(e, Field::kSubject), e.comm, e.ts);
+  r.utime = Ns(arg(e, Field::kUtime));
+  r.stime = Ns(arg(e, Field::kStime));
+  r.run_delay = Ns(arg(e, Field::kRunDelay));
+  r.nvcsw = arg(e, Field::kNvcsw);
+  r.nivcsw = arg(e, Field::kNivcsw);
+  r.minflt = arg(e, Field::kMinflt);
+  r.migrations = arg(e, Field::kMigrations);
+}
+
+void TaskListener::describe(km::Pid pid, km::Pid tgid, km::Pid ppid, NameId comm, Ns start) {
+  TaskRecord& r = record(static_cast<km::u64>(pid.v), comm, start);
+  r.tgid = tgid;
+  if (r.ppid.v == 0) r.ppid = ppid;
+  r.comm = comm;
+  r.start = start;
+}
+
+}  // namespace forksim

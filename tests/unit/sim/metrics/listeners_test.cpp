@@ -1,0 +1,244 @@
+#include <doctest/doctest.h>
+
+#include "sim/metrics/run_metrics.hpp"
+#include "tests/unit/sim/metrics/fake_stream.hpp"
+
+TEST_SUITE_BEGIN("sim/metrics");
+
+using namespace forksim;
+using km::Ns;
+using km::Tp;
+using test::FakeStream;
+
+TEST_CASE("tasks: identity follows the clone flags") {
+  FakeStream s;
+  TaskListener l;
+  s.trace.subscribe(l, TaskListener::events());
+  l.describe(km::Pid(10), km::Pid(10), km::Pid(1), km::NameId(static_cast<km::u32>(s.name("init"))), Ns(0));
+  s.newtask(100, 0, 10, 11);            // fork
+  s.newtask(200, 0, 11, 12, 0x3d0f00);  // thread of 11: CLONE_THREAD
+  s.newtask(300, 0, 12, 13);            // forked by the thread: its parent is the process 11
+  s.newtask(400, 0, 11, 14, 0x8011);    // CLONE_PARENT: a sibling
+  const auto& r = l.records();
+  REQUIRE(r.size() == 5);
+  CHECK(r[1].tgid.v == 11);
+  CHECK(r[1].ppid.v == 10);
+  CHECK(r[2].tgid.v == 11);
+  CHECK(r[2].ppid.v == 10);
+  CHECK(r[3].tgid.v == 13);
+  CHECK(r[3].ppid.v == 11);
+  CHECK(r[4].ppid.v == 10);
+}
+
+TEST_CASE("tasks: delays count as perf sched latency counts them") {
+  FakeStream s;
+  TaskListener l;
+  s.trace.subscribe(l, TaskListener::events());
+  s.newtask(0, 0, 10, 11);
+  s.wake(100, 0, 10, Tp::sched_wakeup_new, 11, 1);
+  s.sw(400, 1, 0, 'R', 11);                      // delay 300
+  s.sw(1000, 1, 11, 'R', 12, true);              // preempted
+  s.sw(1900, 1, 12, 'S', 11);                    // delay 900 for 11
+  s.wake(2000, 1, 11, Tp::sched_wakeup, 11, 1);  // on its CPU: ignored
+  s.sw(2500, 1, 11, 'S', 0);
+  s.wake(3000, 0, 10, Tp::sched_wakeup, 11, 1);
+  s.wake(3100, 0, 10, Tp::sched_wakeup, 11, 1);  // already waits: ignored
+  s.sw(3050 + 150, 1, 0, 'R', 11);               // delay 200
+  s.emit(3200, 1, 11, Tp::sched_stat_runtime, {s.comm(11), 11, 1200, 0});
+  const TaskRecord& r = l.records()[0];
+  CHECK(r.pid.v == 11);
+  CHECK(r.delays == 3);
+  CHECK(r.total_delay.v == 1400);
+  CHECK(r.max_delay.v == 900);
+  CHECK(r.max_delay_start.v == 1000);
+  CHECK(r.max_delay_end.v == 1900);
+  CHECK(r.runtime.v == 1200);
+}
+
+TEST_CASE("tasks: the end, the exit code and the accounting are those of the events, and a recycled pid is a new row") {
+  FakeStream s;
+  TaskListener l;
+  s.trace.subscribe(l, TaskListener::events());
+  s.newtask(0, 0, 10, 11);
+  s.sw(10, 0, 0, 'R', 11);
+  s.mark(500, 0, 11, Tp::do_exit, 11, 0x100);
+  s.acct(600, 0, 11, 300, 200, 5, 4, 3);
+  s.sw(700, 0, 11, 'Z', 0);
+  s.newtask(900, 0, 10, 11);
+  REQUIRE(l.records().size() == 2);
+  const TaskRecord& r = l.records()[0];
+  CHECK(r.end.v == 700);
+  CHECK(r.exit_code == 0x100);
+  CHECK(r.utime.v == 300);
+  CHECK(r.stime.v == 200);
+  CHECK(r.nvcsw == 4);
+  CHECK(r.nivcsw == 3);
+  CHECK(r.minflt == 7);
+  CHECK(r.migrations == 1);
+  CHECK(l.records()[1].start.v == 900);
+  CHECK(l.records()[1].end.v == 0);
+}
+
+TEST_CASE("placement: classes are disjoint, add up, and the matrix has the deciding CPU as row") {
+  FakeStream s;
+  PlacementListener l(4);
+  s.trace.subscribe(l, PlacementListener::events());
+  s.place(100, 0, 10, 0, 11, 0, 2, 0b1110);  // another CPU, idle
+  s.place(200, 0, 10, 0, 12, 0, 0, 0b1000);  // stays although CPU 3 is idle
+  s.place(300, 1, 10, 0, 13, 1, 2, 0b1000);  // busy although CPU 3 is idle
+  s.place(400, 1, 10, 0, 14, 1, 3, 0);       // busy, none idle
+  s.place(500, 2, 10, 2, 15, 3, 2, 0b1000);  // wake: pulled to the waker
+  const PlacementCounts& f = l.counts(PlacementKind::fork);
+  CHECK(f.total == 4);
+  CHECK(f.idle_cpu == 1);
+  CHECK(f.same_cpu == 1);
+  CHECK(f.same_cpu_while_idle == 1);
+  CHECK(f.busy_while_idle == 1);
+  CHECK(f.busy_none_idle == 1);
+  CHECK(f.matrix == std::vector<km::u64>{1, 0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(l.counts(PlacementKind::wake).same_cpu == 1);
+  CHECK(l.counts(PlacementKind::wake).prev_cpu == 0);
+  REQUIRE(l.forks().size() == 4);
+  s.wake(120, 0, 10, Tp::sched_wakeup_new, 11, 2);
+  s.sw(180, 3, 0, 'R', 11);  // stolen by CPU 3 before its first run
+  s.sw(190, 3, 11, 'S', 0);
+  s.sw(290, 3, 0, 'R', 11);
+  CHECK(l.forks()[0].woken.v == 120);
+  CHECK(l.forks()[0].ran.v == 180);
+  CHECK(l.forks()[0].ran_on.v == 3);
+  CHECK(l.forks()[1].ran == km::kNever);
+}
+
+TEST_CASE("schedule: rows run from switch-in to switch-out, idle is a gap, and what exceeds the limit is counted") {
+  FakeStream s;
+  ScheduleListener l(2, 3);
+  s.trace.subscribe(l, ScheduleListener::events());
+  s.sw(100, 0, 0, 'R', 11);
+  s.emit(150, 0, 11, Tp::sched_process_fork, {s.comm(11), 11, s.comm(12), 12});
+  s.sw(300, 0, 11, 'S', 0);
+  s.sw(200 + 200, 1, 0, 'R', 12);
+  l.finish(Ns(1000));
+  REQUIRE(l.records().size() == 3);
+  CHECK(l.records()[0].kind == ScheduleRecord::Kind::fork);
+  CHECK(l.records()[0].pid.v == 12);
+  CHECK(l.records()[1].start.v == 100);
+  CHECK(l.records()[1].end.v == 300);
+  CHECK(l.records()[2].start.v == 400);
+  CHECK(l.records()[2].end.v == 1000);
+  CHECK(l.cut() == 0);
+  s.mark(1100, 0, 11, Tp::do_exit, 11);
+  CHECK(l.cut() == 1);
+}
+
+namespace {
+struct Checked {
+  FakeStream s;
+  InvariantListener l{2};
+  Checked() { s.trace.subscribe(l, InvariantListener::events()); }
+};
+FinalNumbers books_of_one_cpu() {
+  FinalNumbers f;
+  f.now = Ns(1000);
+  f.totals.stacks_allocated = f.totals.task_structs_allocated = 5;
+  f.totals.stacks_freed = f.totals.task_structs_freed = 3;
+  f.alive.stacks = f.alive.task_structs = 2;
+  f.cpus.resize(1);
+  f.cpus[0].times = {Ns(400), Ns(300), Ns(100), Ns(200)};
+  f.cpus[0].online = Ns(1000);
+  return f;
+}
+}  // namespace
+
+TEST_CASE("invariants: a proper life violates nothing") {
+  Checked c;
+  FakeStream& s = c.s;
+  s.newtask(0, 0, 10, 11);
+  s.wake(10, 0, 10, Tp::sched_wakeup_new, 11, 1);
+  s.sw(20, 1, 0, 'R', 11);
+  s.mark(30, 1, 11, Tp::do_exit, 11);
+  s.acct(40, 1, 11, 1, 2, 10);  // waited 10..20
+  s.sw(50, 1, 11, 'Z', 0);
+  s.mark(60, 0, 10, Tp::release_task, 11);
+  s.emit(70, 0, 0, Tp::sched_process_free, {s.comm(11), 11, 120});
+  s.mark(70, 0, 0, Tp::task_struct_free, 11);
+  s.newtask(80, 0, 10, 11);  // recycled
+  c.l.finish(books_of_one_cpu());
+  CHECK(c.l.violated() == 0);
+  CHECK(c.l.checked() > 20);
+}
+
+TEST_CASE("invariants: each broken rule is found, with the events before it") {
+  Checked c;
+  FakeStream& s = c.s;
+  s.sw(10, 0, 0, 'R', 11);
+  SUBCASE("prev is not who ran") {
+    s.sw(20, 0, 12, 'S', 0);
+    REQUIRE(c.l.violated() == 1);
+    CHECK(c.l.violations()[0].what == "CPU 0 switches away from pid 12 while pid 11 ran");
+    CHECK(c.l.violations()[0].before.size() == 2);
+    CHECK(c.l.violations()[0].at.v == 20);
+  }
+  SUBCASE("a task on two CPUs") {
+    s.sw(20, 1, 0, 'R', 11);
+    REQUIRE(c.l.violated() == 1);
+    CHECK(c.l.violations()[0].what == "pid 11 starts on CPU 1 while it runs on CPU 0");
+  }
+  SUBCASE("an event after the free") {
+    s.mark(20, 1, 0, Tp::task_struct_free, 12);
+    s.wake(30, 1, 0, Tp::sched_waking, 12, 0);
+    REQUIRE(c.l.violated() == 1);
+    CHECK(c.l.violations()[0].what == "an event of pid 12 after its task_struct was freed");
+  }
+  SUBCASE("an event before the birth") {
+    s.wake(20, 0, 11, Tp::sched_wakeup_new, 12, 0);
+    s.newtask(30, 0, 11, 12);
+    REQUIRE(c.l.violated() == 1);
+    CHECK(c.l.violations()[0].what == "an event of pid 12 came before its birth");
+  }
+  SUBCASE("time goes back") {
+    s.wake(5, 0, 11, Tp::sched_waking, 12, 0);
+    CHECK(c.l.violated() == 1);
+  }
+  SUBCASE("run_delay does not add up") {
+    s.acct(30, 0, 11, 0, 0, 77);
+    REQUIRE(c.l.violated() == 1);
+    CHECK(c.l.violations()[0].what == "pid 11: run_delay is 77 ns but its waits add up to 0 ns");
+  }
+}
+
+TEST_CASE("invariants: the books at the end") {
+  Checked c;
+  FinalNumbers f = books_of_one_cpu();
+  SUBCASE("balanced") {}
+  SUBCASE("a nanosecond is missing") { f.cpus[0].times.idle = Ns(199); }
+  SUBCASE("a stack is missing") { f.alive.stacks = 1; }
+  SUBCASE("a task_struct is missing") { f.totals.task_structs_freed = 4; }
+  const bool broken = f.cpus[0].times.idle.v == 199 || f.alive.stacks == 1 || f.totals.task_structs_freed == 4;
+  c.l.finish(f);
+  CHECK(c.l.checked() == 3);
+  CHECK(c.l.violated() == (broken ? 1 : 0));
+}
+
+TEST_CASE("invariants: energy is power times time, from the boot state on") {
+  Checked c;
+  FakeStream& s = c.s;
+  // WFI 0.25 W, busy 1 W at OPP 0: 250 ns idle, 500 ns busy, 250 ns idle of 1000 ns.
+  s.emit(250, 0, 0, Tp::cpu_power, {0, 0, 1});
+  s.emit(750, 0, 0, Tp::cpu_power, {0, 0, 0});
+  FinalNumbers f = books_of_one_cpu();
+  f.watts = {{0.25, 1.0}};
+  const double joules = (0.25 * 250 + 1.0 * 500 + 0.25 * 250) * 1e-9;
+  SUBCASE("exact") {
+    f.cpus[0].energy_j = joules * (1 + 5e-10);
+    c.l.finish(f);
+    CHECK(c.l.violated() == 0);
+    CHECK(c.l.energy_of(km::CpuId(0)) == doctest::Approx(joules).epsilon(1e-12));
+  }
+  SUBCASE("two parts in 1e9 too much") {
+    f.cpus[0].energy_j = joules * (1 + 2e-9);
+    c.l.finish(f);
+    CHECK(c.l.violated() == 1);
+  }
+}
+
+TEST_SUITE_END();
