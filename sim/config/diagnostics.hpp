@@ -12,12 +12,12 @@ namespace forksim {
 
 struct Diagnostic {
   std::string file;
-  int line = 0, col = 0;   ///< 0: no place in a file (command line)
-  std::string path;        ///< e.g. tasks[3].nice
-  std::string what;        ///< what is wrong
-  std::string allowed;     ///< what is allowed; may be empty
-  std::string hint;        ///< e.g. did you mean "nice"?; may be empty
-  std::string source_line; ///< the text of the line, for the caret; may be empty
+  int line = 0, col = 0;    ///< 0: no place in a file (command line)
+  std::string path;         ///< e.g. tasks[3].nice
+  std::string what;         ///< what is wrong
+  std::string allowed;      ///< what is allowed; may be empty
+  std::string hint;         ///< e.g. did you mean "nice"?; may be empty
+  std::string source_line;  ///< the text of the line, for the caret; may be empty
 };
 
 class Diagnostics {
