@@ -9,7 +9,7 @@ forksim_build=$forksim_root/build
 
 # What compiles and runs forksim; gnuplot draws.
 forksim_packages=(g++ cmake ninja-build pkg-config libsimgrid-dev libboost-graph-dev libyaml-cpp-dev libfmt-dev nlohmann-json3-dev
-  libcli11-dev liblzma-dev libssl-dev libssl-dev libbenchmark-dev doctest-dev gnuplot-nox)
+  libcli11-dev liblzma-dev libssl-dev libbenchmark-dev doctest-dev gnuplot-nox)
 # Added by tests/run.sh: the second compiler, for the test that both give the same bytes.
 forksim_test_packages=(clang)
 
@@ -19,7 +19,7 @@ forksim_say() { printf 'forksim: %s\n' "$*" >&2; }
 forksim_missing() {
   local installed
   installed=$(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' "$@" 2>/dev/null | sed -n 's/^ii *//p') || true
-  comm -23 <(printf '%s\n' "$@" | sort) <(printf '%s\n' "$installed" | sort)
+  comm -23 <(printf '%s\n' "$@" | sort -u) <(printf '%s\n' "$installed" | sort)
 }
 
 # Installs the packages named; asks apt only when something is missing.
