@@ -1,0 +1,175 @@
+// Programs at run time: the kernel's UserSpace on compiled workloads.
+//
+// Purpose: answers next_op from flat code without allocation, maps or strings; keeps what each task knows (registers, streams, children).
+// Source:  km::UserSpace. Units: ns. Ownership: borrows the Workload, which must outlive it; handles are indexes + 1, reused after task_gone.
+// Errors:  failed system calls are counted as anomalies (anomalies.def) and handled as the workload says.
+// Not modelled: memory shared between threads beyond the kernel's objects; each thread has its own copy of the names it was created with.
+#pragma once
+
+#include <array>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/user_space.hpp"
+#include "sim/workload/workload.hpp"
+
+namespace forksim {
+
+enum class Anomaly : u8 {
+#define ANOMALY(name, doc) name,
+#include "sim/workload/anomalies.def"
+#undef ANOMALY
+  count_
+};
+inline constexpr std::size_t kAnomalies = static_cast<std::size_t>(Anomaly::count_);
+struct AnomalyInfo {
+  std::string_view name, doc;
+};
+inline constexpr std::array<AnomalyInfo, kAnomalies> kAnomalyTable{{
+#define ANOMALY(name, doc) AnomalyInfo{#name, doc},
+#include "sim/workload/anomalies.def"
+#undef ANOMALY
+}};
+
+class Programs final : public km::UserSpace {
+ public:
+  explicit Programs(const Workload& workload);
+
+  /// Creates the objects and starts the processes. KernelT is km::Kernel, or a test's stand-in with create_object, start and attach_pipe.
+  template <class KernelT, class StartSpecT>
+  void instantiate(KernelT& kernel);
+
+  void next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) override;
+  u32 fork_child(u32 parent, const km::ForkSpec& spec, km::Pid child) override;
+  void exec_program(u32 user, const km::ExecSpec& spec) override;
+  void enter_handler(u32 user, int sig) override;
+  void task_gone(u32 user) override;
+
+  u64 anomaly(Anomaly a) const { return anomalies_[static_cast<std::size_t>(a)]; }
+  /// Those that happened, by name, in the order of the table: for report.json's `diagnostics`.
+  std::vector<std::pair<std::string_view, u64>> diagnostics() const;
+  /// Handles in use.
+  u32 live() const { return live_; }
+
+ private:
+  static constexpr u32 kNone = 0xffffffff;
+  struct Frame {  ///< what a handler interrupted
+    u32 pc, base, issued;
+  };
+  struct Task {
+    u32 pc = 0;
+    u32 base = 0;          ///< first register of the frame
+    u32 issued = kNone;    ///< instruction whose operation the kernel runs now
+    u32 program = 0;
+    u32 instance = 0;
+    u32 handlers = 0;      ///< table of handlers, 0: none
+    u32 handler_runs = 0;
+    bool thread = false;
+    u64 key = 0;           ///< of its streams
+    std::vector<s64> regs;
+    std::vector<Frame> frames;
+  };
+  struct Handlers {
+    std::array<u32, 32> code{};  ///< index into Workload::handlers + 1, by signal
+    u32 users = 0;
+  };
+
+  u32 new_task();
+  u32 start_task(const StartDecl& start, u32 arrival, u32 instance);
+  template <class KernelT>
+  void create_instance(KernelT& kernel, u32 program);
+  template <class KernelT>
+  u32 create(KernelT& kernel, const ObjectDecl& decl);
+  template <class KernelT>
+  void attach(KernelT& kernel, u32 user, u32 instance, u32 program);
+
+  /// Handles the result of the operation issued last; true when `out` is filled again (retry, exit).
+  bool finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
+  bool fork_done(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
+  bool failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Ns now, km::Op& out);
+  bool sleep_again(Task& t, const Instr& i, km::Ns now, km::Op& out);
+  /// Executes one instruction; true when `out` holds an operation.
+  bool step(Task& t, const Instr& i, km::Ns now, km::Op& out);
+  bool step_life_cycle(Task& t, const Instr& i, km::Op& out);
+  bool step_control(Task& t, const Instr& i, km::Ns now);
+  bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
+  void step_sigaction(Task& t, const Instr& i, km::Op& out);
+
+  s64* regs(Task& t) { return t.regs.data() + t.base; }
+  s64 eval(const RunExpr& e, const s64* r);
+  s64 number(Task& t, const Instr& i);
+  s64 draw_number(Task& t, const DrawSite& site);
+  u64 random(Task& t, u16 slot, u64 purpose);
+  u32 object(Task& t, u32 decl, u32 at, u8 direction);
+  km::Pid child_pid(Task& t, const Instr& i);
+  u32 child_slot(Task& t, const Instr& i);
+  void drop_handlers(Task& t);
+  void count(Anomaly a) { ++anomalies_[static_cast<std::size_t>(a)]; }
+
+  const Workload& w_;
+  std::vector<Task> tasks_;
+  std::vector<u32> free_;
+  std::vector<Handlers> handlers_;
+  std::vector<u32> free_handlers_;
+  std::vector<u32> run_base_;       ///< first kernel object of each shared declaration
+  std::vector<u32> instance_base_;  ///< [instance * declarations + declaration]
+  std::array<u64, kAnomalies> anomalies_{};
+  u32 live_ = 0;
+};
+
+template <class KernelT>
+u32 Programs::create(KernelT& kernel, const ObjectDecl& decl) {
+  u32 first = 0;
+  for (u32 i = 0; i < decl.size(); ++i) {
+    const u32 id = kernel.create_object(decl.kind, decl.param);
+    if (i == 0) first = id;
+    FS_CONTRACT(id == first + i, "kernel objects have dense ids");
+  }
+  return first;
+}
+
+template <class KernelT>
+void Programs::create_instance(KernelT& kernel, u32 program) {
+  const std::size_t row = instance_base_.size();
+  instance_base_.resize(row + w_.objects.size(), kNone);
+  for (u32 o : w_.programs[program].objects)
+    if (w_.objects[o].per_instance) instance_base_[row + o] = create(kernel, w_.objects[o]);
+}
+
+template <class KernelT>
+void Programs::attach(KernelT& kernel, u32 user, u32 instance, u32 program) {
+  for (u32 o : w_.programs[program].objects) {
+    const ObjectDecl& decl = w_.objects[o];
+    if (decl.kind != km::ObjectKind::pipe) continue;
+    const u32 first = decl.per_instance ? instance_base_[instance * w_.objects.size() + o] : run_base_[o];
+    for (u32 i = 0; i < decl.size(); ++i) kernel.attach_pipe(user, first + i);
+  }
+}
+
+template <class KernelT, class StartSpecT>
+void Programs::instantiate(KernelT& kernel) {
+  run_base_.assign(w_.objects.size(), kNone);
+  for (std::size_t o = 0; o < w_.objects.size(); ++o)
+    if (!w_.objects[o].per_instance) run_base_[o] = create(kernel, w_.objects[o]);
+  u32 instance = 0;
+  for (const StartDecl& s : w_.starts) {
+    const Program& p = w_.programs[s.program];
+    for (u32 a = 0; a < s.arrivals.size(); ++a, ++instance) {
+      create_instance(kernel, s.program);
+      const u32 user = start_task(s, a, instance);
+      StartSpecT spec;
+      spec.name = p.name;
+      spec.shape = &p.shape;
+      spec.user = user;
+      spec.at = s.arrivals[a];
+      spec.nice = s.has_nice ? s.nice : p.nice;
+      spec.affinity = s.has_affinity ? &s.affinity : p.has_affinity ? &p.affinity : nullptr;
+      kernel.start(spec);
+      attach(kernel, user, instance, s.program);
+    }
+  }
+}
+
+}  // namespace forksim

@@ -1,0 +1,158 @@
+// A workload, compiled: programs as flat code, objects, starts.
+//
+// Purpose: what sim/workload/programs.hpp executes; made by compile_workload from checked values, read-only afterwards.
+// Source:  the workload language of sim/config/schema.def. Units: ns, bytes, counts.
+// Ownership: one Workload per run; ForkSpec, ExecSpec, shapes and names inside keep their addresses when it is moved; it is not copied.
+// Errors:  none here. Not modelled: what schema.def lists as UNMODELLED.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "kernel_model/user_space.hpp"
+#include "sim/config/expr.hpp"
+#include "sim/workload/distributions.hpp"
+
+namespace forksim {
+
+enum class Code : u8 {
+  run, runtime, sleep, timer, yield, pause, syscall, mark,             // time and trace
+  fork, exec, exit, exit_group, end, wait_any, wait_all, wait_child,   // life cycle; end: exit_group of a process, exit of a thread
+  join, kill, sigaction, sigreturn, subreaper, set_name, setsid, nice, affinity,
+  mutex_lock, mutex_unlock, sem_wait, sem_post, barrier_wait, cond_wait, cond_signal, cond_broadcast,
+  pipe_read, pipe_write, pipe_close_read, pipe_close_write, touch, open, close,
+  loop_begin, loop_test, loop_next, jump, jump_if_first, choose        // control: no operation of the kernel
+};
+
+enum class OnError : u8 { ignore, retry, exit, leave };
+enum class NumSource : u8 { constant, expr, draw };
+
+inline constexpr u32 kNoIndex = 0xffffffff;
+
+/// One instruction. Which fields count depends on the code; slots are registers of the task's frame.
+struct Instr {
+  Code code = Code::end;
+  OnError on_error = OnError::ignore;
+  OnError on_eof = OnError::ignore;
+  NumSource source = NumSource::constant;
+  bool flag = false;        ///< sigaction: SA_NOCLDWAIT; loop_begin: has a time limit
+  u8 arg = 0;               ///< signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
+  u16 slot = 0;             ///< loop: index, limit, deadline; sleep and timer: date; fork, wait, kill, join: first child
+  u16 children = 0;         ///< number of child slots
+  u32 a = 0;                ///< object, fork site, exec site, text, mask, choice, handler
+  u32 b = 0;                ///< cond_wait: mutex
+  u32 target = 0;           ///< jumps and `break`
+  u32 at = kNoIndex;        ///< expression: which of an array
+  u32 index = 0;            ///< expression or draw behind `num`
+  s64 num = 0;              ///< constant value
+};
+
+/// Postfix code with names bound to slots.
+struct RunExpr {
+  std::vector<ExprTok> code;
+};
+
+struct DrawSite {
+  Distribution dist;
+  u16 slot = 0;     ///< state of the stream
+  u64 purpose = 0;  ///< hash of program and purpose
+};
+
+struct ObjectDecl {
+  km::ObjectKind kind = km::ObjectKind::mutex;
+  std::string name;
+  u64 param = 0;
+  u32 count = 1;
+  bool per_instance = false;
+  bool socketpair = false;
+  /// Kernel objects behind the declaration.
+  u32 size() const { return count * (socketpair ? 2 : 1); }
+};
+
+struct ForkSite {
+  km::ForkSpec spec;             ///< spec.program is the site's index
+  u32 entry = 0;                 ///< first instruction of the child
+  u32 program = 0;
+  bool inline_child = false;     ///< the child keeps a copy of the parent's frame
+  bool thread = false;
+  u16 ordinal_slot = 0;          ///< how many children this site has made
+  u32 index = kNoIndex;          ///< expression: number of the child
+  u64 label = 0;                 ///< hash of the child's name, for its streams
+  std::vector<u32> args;         ///< expressions for the program's args
+};
+
+struct ExecSite {
+  km::ExecSpec spec;  ///< spec.program is the site's index
+  u32 program = 0;
+  std::vector<u32> args;
+};
+
+/// A branch of choose is taken when the draw is below `upto`.
+struct Choice {
+  struct Branch {
+    u64 upto;
+    u32 target;
+  };
+  std::vector<Branch> branches;
+  u16 slot = 0;
+  u64 purpose = 0;
+};
+
+struct HandlerCode {
+  u32 entry = 0;
+  u16 slots = 0;
+};
+
+struct Program {
+  std::string name, file;
+  u32 entry = 0;
+  u16 slots = 1;  ///< size of the frame; slot 0 is `index`, then the args
+  u16 args = 0;
+  km::ProcessShape shape;
+  bool has_nice = false;
+  int nice = 0;
+  bool has_affinity = false;
+  km::CpuMask affinity;
+  std::vector<u32> objects;  ///< declarations it or its descendants use, ascending
+};
+
+struct StartDecl {
+  u32 program = 0;
+  std::vector<km::Ns> arrivals;
+  bool has_nice = false;
+  int nice = 0;
+  bool has_affinity = false;
+  km::CpuMask affinity;
+  std::vector<s64> args;
+  u64 key = 0;  ///< of its streams
+};
+
+struct Workload {
+  Workload() = default;
+  Workload(Workload&&) = default;
+  Workload& operator=(Workload&&) = default;
+  Workload(const Workload&) = delete;
+  Workload& operator=(const Workload&) = delete;
+
+  std::string name, description, source;
+  std::vector<ObjectDecl> objects;
+  std::vector<Program> programs;
+  std::vector<StartDecl> starts;
+  std::vector<Instr> code;
+  std::vector<RunExpr> exprs;
+  std::vector<DrawSite> draws;
+  std::vector<ForkSite> forks;
+  std::vector<ExecSite> execs;
+  std::vector<Choice> choices;
+  std::vector<HandlerCode> handlers;
+  std::vector<km::CpuMask> masks;
+  std::deque<std::string> texts;
+  /// Highest CPU named anywhere, for the check against the platform; -1 when none is.
+  int highest_cpu = -1;
+  /// Where that CPU is named (file:line:col is in the diagnostic made of it).
+  std::string highest_cpu_path;
+  int highest_cpu_line = 0, highest_cpu_col = 0;
+};
+
+}  // namespace forksim
