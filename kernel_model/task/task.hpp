@@ -13,6 +13,7 @@
 #include "kernel_model/base/types.hpp"
 #include "kernel_model/exec/frame.hpp"
 #include "kernel_model/sched/entity.hpp"
+#include "kernel_model/user_space.hpp"
 
 namespace forksim::km {
 
@@ -83,27 +84,48 @@ struct Task {
   u64 nvcsw = 0, nivcsw = 0, min_flt = 0;
   Ns utime, stime, run_delay, last_queued{0}, start_time;
 
-  // --- life cycle (written by the process room) ---
-  u32 usage = 0;           ///< 2 from birth: the final switch and release_task
+  // --- life cycle (written by the process room only) ---
+  u32 usage = 0;         ///< 2 from birth: the final switch and release_task
   s32 exit_code = 0;
-  s32 exit_signal = 0;     ///< -1 for a non-leader thread
+  s32 exit_signal = 0;   ///< -1 for a non-leader thread
   bool has_stack = false;
-  Mm *mm = nullptr, *active_mm = nullptr;
+  bool boot = false;     ///< swapper, init, kthreadd, per-CPU threads: outside the books
+  bool hashed = false;   ///< in its parent's children and its group's threads (until __unhash_process)
+  Mm* mm = nullptr;
   Files* files = nullptr;
   Fs* fs = nullptr;
   Sighand* sighand = nullptr;
   Signal* signal = nullptr;
   Task *real_parent = nullptr, *group_leader = nullptr;
-  bool hashed = false;  ///< linked in its parent's children (until __unhash_process)
-  ListNode<Task> sibling, thread_node;
-  u64 pending = 0, blocked = 0;     ///< private signals, bit sig-1
-  u64 set_child_tid = 0, clear_child_tid = 0;
-  Task* vfork_parent = nullptr;     ///< who waits for our vfork_done
-  bool vfork_done_pending = false;
+  ListNode<Task> sibling, thread_node, wait_node;
+  IList<Task, &Task::sibling> children;
+  u64 pending = 0, blocked = 0;  ///< private signals, bit sig-1
+  u64 clear_child_tid = 0;
+  Task* vfork_parent = nullptr;  ///< who waits for our vfork_done
+  bool vfork_waiting = false;    ///< we wait for a child's vfork_done
+  bool spin_target = false;      ///< another CPU spins until we leave ours, or finish exit_notify
+  bool in_exit_notify = false;   ///< holds tasklist_lock for writing
+  IList<Task, &Task::wait_node>* waiting_on = nullptr;  ///< wait queue we are linked in
+  IList<Task, &Task::wait_node> join_waiters;           ///< futex waiters on our clear_child_tid
+  s32 wait_pid = 0;
+  u32 wait_options = 0;                  ///< wait4 filter while in wait_chldexit
+  u64 timer_seq = 0;                                    ///< armed hrtimer, 0 none
 
   // --- execution ---
   FrameStack frames;
   u32 user = 0;  ///< the UserSpace's handle of this task's program; 0 for kernel threads
+  std::array<Op, 2> op;  ///< operation in progress: of the program, of its signal handler
+  u8 handler_depth = 0;
+  bool handled_signal = false;  ///< a handler ran since the system call in progress began
+  s64 result = 0;        ///< of the last operation
+  u32 fault_cow = 0, fault_file = 0, fault_anon = 0;  ///< page faults due before the next user instruction
+  Ns user_startup;                                    ///< dynamic loader work due after exec
+  u32 refill_kib = 0;                                 ///< cache refill due
+  CpuId last_ran{0};
+  Ns last_fetch;            ///< guard against programs that loop without time
+  u64 idle_ops = 0;
+  bool user_fresh = false;  ///< next user instruction is the first after fork or exec
+  u8 user_fresh_kind = 0;
 
   bool need_resched() const { return ti_flags & TIF_NEED_RESCHED; }
 };

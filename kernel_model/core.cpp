@@ -1,0 +1,280 @@
+// Life-cycle services of the Core and the Kernel facade. See core.hpp.
+#include "kernel_model/core.hpp"
+
+#include "kernel_model/process/boot.hpp"
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& trace)
+    : sched(config.profile, config.machine.topology, *this, trace),
+      user(u),
+      pids(static_cast<u32>(config.profile.tun(Tunable::pid_max))),
+      costs_(config.costs),
+      machine_(config.machine),
+      power_(power),
+      trace_(trace),
+      next_(config.machine.topology.cpus),
+      by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
+      next_jiffy_(config.profile.tick_ns()),
+      ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
+  boot(*this);
+}
+
+Task& Core::alloc_task() {
+  const u32 i = task_pool.alloc();
+  Task& t = task_pool[i];
+  t.id = TaskId{i};
+  return t;
+}
+
+void Core::put_task_struct(Task& t) {
+  if (--t.usage) return;
+  ++totals.task_structs_freed;
+  sched.emit(Tp::task_struct_free, t.cpu, t.pid);
+  put_signal(*t.signal);
+  task_pool.free(t.id.v);
+}
+
+Mm& Core::new_mm(const ProcessShape& shape) {
+  const u32 i = mms_.alloc(), fi = families_.alloc();
+  Mm& mm = mms_[i];
+  mm.index = i;
+  mm.users = 1;
+  mm.vmas = shape.vmas;
+  mm.anon_pages = mm.anon_private = shape.anon_pages;
+  mm.file_pages = shape.file_pages;
+  mm.pgtable_pages = shape.pgtable_pages;
+  mm.working_set_kib = shape.working_set_kib;
+  mm.shape = &shape;
+  mm.family = &families_[fi];
+  mm.family->index = fi;
+  mm.family->live = 1;
+  return mm;
+}
+
+/// dup_mmap: anonymous pages become shared on both sides, file pages are left to be faulted in again.
+Mm& Core::dup_mm(Mm& old) {
+  const u32 i = mms_.alloc();
+  Mm& mm = mms_[i];
+  mm = old;
+  mm.index = i;
+  mm.users = 1;
+  mm.file_pages = 0;
+  mm.anon_private = old.anon_private = 0;
+  ++mm.family->live;
+  return mm;
+}
+
+void Core::mmput(Mm& mm) {
+  if (--mm.users) return;
+  if (--mm.family->live == 0) families_.free(mm.family->index);
+  mms_.free(mm.index);
+}
+
+Ns Core::mm_teardown_cost(const Mm& mm) const {
+  const u64 freed = mm.family->live == 1 ? mm.anon_pages : mm.anon_private;
+  return cost(Phase::exit_mm) + cost(Phase::exit_mm_per_vma) * mm.vmas + cost(Phase::exit_mm_per_page) * (mm.anon_pages + mm.file_pages) +
+         cost(Phase::exit_mm_per_private_page) * freed + cost(Phase::exit_mm_per_pgtable_page) * mm.pgtable_pages;
+}
+
+Files& Core::new_files(u32 fds) {
+  const u32 i = files_.alloc();
+  Files& f = files_[i];
+  f.index = i;
+  f.count = 1;
+  f.fds = fds;
+  return f;
+}
+
+Files& Core::dup_files(const Files& old) {
+  Files& f = new_files(old.fds);
+  f.ends = old.ends;
+  for (const PipeEnd& e : f.ends) ++(e.write ? pipes[e.pipe].writers : pipes[e.pipe].readers);
+  return f;
+}
+
+/// Drops a reference; the last one closes every descriptor. `x`: wakes the other end of pipes that lost their last reader or writer.
+void Core::put_files(Ctx* x, Files& f) {
+  if (--f.count) return;
+  for (const PipeEnd& e : f.ends) {
+    Pipe& p = pipes[e.pipe];
+    --(e.write ? p.writers : p.readers);
+    const bool other_end_waits = (e.write ? p.writers : p.readers) == 0 && !p.wait.empty();
+    if (x && other_end_waits) {
+      Frame& w = call(*x, kWakeQueue);
+      w.a[0] = queue_ref(QueueOf::pipe, e.pipe);
+      w.a[1] = ~u64{0};
+    }
+  }
+  f.ends.clear();
+  files_.free(f.index);
+}
+
+Fs& Core::new_fs() {
+  const u32 i = fs_.alloc();
+  fs_[i].index = i;
+  fs_[i].users = 1;
+  return fs_[i];
+}
+void Core::put_fs(Fs& f) {
+  if (--f.users == 0) fs_.free(f.index);
+}
+
+Sighand& Core::new_sighand() {
+  const u32 i = sighands_.alloc();
+  sighands_[i].index = i;
+  sighands_[i].count = 1;
+  return sighands_[i];
+}
+Sighand& Core::dup_sighand(const Sighand& old) {
+  const u32 i = sighands_.alloc();
+  sighands_[i] = old;
+  sighands_[i].index = i;
+  sighands_[i].count = 1;
+  return sighands_[i];
+}
+void Core::put_sighand(Sighand& s) {
+  if (--s.count == 0) sighands_.free(s.index);
+}
+
+/// copy_signal of a new process; process group and session are inherited.
+Signal& Core::new_signal(const Signal* parent) {
+  const u32 i = signals_.alloc();
+  Signal& s = signals_[i];
+  s.index = i;
+  s.sigcnt = s.live = s.nr_threads = 1;
+  if (parent) {
+    s.pgrp = parent->pgrp;
+    s.session = parent->session;
+    s.has_child_subreaper = parent->has_child_subreaper || parent->is_child_subreaper;
+  }
+  return s;
+}
+void Core::put_signal(Signal& s) {
+  if (--s.sigcnt == 0) signals_.free(s.index);
+}
+
+void Core::attach_pid(Task& t) {
+  by_pid_[static_cast<std::size_t>(t.pid.v)] = &t;
+  if (t.group_leader != &t) return;
+  pids.get(t.pid);  // as TGID
+  if (t.signal->pgrp.v) pids.get(t.signal->pgrp);
+  if (t.signal->session.v) pids.get(t.signal->session);
+}
+
+void Core::add_child(Task& parent, Task& child) {
+  child.real_parent = &parent;
+  parent.children.push_back(&child);
+}
+
+void Core::unhash_process(Task& t) {
+  --nr_threads;
+  t.signal->threads.remove(&t);
+  by_pid_[static_cast<std::size_t>(t.pid.v)] = nullptr;
+  pids.put(t.pid);
+  if (t.group_leader == &t) {
+    pids.put(t.pid);
+    if (t.signal->pgrp.v) pids.put(t.signal->pgrp);
+    if (t.signal->session.v) pids.put(t.signal->session);
+    t.real_parent->children.remove(&t);
+  }
+  t.hashed = false;
+}
+
+void Core::call_rcu(Cpu& c, Task& t) {
+  const u64 tick = profile().tick_ns();
+  const u64 due = now_.v + profile().tun(Tunable::rcu_grace_period_jiffies) * tick;
+  c.rcu.push(&t, Ns((due + tick - 1) / tick * tick));
+}
+
+void Core::rename(Cpu& c, Task& t, NameId comm) {
+  emit(Tp::task_rename, c, t.pid, t.comm, comm, 0);
+  t.comm = comm;
+}
+
+void Core::add_wait(WaitQueue& q, Task& t, bool head) {
+  head ? q.push_front(&t) : q.push_back(&t);
+  t.waiting_on = &q;
+}
+void Core::remove_wait(Task& t) {
+  if (!t.waiting_on) return;
+  t.waiting_on->remove(&t);
+  t.waiting_on = nullptr;
+}
+
+Task* Core::find_task(Pid pid) {
+  if (pid.v <= 0 || static_cast<std::size_t>(pid.v) >= by_pid_.size()) return nullptr;
+  return by_pid_[static_cast<std::size_t>(pid.v)];
+}
+
+u32 Core::create_object(ObjectKind kind, u64 param) {
+  if (kind == ObjectKind::pipe) {
+    pipes.emplace_back();
+    if (param) pipes.back().capacity = param;
+    objects.emplace_back(kind, static_cast<u32>(pipes.size() - 1));
+  } else {
+    locks.emplace_back();
+    locks.back().kind = kind;
+    locks.back().param = param;
+    if (kind == ObjectKind::semaphore) locks.back().value = param;
+    objects.emplace_back(kind, static_cast<u32>(locks.size() - 1));
+  }
+  return static_cast<u32>(objects.size() - 1);
+}
+
+void Core::start(const StartSpec& spec) {
+  auto later = [](const StartSpec& a, const StartSpec& b) { return a.at < b.at; };
+  starts_.insert(std::upper_bound(starts_.begin() + static_cast<std::ptrdiff_t>(next_start_), starts_.end(), spec, later), spec);
+}
+
+Alive Core::alive() const {
+  Alive a;
+  a.stacks = live_stacks;
+  a.task_structs = task_pool.live() - boot_tasks_;
+  a.mms = mms_.live();
+  a.files = files_.live() - boot_files_;
+  a.fs = fs_.live() - boot_fs_;
+  a.sighands = sighands_.live() - boot_sighands_;
+  a.signals = signals_.live() - boot_signals_;
+  a.pids = pids.live() - boot_pids_;
+  return a;
+}
+
+void Core::emit_acct(Cpu& c, Task& t) {
+  emit(Tp::task_acct, c, t.pid, t.utime, t.stime, t.run_delay, t.nvcsw, t.nivcsw, t.min_flt, t.se.nr_migrations);
+}
+
+namespace {
+char state_letter(const Task& t) {
+  if (t.exit_state & EXIT_ZOMBIE) return 'Z';
+  if (t.exit_state & EXIT_DEAD) return 'X';
+  if (t.state == TASK_IDLE) return 'I';
+  if (t.state & TASK_INTERRUPTIBLE) return 'S';
+  if (t.state & TASK_UNINTERRUPTIBLE) return 'D';
+  if (t.state & __TASK_STOPPED) return 'T';
+  if (t.state & __TASK_TRACED) return 't';
+  return 'R';
+}
+TaskView view(const Task& t) {
+  const Pid ppid = t.real_parent ? t.real_parent->tgid : Pid(0);
+  return {t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO};
+}
+}  // namespace
+
+std::vector<TaskView> Core::tasks() const {
+  std::vector<TaskView> out;
+  for (const Task* t : by_pid_)
+    if (t) out.push_back(view(*t));
+  return out;
+}
+
+std::vector<TaskView> Core::stuck_tasks() const {
+  std::vector<TaskView> out;
+  if (next_event() != kNever) return out;
+  for (const Task* t : by_pid_)
+    if (t && !t->boot) out.push_back(view(*t));
+  return out;
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,163 @@
+// The kernel's inside: all state, and the services that paths share.
+//
+// Purpose: owns CPUs, tasks, objects and the scheduler; runs CPUs step by step (exec/engine.cpp); its services are used by the paths of
+//          process/*.cpp, each of which mirrors one kernel file. Source: Linux 4.19.
+// Units:   ns since boot. Ownership: everything but the ports. Errors: contracts. Not modelled: kernel_model/README.md.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "kernel_model/base/pool.hpp"
+#include "kernel_model/exec/cpu.hpp"
+#include "kernel_model/exec/path.hpp"
+#include "kernel_model/exec/winner_tree.hpp"
+#include "kernel_model/kernel.hpp"
+#include "kernel_model/process/objects.hpp"
+#include "kernel_model/process/pid.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+/// Softirq vectors (include/linux/interrupt.h).
+inline constexpr u32 kSCHED_SOFTIRQ = 7, kRCU_SOFTIRQ = 9;
+
+class Core : public SchedHooks {
+ public:
+  Core(const KernelConfig& config, UserSpace& user, PowerPort& power, Trace& trace);
+
+  // --- engine (exec/engine.cpp) ---
+  Ns next_event() const;
+  void advance(Ns limit);
+  void finish(Ns now);
+  void cpu_onoff(CpuId cpu, bool on, Ns now);
+  void speed_changed(CpuId cpu, u64 hz, Ns now);
+  Ns now() const { return now_; }
+  /// Ns of CPU time at the frequency in force for reference ns, rounded up.
+  static Ns scaled(Ns ref, u64 scale) { return scale == 65536 ? ref : Ns((ref.v * scale + 65535) >> 16); }
+  Cpu& cpu(CpuId c) { return *cpus_[c.v]; }
+  u32 nr_cpus() const { return static_cast<u32>(cpus_.size()); }
+  /// Re-reads the CPU's next date after something outside its own run changed it.
+  void touch(Cpu& c);
+  /// Ends the open-ended step of `c` (WFI, spin) at this instant.
+  void end_segment_now(Cpu& c);
+  void set_power(Cpu& c, bool busy);
+  /// Switches which task's frames execute (context_switch).
+  void switch_frames(Cpu& c, Task& next);
+
+  // --- SchedHooks ---
+  void send_reschedule(CpuId from, CpuId to) override;
+  bool idle_polling(CpuId cpu) const override { return cpus_[cpu.v]->polling; }
+  u8 trace_flags(CpuId cpu) const override;
+
+  // --- tables ---
+  Ns cost(Phase p) const { return costs_[p]; }
+  const KernelProfile& profile() const { return sched.profile(); }
+  Trace& trace() { return trace_; }
+  template <class... A>
+  void emit(Tp id, const Cpu& c, A... a) {
+    sched.emit(id, c.id, a...);
+  }
+  NameId name(std::string_view s) { return trace_.names().intern(s); }
+
+  // --- life cycle services ---
+  Task& alloc_task();
+  void put_task_struct(Task& t);
+  Mm& new_mm(const ProcessShape& shape);
+  Mm& dup_mm(Mm& old);
+  void mmput(Mm& mm);
+  Ns mm_teardown_cost(const Mm& mm) const;
+  Files& new_files(u32 fds);
+  Files& dup_files(const Files& old);
+  void put_files(Ctx* x, Files& f);
+  Fs& new_fs();
+  void put_fs(Fs& f);
+  Sighand& new_sighand();
+  Sighand& dup_sighand(const Sighand& old);
+  void put_sighand(Sighand& s);
+  Signal& new_signal(const Signal* parent);
+  void put_signal(Signal& s);
+  void attach_pid(Task& t);
+  /// __unhash_process: numbers, parent's children, group's threads.
+  void unhash_process(Task& t);
+  void add_child(Task& parent, Task& child);
+  Task& init_task() { return *init_; }
+  /// Starts the RCU grace period after which delayed_put_task_struct runs on this CPU.
+  void call_rcu(Cpu& c, Task& t);
+  void rename(Cpu& c, Task& t, NameId comm);
+  /// Arms the sleeper's hrtimer: not before `soft`, at the latest timer_slack_ns later.
+  void arm_timer(Cpu& c, Task& t, Ns soft);
+  void cancel_timer(Task& t) { t.timer_seq = 0; }
+  void add_wait(WaitQueue& q, Task& t, bool head);
+  void remove_wait(Task& t);
+  Task* find_task(Pid pid);
+  bool workload_done() const { return live_workload_ == 0 && next_start_ == starts_.size(); }
+
+  // --- facade ---
+  u32 create_object(ObjectKind kind, u64 param);
+  void start(const StartSpec& spec);
+  void attach_pipe(u32 handle, u32 pipe) { preset_pipes_.push_back({handle, pipe}); }
+  Alive alive() const;
+  CpuTimes cpu_times(CpuId c) const { return cpus_[c.v]->times; }
+  std::vector<TaskView> tasks() const;
+  std::vector<TaskView> stuck_tasks() const;
+  /// forksim:task_acct of a task, in the context of `c`.
+  void emit_acct(Cpu& c, Task& t);
+
+  // --- state used by paths ---
+  Scheduler sched;
+  UserSpace& user;
+  Totals totals;
+  std::deque<Pipe> pipes;
+  std::deque<Lock> locks;
+  std::vector<std::pair<ObjectKind, u32>> objects;  ///< facade id -> index in pipes or locks
+  u32 nr_threads = 0;
+  PidMap pids;
+  u64 live_stacks = 0;
+  Pool<Task, 64> task_pool;
+
+ private:
+  friend void boot(Core& k);
+  void run_cpu(Cpu& c);
+  void run_steps(Cpu& c);
+  void apply(FrameStack& st, Frame& f, Next n);
+  bool enter_step(Cpu& c);
+  bool push_pending(Cpu& c);
+  void take_irq(Cpu& c);
+  bool preempt_wanted(const Cpu& c, const Frame& top) const;
+  Ns step_cost(Ctx& x, const Step& s);
+  void charge(Cpu& c);
+  TimeKind kind_of(const Cpu& c, u8 seg_flags) const;
+  void suspend(Cpu& c);
+  void set_clock(Ns t);
+  void start_process(const StartSpec& spec);
+  void apply_speed(Cpu& c, u64 hz);
+
+  CostTable costs_;
+  MachineDesc machine_;
+  PowerPort& power_;
+  Trace& trace_;
+  std::vector<std::unique_ptr<Cpu>> cpus_;
+  WinnerTree next_;
+  std::vector<StartSpec> starts_;
+  std::size_t next_start_ = 0;
+  std::vector<std::pair<u32, u32>> preset_pipes_;
+  std::vector<Task*> by_pid_;
+  Pool<Mm, 64> mms_;
+  Pool<CowFamily, 64> families_;
+  Pool<Files, 64> files_;
+  Pool<Fs, 64> fs_;
+  Pool<Sighand, 64> sighands_;
+  Pool<Signal, 64> signals_;
+  Task* init_ = nullptr;
+  Ns now_{0};
+  Ns next_jiffy_{0};
+  u64 timer_seq_ = 0;
+  u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
+  u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0;
+  NameId ipi_reason_;
+  friend void count_workload(Core& k, Task& t, int delta);
+};
+
+}  // namespace forksim::km

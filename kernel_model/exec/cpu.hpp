@@ -1,0 +1,117 @@
+// One CPU of the execution engine.
+//
+// Purpose: what a CPU is doing at any ns: the segment in progress, pending interrupts, timers, per-CPU caches, and time accounting.
+// Source:  contexts nest as in Linux 4.19 (kernel/softirq.c, arch/arm64 entry): interrupt frames above the current task's frames.
+// Units:   dates in ns since boot. Ownership: owned by the Core; tasks are borrowed. Errors: contracts.
+// Not modelled: FIQ, interrupt priorities, nested hard interrupts (the handler runs with interrupts off).
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "kernel_model/kernel.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+/// Sleepers' timers of one CPU, ordered by (date, arming order). Entries whose task was woken otherwise are stale and skipped.
+class TimerQueue {
+ public:
+  struct Entry {
+    Ns date;  ///< hard expiry, for which the clock event is programmed
+    Ns soft;  ///< earliest expiry: an interrupt that comes anyway takes it from here on (timer slack)
+    u64 seq;
+    Task* task;
+  };
+  void push(const Entry& e) {
+    heap_.push_back(e);
+    std::push_heap(heap_.begin(), heap_.end(), after);
+  }
+  /// Earliest live entry's date; drops stale ones.
+  Ns next() {
+    while (!heap_.empty() && heap_.front().task->timer_seq != heap_.front().seq) drop();
+    return heap_.empty() ? kNever : heap_.front().date;
+  }
+  /// Soft expiry of the earliest live entry.
+  Ns next_soft() { return next() == kNever ? kNever : heap_.front().soft; }
+  /// The earliest live entry; next_soft() must be due.
+  Task* pop() {
+    Task* t = heap_.front().task;
+    drop();
+    return t;
+  }
+
+ private:
+  static bool after(const Entry& a, const Entry& b) { return a.date != b.date ? a.date > b.date : a.seq > b.seq; }
+  void drop() {
+    std::pop_heap(heap_.begin(), heap_.end(), after);
+    heap_.pop_back();
+  }
+  std::vector<Entry> heap_;
+};
+
+/// call_rcu callbacks of one CPU, in order; each waits for its grace period.
+class RcuQueue {
+ public:
+  struct Entry {
+    Task* task;
+    Ns due;
+  };
+  bool empty() const { return head_ == list_.size(); }
+  Ns due() const { return empty() ? kNever : list_[head_].due; }
+  void push(Task* t, Ns due) { list_.push_back({t, due}); }
+  Task* pop() {
+    Task* t = list_[head_++].task;
+    if (head_ == list_.size()) {
+      list_.clear();
+      head_ = 0;
+    }
+    return t;
+  }
+
+ private:
+  std::vector<Entry> list_;
+  std::size_t head_ = 0;
+};
+
+enum class TimeKind : u8 { user, system, irq, idle, off };
+
+struct Cpu {
+  CpuId id;
+  Task* cur = nullptr;   ///< whose frames execute
+  Task* idle = nullptr;
+  Task* prev = nullptr;  ///< being switched away from
+  FrameStack irq;        ///< frames of interrupts and softirqs
+
+  Ns seg_end = kNever;   ///< when the step in progress is paid
+  u8 seg_flags = 0;      ///< its StepFlags
+  bool seg_user = false; ///< it scales as user work
+  bool wfi = false;      ///< in WFI
+  bool polling = false;  ///< idle loop looks at need_resched itself
+  bool online = true;
+  Task* spin_on = nullptr;
+
+  Ns ipi_at = kNever, tick_at = kNever;
+  TimerQueue timers;
+  Ns timer_at = kNever;  ///< timers.next(), cached
+  RcuQueue rcu;
+  u32 softirq_pending = 0;
+  u8 hardirq = 0, softirq = 0;
+
+  u32 cached_stacks = 0;
+  u32 vfree_pending = 0;
+  Task *kworker = nullptr, *migration = nullptr;
+  Task* stop_task = nullptr;  ///< task the stopper has to move
+  CpuId stop_dest;
+
+  u32 opp = 0;
+  u64 kernel_scale = 65536, user_scale = 65536;  ///< 16.16: reference ns to ns at the frequency in force
+
+  TimeKind kind = TimeKind::idle;
+  Ns acct_at{0};
+  CpuTimes times;
+
+  Ns irq_at() const { return std::min({ipi_at, tick_at, timer_at}); }
+};
+
+}  // namespace forksim::km

@@ -1,0 +1,283 @@
+// Runs CPUs step by step in (ns, phase, CPU) order. See core.hpp and exec/path.hpp.
+#include "kernel_model/core.hpp"
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+namespace {
+constexpr u64 kNoKey = std::numeric_limits<u64>::max();
+}  // namespace
+
+Ns Core::next_event() const {
+  const u64 key = next_.min_key();
+  Ns d = key == kNoKey ? kNever : Ns(key / 2);
+  if (next_start_ < starts_.size()) d = std::min(d, std::max(starts_[next_start_].at, now_));
+  return d;
+}
+
+void Core::advance(Ns limit) {
+  for (;;) {
+    const u64 key = next_.min_key();
+    const Ns d = key == kNoKey ? kNever : Ns(key / 2);
+    if (next_start_ < starts_.size() && std::max(starts_[next_start_].at, now_) <= std::min(d, limit)) {
+      set_clock(std::max(starts_[next_start_].at, now_));
+      start_process(starts_[next_start_++]);
+      continue;
+    }
+    if (d > limit || d == kNever) return;
+    set_clock(d);
+    run_cpu(*cpus_[next_.winner()]);
+  }
+}
+
+void Core::set_clock(Ns t) {
+  now_ = t;
+  sched.set_now(t);
+  if (t >= next_jiffy_) {
+    const u64 tick = profile().tick_ns();
+    const u64 passed = (t - next_jiffy_).v / tick + 1;
+    sched.set_jiffies(sched.jiffies() + passed);
+    next_jiffy_ += Ns(passed * tick);
+  }
+}
+
+void Core::touch(Cpu& c) {
+  Ns d = c.seg_end;
+  u64 phase = 1;
+  if (!(c.seg_flags & StepFlag::kIrqsOff)) {
+    const Ns irq = c.irq_at();
+    if (irq <= d) {
+      d = irq;
+      phase = 0;
+    }
+  }
+  next_.update(c.id.v, d == kNever ? kNoKey : std::max(d, now_).v * 2 + phase);
+}
+
+void Core::run_cpu(Cpu& c) {
+  charge(c);
+  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_at() <= now_) {
+    suspend(c);
+    take_irq(c);
+    run_steps(c);
+    return;
+  }
+  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  Frame& f = st.top();
+  f.started = false;
+  Ctx x{*this, c, st, f, *c.cur};
+  apply(st, f, f.path->steps[f.pc].effect(x));
+  run_steps(c);
+}
+
+void Core::run_steps(Cpu& c) {
+  while (!enter_step(c)) {
+    FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+    Frame& f = st.top();
+    f.started = false;
+    Ctx x{*this, c, st, f, *c.cur};
+    apply(st, f, f.path->steps[f.pc].effect(x));
+  }
+  touch(c);
+}
+
+void Core::apply(FrameStack& st, Frame& f, Next n) {
+  switch (n.kind) {
+    case Next::Kind::advance:
+      ++f.pc;
+      break;
+    case Next::Kind::jump:
+      f.pc = n.pc;
+      break;
+    case Next::Kind::ret:
+      FS_CONTRACT(&st.top() == &f, "a path returns above its callee");
+      st.pop();
+      break;
+    case Next::Kind::hold:
+      break;
+  }
+}
+
+/// Starts the next step of `c`; false when it takes no time, so that its effect runs at once.
+bool Core::enter_step(Cpu& c) {
+  for (;;) {
+    FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+    Frame& f = st.top();
+    const Step& s = f.path->steps[f.pc];
+    if (!(s.flags & StepFlag::kIrqsOff) && c.irq_at() <= now_) {
+      take_irq(c);
+      continue;
+    }
+    if (c.irq.empty() && c.cur->ti_flags && c.cur != c.idle && push_pending(c)) continue;
+    Ns len = f.remaining;
+    if (!f.started) {
+      Ctx x{*this, c, st, f, *c.cur};
+      len = step_cost(x, s);
+      f.started = true;
+    }
+    if (len == Ns(0)) return false;
+    c.seg_user = s.flags & StepFlag::kUser;
+    c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_user ? c.user_scale : c.kernel_scale);
+    c.seg_flags = s.flags;
+    c.kind = kind_of(c, s.flags);
+    return true;
+  }
+}
+
+Ns Core::step_cost(Ctx& x, const Step& s) {
+  Ns n = s.phase == Phase::count_ ? Ns(0) : costs_[s.phase];
+  if (s.cost) {
+    const Ns extra = s.cost(x);
+    n = extra == kNever ? kNever : n + extra;
+  }
+  return n;
+}
+
+/// Work that must come before the next step of the current task: signals and rescheduling before user mode, preemption in the kernel.
+bool Core::push_pending(Cpu& c) {
+  Task& t = *c.cur;
+  const Frame& f = t.frames.top();
+  const Step& s = f.path->steps[f.pc];
+  if (s.flags & StepFlag::kUser) {
+    t.frames.push(kUserWork);
+    return true;
+  }
+  if (!t.need_resched() || !profile().preempt || t.preempt_count) return false;
+  if (s.flags & (StepFlag::kIrqsOff | StepFlag::kNoPreempt)) return false;
+  t.frames.push(kSchedule).a[0] = 1;
+  return true;
+}
+
+void Core::suspend(Cpu& c) {
+  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  Frame& f = st.top();
+  if (c.seg_end == kNever) {
+    f.remaining = c.wfi ? Ns(0) : kNever;
+    return;
+  }
+  const u64 scale = c.seg_user ? c.user_scale : c.kernel_scale;
+  const Ns left = c.seg_end - now_;
+  f.remaining = scale == 65536 ? left : Ns((left.v << 16) / scale);
+}
+
+void Core::end_segment_now(Cpu& c) {
+  c.seg_end = now_;
+  touch(c);
+}
+
+TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
+  if (!c.irq.empty()) return TimeKind::irq;
+  if (c.cur == c.idle) return c.online ? TimeKind::idle : TimeKind::off;
+  return seg_flags & StepFlag::kUser ? TimeKind::user : TimeKind::system;
+}
+
+void Core::charge(Cpu& c) {
+  const Ns dt = now_ - c.acct_at;
+  c.acct_at = now_;
+  switch (c.kind) {
+    case TimeKind::user:
+      c.times.user += dt;
+      c.cur->utime += dt;
+      break;
+    case TimeKind::system:
+      c.times.system += dt;
+      c.cur->stime += dt;
+      break;
+    case TimeKind::irq:
+      c.times.irq += dt;
+      break;
+    case TimeKind::idle:
+      c.times.idle += dt;
+      break;
+    case TimeKind::off:
+      break;
+  }
+}
+
+void Core::switch_frames(Cpu& c, Task& next) {
+  c.prev = c.cur;
+  c.cur = &next;
+  ++c.times.context_switches;
+}
+
+void Core::set_power(Cpu& c, bool busy) {
+  power_.set_power_state(c.id, c.opp, busy, now_);
+  emit(Tp::cpu_power, c, c.id, c.opp, busy);
+}
+
+void Core::send_reschedule(CpuId from, CpuId to) {
+  Cpu& target = *cpus_[to.v];
+  ++totals.ipis;
+  sched.emit(Tp::ipi_raise, from, u64{1} << (to.v % 64), ipi_reason_);
+  const Ns arrival = now_ + machine_.ipi[from.v * nr_cpus() + to.v];
+  if (arrival < target.ipi_at) {
+    target.ipi_at = arrival;
+    touch(target);
+  }
+}
+
+u8 Core::trace_flags(CpuId cpu) const {
+  const Cpu& c = *cpus_[cpu.v];
+  u8 flags = 0;
+  if (c.seg_flags & StepFlag::kIrqsOff) flags |= TraceFlags::kIrqsOff;
+  if (c.cur && c.cur->need_resched()) flags |= TraceFlags::kNeedResched;
+  if (c.hardirq) flags |= TraceFlags::kHardirq;
+  if (c.softirq) flags |= TraceFlags::kSoftirq;
+  return flags;
+}
+
+void Core::arm_timer(Cpu& c, Task& t, Ns soft) {
+  t.timer_seq = ++timer_seq_;
+  c.timers.push({soft + Ns(profile().tun(Tunable::timer_slack_ns)), soft, t.timer_seq, &t});
+  c.timer_at = c.timers.next();
+}
+
+void Core::speed_changed(CpuId id, u64 hz, Ns now) {
+  Cpu& c = *cpus_[id.v];
+  set_clock(std::max(now, now_));
+  charge(c);
+  apply_speed(c, hz);
+  touch(c);
+}
+
+/// Re-scales the step in progress: what remains is kept in reference ns across the change.
+void Core::apply_speed(Cpu& c, u64 hz) {
+  const bool running = c.seg_end != kNever;
+  if (running) suspend(c);
+  const u64 ref = machine_.opp_hz[0];
+  c.user_scale = (ref * 65536 + hz - 1) / hz;
+  const u64 mem = costs_.memory_share_256;
+  c.kernel_scale = ((256 - mem) * c.user_scale + mem * 65536) / 256;
+  for (u32 i = 0; i < machine_.opp_hz.size(); ++i)
+    if (machine_.opp_hz[i] == hz) c.opp = i;
+  if (!running) return;
+  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  c.seg_end = now_ + scaled(st.top().remaining, c.seg_user ? c.user_scale : c.kernel_scale);
+}
+
+void Core::cpu_onoff(CpuId id, bool on, Ns now) {
+  Cpu& c = *cpus_[id.v];
+  if (c.online == on) return;
+  set_clock(std::max(now, now_));
+  charge(c);
+  c.online = on;
+  CpuId alive = id;
+  for (auto& o : cpus_)
+    if (o->online && o->id != id) {
+      alive = o->id;
+      break;
+    }
+  sched.set_cpu_online(id, on, on ? id : alive);
+  if (c.cur == c.idle) c.kind = kind_of(c, c.seg_flags);
+  if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
+  touch(c);
+}
+
+void Core::finish(Ns now) {
+  set_clock(std::max(now, now_));
+  for (auto& c : cpus_) charge(*c);
+  for (Task* t : by_pid_)
+    if (t && !t->boot && !(t->flags & PF_EXITING)) emit_acct(*cpus_[0], *t);
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,194 @@
+// Interrupts, softirqs and the idle loop as paths.
+// Mirrors Linux 4.19 kernel/softirq.c, kernel/sched/idle.c, kernel/time/{hrtimer,tick-sched}.c, scheduler_ipi; GIC cost is half on entry, half on exit.
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
+constexpr s64 kArchTimerIrq = 3;
+
+Ns half_irq(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) / 2; }
+Ns irq_entry(Ctx& x) { return half_irq(x) + (x.f.a[0] ? x.k.cost(Phase::idle_exit_wfi) : Ns(0)); }
+Ns irq_exit_cost(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) - half_irq(x); }
+
+/// irq_exit(): runs pending softirqs unless this interrupt came on top of one.
+Next irq_exit(Ctx& x) {
+  --x.c.hardirq;
+  if (!x.c.softirq_pending || x.c.softirq) return ret();
+  x.f = Frame{};
+  x.f.path = &kSoftirq;
+  return hold();
+}
+
+Next ipi_entry(Ctx& x) {
+  x.k.emit(Tp::ipi_entry, x.c, x.k.name("Rescheduling interrupts"));
+  return advance();
+}
+Ns pending_cost(Ctx& x) {
+  u64 n = 0;
+  for (const Task* t = x.k.sched.rq(x.c.id).wake_list; t; t = t->wake_entry) ++n;
+  return (x.k.cost(Phase::enqueue_task) + x.k.cost(Phase::check_preempt)) * n;
+}
+Next ipi_pending(Ctx& x) {
+  x.k.sched.sched_ttwu_pending(x.c.id);
+  return advance();
+}
+Next ipi_exit(Ctx& x) {
+  x.k.emit(Tp::ipi_exit, x.c, x.k.name("Rescheduling interrupts"));
+  return irq_exit(x);
+}
+
+Next timer_entry(Ctx& x) {
+  x.k.emit(Tp::irq_handler_entry, x.c, kArchTimerIrq, x.k.name("arch_timer"));
+  x.f.a[1] = x.c.tick_at <= x.k.now();
+  return advance();
+}
+Ns tick_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) : Ns(0); }
+
+/// tick_sched_handle: the scheduler's tick, then what it raises.
+Next timer_tick(Ctx& x) {
+  if (!x.f.a[1]) return advance();
+  Core& k = x.k;
+  const u64 tick = k.profile().tick_ns();
+  x.c.tick_at = Ns((k.now().v / tick + 1) * tick);
+  ++k.totals.ticks;
+  ++k.totals.sched_events;
+  ++x.c.times.ticks;
+  k.sched.scheduler_tick(x.c.id);
+  if (x.c.rcu.due() <= k.now()) x.c.softirq_pending |= 1u << kRCU_SOFTIRQ;
+  return advance();
+}
+
+bool timer_due(Ctx& x) { return x.c.timers.next_soft() <= x.k.now(); }
+Ns hrtimer_cost(Ctx& x) { return timer_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0); }
+
+/// One expired sleeper per round; hrtimer_wakeup wakes it.
+Next timer_expire(Ctx& x) {
+  if (!timer_due(x)) return advance();
+  Task* t = x.c.timers.pop();
+  t->timer_seq = 0;
+  x.c.timer_at = x.c.timers.next();
+  call_ttwu(x, *t, TASK_NORMAL);
+  return jump(2);
+}
+Next timer_exit(Ctx& x) {
+  x.k.emit(Tp::irq_handler_exit, x.c, kArchTimerIrq, 1);
+  return irq_exit(x);
+}
+
+/// __do_softirq: the lowest pending vector next.
+Next softirq_next(Ctx& x) {
+  x.c.softirq = 1;
+  if (!x.c.softirq_pending) {
+    x.c.softirq = 0;
+    return ret();
+  }
+  x.c.softirq_pending = 0;
+  x.k.emit(Tp::softirq_entry, x.c, u64{kRCU_SOFTIRQ}, x.k.name("RCU"));
+  return advance();
+}
+Ns rcu_cost(Ctx& x) { return x.c.rcu.due() <= x.k.now() ? x.k.cost(Phase::task_struct_free) : Ns(0); }
+
+/// delayed_put_task_struct, one callback per round.
+Next rcu_callback(Ctx& x) {
+  if (x.c.rcu.due() > x.k.now()) {
+    x.k.emit(Tp::softirq_exit, x.c, u64{kRCU_SOFTIRQ}, x.k.name("RCU"));
+    return jump(0);
+  }
+  Task& t = *x.c.rcu.pop();
+  x.k.emit(Tp::sched_process_free, x.c, t.comm, t.pid, t.prio);
+  x.k.put_task_struct(t);
+  return jump(1);
+}
+
+/// Before WFI: a waiting wake-up ends the idle period without an interrupt (the loop polls need_resched); else the tick is stopped.
+Next idle_sleep(Ctx& x) {
+  if (x.t.need_resched()) return jump(2);
+  Cpu& c = x.c;
+  Core& k = x.k;
+  const u64 tick = k.profile().tick_ns();
+  const Ns next_tick{(k.now().v / tick + 1) * tick};
+  const Ns rcu = c.rcu.due() == kNever ? kNever : std::max(next_tick, Ns((c.rcu.due().v + tick - 1) / tick * tick));
+  const Ns timer = c.timer_at;
+  if (timer <= next_tick) {
+    c.tick_at = next_tick;
+  } else {
+    c.tick_at = rcu;
+    if (!k.sched.rq(c.id).tick_stopped) k.sched.nohz_tick_stop(c.id);
+  }
+  c.polling = false;
+  return advance();
+}
+Ns idle_enter_cost(Ctx& x) {
+  x.c.polling = true;
+  return Ns(0);
+}
+Ns wfi(Ctx& x) {
+  x.c.wfi = true;
+  x.k.set_power(x.c, false);
+  return kNever;
+}
+
+/// An interrupt ended WFI: leave the loop when there is something to run.
+Next idle_woken(Ctx& x) {
+  if (x.t.need_resched()) return advance();
+  idle_sleep(x);
+  return jump(1);
+}
+
+/// tick_nohz_idle_exit and schedule_idle.
+Next idle_exit(Ctx& x) {
+  Cpu& c = x.c;
+  const u64 tick = x.k.profile().tick_ns();
+  c.polling = false;
+  x.k.sched.sched_ttwu_pending(c.id);
+  if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
+  c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
+  call(x, kSchedule);
+  return jump(0);
+}
+
+constexpr Step kIpiSteps[] = {
+    {ipi_entry, Phase::count_, irq_entry, kOff},
+    {ipi_pending, Phase::count_, pending_cost, kOff},
+    {ipi_exit, Phase::count_, irq_exit_cost, kOff},
+};
+constexpr Step kTimerSteps[] = {
+    {timer_entry, Phase::count_, irq_entry, kOff},
+    {timer_tick, Phase::count_, tick_cost, kOff},
+    {timer_expire, Phase::count_, hrtimer_cost, kOff},
+    {timer_exit, Phase::count_, irq_exit_cost, kOff},
+};
+constexpr Step kSoftirqSteps[] = {
+    {softirq_next, Phase::count_, nullptr, kOff},
+    {rcu_callback, Phase::count_, rcu_cost, StepFlag::kNoPreempt},
+};
+constexpr Step kIdleSteps[] = {
+    {idle_sleep, Phase::idle_enter, idle_enter_cost, 0},
+    {idle_woken, Phase::count_, wfi, 0},
+    {idle_exit, Phase::idle_loop_exit, pending_cost, StepFlag::kNoPreempt},
+};
+
+}  // namespace
+
+const Path kIrqIpi{"scheduler_ipi", kIpiSteps};
+const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps};
+const Path kSoftirq{"__do_softirq", kSoftirqSteps};
+const Path kIdle{"do_idle", kIdleSteps};
+
+void Core::take_irq(Cpu& c) {
+  const bool ipi = c.ipi_at <= now_;
+  Frame& f = c.irq.push(ipi ? kIrqIpi : kIrqTimer);
+  if (ipi) c.ipi_at = kNever;
+  f.a[0] = c.wfi;
+  ++c.hardirq;
+  if (c.wfi) {
+    c.wfi = false;
+    set_power(c, true);
+  }
+  c.seg_flags = StepFlag::kIrqsOff;
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,74 @@
+// Kernel paths as lists of steps.
+//
+// Purpose: a path (a system call, the exit of a task, an interrupt handler) is a table of steps. A step has a cost, flags that say what may
+//          disturb it, and an effect: the state change, applied at the one instant when its cost has been paid.
+// Source:  the order of steps is that of the kernel function a path is named after.
+// Units:   costs in ns at the reference frequency. Ownership: paths are constants. Errors: contracts.
+// Not modelled: the instructions inside a step; an interrupted step resumes with what remained of its cost.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/exec/frame.hpp"
+
+namespace forksim::km {
+
+class Core;
+struct Cpu;
+struct Task;
+
+/// Where an effect runs: the CPU, the stack and frame it belongs to, and the task current there.
+struct Ctx {
+  Core& k;
+  Cpu& c;
+  FrameStack& st;
+  Frame& f;
+  Task& t;
+};
+
+/// What the frame does after an effect.
+struct Next {
+  enum class Kind : u8 {
+    advance,  ///< go to the following step
+    jump,     ///< go to step pc
+    ret,      ///< the path is done: pop the frame
+    hold,     ///< the effect has set the frame itself (context switch, path replaced)
+  } kind = Kind::advance;
+  u16 pc = 0;
+};
+constexpr Next advance() { return {}; }
+constexpr Next jump(u16 pc) { return {Next::Kind::jump, pc}; }
+constexpr Next ret() { return {Next::Kind::ret, 0}; }
+constexpr Next hold() { return {Next::Kind::hold, 0}; }
+
+/// Step flags.
+struct StepFlag {
+  static constexpr u8 kIrqsOff = 1;    ///< interrupts wait for the end of the step
+  static constexpr u8 kNoPreempt = 2;  ///< preemption waits for a later step
+  static constexpr u8 kUser = 4;       ///< user mode: needs no pending work, scales with the clock
+};
+
+struct Step {
+  Next (*effect)(Ctx&);
+  Phase phase = Phase::count_;    ///< fixed cost; count_: none
+  Ns (*cost)(Ctx&) = nullptr;     ///< variable cost at the reference frequency, added to the phase
+  u8 flags = 0;
+};
+
+struct Path {
+  std::string_view name;  ///< the kernel function it follows
+  std::span<const Step> steps;
+};
+
+/// Pushes `p` on the stack of `x`; it runs before the caller's next step. Returns its frame, to fill the locals.
+inline Frame& call(Ctx& x, const Path& p) { return x.st.push(p); }
+
+/// Result slot: a callee leaves its result in the caller's a[5].
+inline constexpr u32 kResult = 5;
+inline void set_result(Ctx& x, u64 v) {
+  if (x.st.depth() > 1) x.st.below_top().a[kResult] = v;
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,178 @@
+// __schedule, context switch, finish_task_switch, try_to_wake_up as paths.
+// Mirrors Linux 4.19 kernel/sched/core.c; the decisions are Scheduler's, this file puts time between them.
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
+
+Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
+
+Next schedule_deactivate(Ctx& x) {
+  const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
+  if (slept) ++x.k.totals.sched_events;
+  return advance();
+}
+
+Ns newidle_cost(Ctx& x) {
+  const bool wanted = x.k.sched.newidle_balance_wanted(x.c.id);
+  x.f.a[1] = wanted ? x.k.cost(Phase::newidle_balance).v : 0;
+  return Ns(x.f.a[1]);
+}
+
+/// pick_next_task and the switch; from here on `next` executes, and this frame waits in front of step 2 until it is picked again.
+Next schedule_switch(Ctx& x) {
+  Task& prev = x.t;
+  Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
+  if (&next == &prev) return jump(4);
+  ++x.k.totals.context_switches;
+  const bool involuntary = x.f.a[0] || (prev.state == TASK_RUNNING && &prev != x.c.idle);
+  if (&prev != x.c.idle) ++(involuntary ? x.k.totals.involuntary_switches : x.k.totals.voluntary_switches);
+  if (involuntary && &prev != x.c.idle) ++x.k.totals.sched_events;
+  if (&next != x.c.idle) {
+    ++x.k.totals.sched_events;
+    if (next.last_ran != x.c.id && next.mm && next.mm->working_set_kib) next.refill_kib = std::min(next.mm->working_set_kib, 80u);
+    next.last_ran = x.c.id;
+  }
+  x.f.pc = 2;
+  x.k.switch_frames(x.c, next);
+  return hold();
+}
+
+Ns switch_cost(Ctx& x) {
+  Ns n = x.k.cost(Phase::context_switch);
+  const Phase saving = !x.t.mm ? Phase::switch_lazy_tlb_saving : Phase::switch_same_mm_saving;
+  if (!x.t.mm || x.t.mm == x.c.prev->mm) n = n > x.k.cost(saving) ? n - x.k.cost(saving) : Ns(0);
+  return n;
+}
+
+/// finish_task_switch: prev leaves its CPU for good; wakers that spin on it go on.
+Next finish_switch(Ctx& x) {
+  Task& prev = *x.c.prev;
+  x.k.sched.finish_task_switch(prev, x.c.id);
+  if (prev.spin_target) release_spinners(x.k, prev);
+  return advance();
+}
+
+bool stack_cache_full(Ctx& x) { return x.c.cached_stacks >= x.k.profile().tun(Tunable::nr_cached_stacks); }
+
+Ns finish_cost(Ctx& x) {
+  const Task& prev = *x.c.prev;
+  if (prev.state != TASK_DEAD || !prev.has_stack) return Ns(0);
+  return x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
+}
+
+/// put_task_stack and put_task_struct of a dead prev; a full cache defers vfree to this CPU's kworker (vfree_atomic).
+Next finish_dead(Ctx& x) {
+  Task& prev = *x.c.prev;
+  x.c.prev = nullptr;
+  if (prev.state != TASK_DEAD) return advance();
+  const bool cached = !stack_cache_full(x);
+  prev.has_stack = false;
+  ++x.k.totals.stacks_freed;
+  --x.k.live_stacks;
+  x.k.emit(Tp::stack_free, x.c, prev.pid, cached);
+  x.k.put_task_struct(prev);
+  if (cached) {
+    ++x.c.cached_stacks;
+    return advance();
+  }
+  ++x.c.vfree_pending;
+  call_ttwu(x, *x.c.kworker, TASK_NORMAL);
+  return advance();
+}
+
+Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
+
+Next ret_from_fork(Ctx&) { return ret(); }
+
+constexpr Step kScheduleSteps[] = {
+    {schedule_deactivate, Phase::schedule, schedule_cost, kOff},
+    {schedule_switch, Phase::count_, newidle_cost, kOff},
+    {finish_switch, Phase::count_, switch_cost, kOff},
+    {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
+    {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt},
+};
+constexpr Step kRetFromForkSteps[] = {
+    {finish_switch, Phase::count_, switch_cost, kOff},
+    {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
+    {ret_from_fork, Phase::ret_from_fork, nullptr, 0},
+};
+
+Next ttwu_begin(Ctx& x) {
+  Task& p = task_arg(x);
+  switch (x.k.sched.ttwu_begin(p, static_cast<u32>(x.f.a[1]), static_cast<u32>(x.f.a[2]), x.c.id)) {
+    case Scheduler::Ttwu::not_woken:
+      set_result(x, 0);
+      return ret();
+    case Scheduler::Ttwu::done:
+      set_result(x, 1);
+      ++x.k.totals.wakeups;
+      ++x.k.totals.sched_events;
+      return jump(4);
+    case Scheduler::Ttwu::spin:
+      return jump(1);
+    case Scheduler::Ttwu::select:
+      break;
+  }
+  return jump(2);
+}
+
+/// smp_cond_load_acquire(&p->on_cpu): open-ended until finish_switch on p's CPU ends it.
+Ns spin_cost(Ctx& x) {
+  Task& p = task_arg(x);
+  if (!p.on_cpu) return Ns(0);
+  p.spin_target = true;
+  x.c.spin_on = &p;
+  return kNever;
+}
+Next spin_done(Ctx& x) {
+  x.c.spin_on = nullptr;
+  return advance();
+}
+
+Next ttwu_select(Ctx& x) {
+  Task& p = task_arg(x);
+  u32 flags = static_cast<u32>(x.f.a[2]);
+  x.k.sched.ttwu_select(p, flags, x.c.id);
+  x.f.a[2] = flags;
+  return x.k.sched.ttwu_is_remote(p, x.c.id) ? jump(5) : advance();
+}
+
+Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
+
+Next ttwu_queue(Ctx& x) {
+  x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
+  set_result(x, 1);
+  ++x.k.totals.wakeups;
+  ++x.k.totals.sched_events;
+  return ret();
+}
+Next ttwu_done(Ctx&) { return ret(); }
+
+constexpr Step kTtwuSteps[] = {
+    {ttwu_begin, Phase::count_, nullptr, kOff},
+    {spin_done, Phase::count_, spin_cost, kOff},
+    {ttwu_select, Phase::try_to_wake_up, nullptr, kOff},
+    {ttwu_queue, Phase::check_preempt, activate_cost, kOff},
+    {ttwu_done, Phase::check_preempt, nullptr, kOff},
+    {ttwu_queue, Phase::count_, nullptr, kOff},
+};
+
+}  // namespace
+
+void release_spinners(Core& k, Task& t) {
+  t.spin_target = false;
+  for (u32 i = 0; i < k.nr_cpus(); ++i) {
+    Cpu& o = k.cpu(CpuId(i));
+    if (o.spin_on == &t) k.end_segment_now(o);
+  }
+}
+
+const Path kSchedule{"schedule", kScheduleSteps};
+const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
+const Path kTtwu{"try_to_wake_up", kTtwuSteps};
+
+}  // namespace forksim::km

@@ -1,0 +1,32 @@
+// The facade: forwards to the Core.
+#include "kernel_model/kernel.hpp"
+
+#include "kernel_model/core.hpp"
+
+namespace forksim::km {
+
+class Kernel::Impl : public Core {
+ public:
+  using Core::Core;
+};
+
+Kernel::Kernel(const KernelConfig& config, UserSpace& user, PowerPort& power, Trace& trace)
+    : impl_(std::make_unique<Impl>(config, user, power, trace)) {}
+Kernel::~Kernel() = default;
+
+u32 Kernel::create_object(ObjectKind kind, u64 param) { return impl_->create_object(kind, param); }
+void Kernel::start(const StartSpec& spec) { impl_->start(spec); }
+void Kernel::attach_pipe(u32 user, u32 pipe) { impl_->attach_pipe(user, pipe); }
+Ns Kernel::next_event() const { return impl_->next_event(); }
+void Kernel::advance(Ns limit) { impl_->advance(limit); }
+void Kernel::finish(Ns now) { impl_->finish(now); }
+void Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { impl_->cpu_onoff(cpu, on, now); }
+void Kernel::speed_changed(CpuId cpu, u64 hz, Ns now) { impl_->speed_changed(cpu, hz, now); }
+Ns Kernel::now() const { return impl_->now(); }
+const Totals& Kernel::totals() const { return impl_->totals; }
+Alive Kernel::alive() const { return impl_->alive(); }
+CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
+std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }
+std::vector<TaskView> Kernel::stuck_tasks() const { return impl_->stuck_tasks(); }
+
+}  // namespace forksim::km

@@ -1,0 +1,200 @@
+// Boot tasks and their loops: init, kthreadd, kworker (vfree of stacks), migration (the stopper).
+// Mirrors Linux 4.19 init/main.c, kernel/kthread.c kthreadd, kernel/workqueue.c worker_thread, kernel/stop_machine.c cpu_stopper_thread.
+#include <string>
+
+#include "kernel_model/process/boot.hpp"
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+Task* first_zombie(Task& t) {
+  for (Task* c = t.children.front(); c; c = c->sibling.next)
+    if (c->exit_state == EXIT_ZOMBIE && !delay_group_leader(*c)) return c;
+  return nullptr;
+}
+
+/// init: sleeps until SIGCHLD, then reaps what it adopted.
+Next init_sleep(Ctx& x) {
+  x.t.pending = x.t.signal->shared_pending = 0;
+  x.t.ti_flags &= ~TIF_SIGPENDING;
+  if (first_zombie(x.t)) return advance();
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(0);
+}
+Ns init_reap_cost(Ctx& x) { return first_zombie(x.t) ? x.k.cost(Phase::wait_reap) : Ns(0); }
+Next init_reap(Ctx& x) {
+  Task* z = first_zombie(x.t);
+  if (!z) return jump(0);
+  z->exit_state = EXIT_DEAD;
+  ++x.k.totals.reaped;
+  release_task_now(x.k, x.c, *z);
+  return jump(1);
+}
+
+Next worker_sleep(Ctx& x) {
+  if (x.c.vfree_pending) return advance();
+  x.t.state = TASK_IDLE;
+  call(x, kSchedule);
+  return jump(0);
+}
+Next worker_vfree(Ctx& x) {
+  --x.c.vfree_pending;
+  return jump(0);
+}
+
+Next stopper_sleep(Ctx& x) {
+  if (x.c.stop_task) return advance();
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(0);
+}
+Next stopper_move(Ctx& x) {
+  Task& p = *x.c.stop_task;
+  x.c.stop_task = nullptr;
+  if (p.on_rq == TASK_ON_RQ_QUEUED && p.cpu == x.c.id && !p.on_cpu) {
+    ++x.k.totals.migrations;
+    x.k.sched.migrate_queued_task(p, x.c.stop_dest, x.c.id);
+  }
+  return jump(0);
+}
+
+Next kthreadd_sleep(Ctx& x) {
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(0);
+}
+
+constexpr Step kInitSteps[] = {
+    {init_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {init_reap, Phase::count_, init_reap_cost, 0},
+};
+constexpr Step kWorkerSteps[] = {
+    {worker_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {worker_vfree, Phase::stack_free_vfree, nullptr, 0},
+};
+constexpr Step kStopperSteps[] = {
+    {stopper_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt},
+};
+constexpr Step kKthreaddSteps[] = {{kthreadd_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt}};
+
+}  // namespace
+
+const Path kInit{"kernel_init", kInitSteps};
+const Path kKworker{"worker_thread", kWorkerSteps};
+const Path kStopper{"cpu_stopper_thread", kStopperSteps};
+const Path kKthreadd{"kthreadd", kKthreaddSteps};
+
+void call_stopper(Ctx& x, Task& t, CpuId dest) {
+  x.c.stop_task = &t;
+  x.c.stop_dest = dest;
+  call_ttwu(x, *x.c.migration, TASK_NORMAL);
+}
+
+void request_push(Core& k, Cpu& c, Task& t) {
+  for (u32 i = 0; i < k.nr_cpus(); ++i) {
+    const Cpu& o = k.cpu(CpuId(i));
+    if (!o.online || o.id == c.id) continue;
+    c.stop_task = &t;
+    c.stop_dest = o.id;
+    k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, c.id);
+    return;
+  }
+}
+
+namespace {
+
+/// A boot task with its own process, asleep in `loop` (or the idle loop itself).
+Task& boot_task(Core& k, const std::string& comm, Task* parent, Signal* signal) {
+  Task& t = k.alloc_task();
+  t.boot = true;
+  t.usage = 2;
+  t.comm = k.name(comm);
+  t.signal = signal ? signal : &k.new_signal(nullptr);
+  t.sighand = &k.new_sighand();
+  t.files = &k.new_files(0);
+  t.fs = &k.new_fs();
+  t.group_leader = &t;
+  t.cpus_allowed = CpuMask::first_n(k.nr_cpus());
+  t.nr_cpus_allowed = k.nr_cpus();
+  k.sched.set_params(t, SchedPolicy::normal, 0);
+  if (!parent) return t;
+  t.pid = t.tgid = k.pids.alloc();
+  t.signal->pgrp = t.signal->session = Pid(0);
+  k.attach_pid(t);
+  t.signal->threads.push_back(&t);
+  t.hashed = true;
+  ++k.nr_threads;
+  k.add_child(*parent, t);
+  return t;
+}
+
+/// Puts a boot task to sleep inside `loop` on `cpu`, as if it had run once.
+void boot_sleep(Core& k, Task& t, CpuId cpu, const Path& loop, u32 state, bool pinned) {
+  if (pinned) {
+    t.cpus_allowed = CpuMask::of(cpu);
+    t.nr_cpus_allowed = 1;
+    t.flags |= PF_NO_SETAFFINITY;
+  }
+  k.sched.sched_fork(t, cpu);
+  t.se.vruntime = k.sched.rq(cpu).cfs.min_vruntime;
+  t.cpu = t.wake_cpu = t.recent_used_cpu = t.last_ran = cpu;
+  t.state = state;
+  t.frames.push(loop);
+  t.frames.push(kSchedule).pc = 2;
+}
+
+}  // namespace
+
+void boot(Core& k) {
+  const u32 n = k.sched.cpus();
+  Signal* swapper_signal = nullptr;
+  for (u32 i = 0; i < n; ++i) {
+    k.cpus_.push_back(std::make_unique<Cpu>());
+    Cpu& c = *k.cpus_.back();
+    c.id = CpuId(i);
+    c.opp = k.machine_.boot_opp;
+    Task& idle = boot_task(k, "swapper/" + std::to_string(i), nullptr, swapper_signal);
+    swapper_signal = idle.signal;
+    idle.flags |= PF_IDLE;
+    idle.signal->sigcnt += i ? 1 : 0;
+    k.sched.init_idle(idle, c.id);
+    idle.frames.push(kIdle);
+    c.cur = c.idle = &idle;
+  }
+  Task& root = *k.cpus_[0]->idle;
+  k.init_ = &boot_task(k, "init", &root, nullptr);
+  k.init_->signal->flags |= SIGNAL_UNKILLABLE;
+  k.init_->sighand->action[kSIGCHLD] = SigDisposition::handler;
+  boot_sleep(k, *k.init_, CpuId(0), kInit, TASK_INTERRUPTIBLE, false);
+  Task& kthreadd = boot_task(k, "kthreadd", &root, nullptr);
+  kthreadd.flags |= PF_KTHREAD;
+  boot_sleep(k, kthreadd, CpuId(0), kKthreadd, TASK_INTERRUPTIBLE, false);
+  for (auto& c : k.cpus_) {
+    Task& m = boot_task(k, "migration/" + std::to_string(c->id.v), &kthreadd, nullptr);
+    m.flags |= PF_KTHREAD;
+    boot_sleep(k, m, c->id, kStopper, TASK_INTERRUPTIBLE, true);
+    m.sched_class = SchedClass::stop;
+    m.prio = m.normal_prio = 0;
+    c->migration = k.sched.rq(c->id).stop = &m;
+    Task& w = boot_task(k, "kworker/" + std::to_string(c->id.v) + ":0", &kthreadd, nullptr);
+    w.flags |= PF_KTHREAD | PF_WQ_WORKER;
+    boot_sleep(k, w, c->id, kKworker, TASK_IDLE, true);
+    c->kworker = &w;
+  }
+  k.boot_tasks_ = k.task_pool.live();
+  k.boot_signals_ = k.signals_.live();
+  k.boot_sighands_ = k.sighands_.live();
+  k.boot_files_ = k.files_.live();
+  k.boot_fs_ = k.fs_.live();
+  k.boot_pids_ = k.pids.live();
+  for (auto& c : k.cpus_) {
+    k.apply_speed(*c, k.machine_.opp_hz[c->opp]);
+    k.run_steps(*c);
+  }
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,102 @@
+// All paths, and the helpers by which one path calls another.
+//
+// Purpose: the index of the life cycle: each path is named after the kernel function it follows; its file says which source it mirrors.
+// Source:  Linux 4.19. Units: see exec/path.hpp. Ownership: constants. Errors: contracts. Not modelled: kernel_model/README.md.
+#pragma once
+
+#include "kernel_model/core.hpp"
+#include "kernel_model/exec/path.hpp"
+
+namespace forksim::km {
+
+// exec/schedule.cpp
+extern const Path kSchedule;     ///< a[0]: 1 for a preemption
+extern const Path kRetFromFork;  ///< first path of a new task
+extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
+// exec/irq.cpp
+extern const Path kIrqIpi, kIrqTimer, kSoftirq;
+extern const Path kIdle;
+// process/user.cpp
+extern const Path kUser;      ///< a task in user mode
+extern const Path kUserWork;  ///< the work loop before a return to user mode
+extern const Path kFault;     ///< a[0] kind
+// process/signal.cpp
+extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group
+extern const Path kSignalWakeUp;   ///< a[0] task, a[1]: 1 to wake a killable sleeper too
+extern const Path kGetSignal;
+extern const Path kSysKill;        ///< a[0] pid, a[1] sig
+extern const Path kSysSigreturn;
+// process/fork.cpp
+extern const Path kSysClone;
+// process/exec.cpp
+extern const Path kSysExecve;
+// process/exit.cpp
+extern const Path kDoExit;         ///< a[0] exit code
+extern const Path kSysExit;        ///< a[0] code, a[1]: 1 for exit_group
+extern const Path kZapThreads;     ///< a[0]: task to spare; wakes the others with SIGKILL pending
+extern const Path kReleaseTask;    ///< a[0] task
+extern const Path kNotifyParent;   ///< a[0] task, a[1] sig, a[2]: 1 stop/continue, a[3] si_code; result: autoreap
+// process/wait.cpp
+extern const Path kSysWait4;       ///< a[0] pid, a[1] options
+extern const Path kWakeParent;     ///< a[0] parent task, a[1] child task
+// process/syscalls.cpp
+extern const Path kSysNull;        ///< a[0] number, a[1] count
+extern const Path kSysNanosleep;   ///< a[0] ns or date, a[1]: 1 absolute
+extern const Path kSysPause, kSysYield, kSysMisc, kSysSetaffinity, kSysOpenClose;
+// process/ipc.cpp
+extern const Path kSysPipeRead, kSysPipeWrite, kSysPipeClose;
+extern const Path kFutexWait;      ///< a[0] queue_ref, a[1] generation or pid that must still hold
+extern const Path kFutexWake;      ///< a[0] queue_ref, a[1] how many
+extern const Path kWakeQueue;      ///< a[0] queue_ref, a[1] how many, a[2] wake flags
+// process/kthread.cpp
+extern const Path kInit, kKworker, kStopper, kKthreadd;
+
+/// A task in a frame's locals.
+inline u64 as_arg(const Task& t) { return t.id.v; }
+inline Task& task_arg(Ctx& x, u32 i = 0) { return x.k.task_pool[static_cast<u32>(x.f.a[i])]; }
+
+/// A wait queue in a frame's locals: which kind of object, and its index.
+enum class QueueOf : u64 { lock, pipe, join };
+constexpr u64 queue_ref(QueueOf kind, u32 index) { return static_cast<u64>(kind) << 32 | index; }
+WaitQueue& queue_arg(Core& k, u64 ref);
+
+/// try_to_wake_up of `p` before the caller's next step.
+inline void call_ttwu(Ctx& x, const Task& p, u32 mask, u32 wake_flags = 0) {
+  Frame& f = call(x, kTtwu);
+  f.a[0] = as_arg(p);
+  f.a[1] = mask;
+  f.a[2] = wake_flags;
+}
+
+// Shared by system call paths (process/syscalls.cpp).
+void trace_sys_enter(Ctx& x, s64 nr, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0);
+void trace_sys_exit(Ctx& x, s64 nr, s64 result);
+
+/// arm64 system call numbers (include/uapi/asm-generic/unistd.h).
+struct Nr {
+  static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, futex = 98,
+                       clock_nanosleep = 115, sched_setaffinity = 122, sched_yield = 124, kill = 129, rt_sigaction = 134, rt_sigreturn = 139,
+                       setpriority = 140, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
+                       wait4 = 260;
+};
+
+// process/signal.cpp
+bool signal_pending_state(u32 state, const Task& t);
+void recalc_sigpending(Task& t);
+void call_signal_wake_up(Ctx& x, const Task& t, bool kill);
+// process/wait.cpp
+bool eligible_child(const Task& child, s32 pid);
+// process/exit.cpp
+void release_task_now(Core& k, Cpu& c, Task& t);
+/// Lets CPUs go on that spin until `t` has left its CPU or finished exit_notify.
+void release_spinners(Core& k, Task& t);
+bool thread_group_empty(const Task& t);
+bool delay_group_leader(const Task& t);
+// process/fork.cpp
+void count_workload(Core& k, Task& t, int delta);
+// process/kthread.cpp
+/// Asks the stopper of `c` to move its current task away.
+void request_push(Core& k, Cpu& c, Task& t);
+void call_stopper(Ctx& x, Task& t, CpuId dest);
+
+}  // namespace forksim::km

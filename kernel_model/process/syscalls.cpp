@@ -1,0 +1,232 @@
+// Small system calls: the empty one, sleep, pause, yield, and those that change task state.
+// Mirrors Linux 4.19 kernel/time/hrtimer.c, kernel/sched/core.c do_sched_yield and sched_setaffinity, kernel/sys.c.
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+void trace_sys_enter(Ctx& x, s64 nr, u64 a0, u64 a1, u64 a2) { x.k.emit(Tp::sys_enter, x.c, nr, a0, a1, a2, 0, 0, 0); }
+void trace_sys_exit(Ctx& x, s64 nr, s64 result) { x.k.emit(Tp::sys_exit, x.c, nr, result); }
+
+namespace {
+
+Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
+
+// kSysNull: a[0] number, a[1] how many in a row.
+Next null_enter(Ctx& x) {
+  trace_sys_enter(x, static_cast<s64>(x.f.a[0]));
+  return advance();
+}
+Next null_exit(Ctx& x) {
+  trace_sys_exit(x, static_cast<s64>(x.f.a[0]), 0);
+  x.t.result = 0;
+  return --x.f.a[1] ? jump(0) : ret();
+}
+constexpr Step kNullSteps[] = {
+    {null_enter, Phase::syscall_entry, nullptr, 0},
+    {null_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+// kSysNanosleep: a[0] ns or date, a[1] absolute, a[2] the date.
+Next sleep_enter(Ctx& x) {
+  trace_sys_enter(x, Nr::clock_nanosleep, 1, x.f.a[1], x.f.a[0]);
+  return advance();
+}
+Next sleep_start(Ctx& x) {
+  const Ns date = x.f.a[1] ? Ns(x.f.a[0]) : x.k.now() + Ns(x.f.a[0]);
+  x.f.a[2] = date.v;
+  if (date <= x.k.now()) return jump(3);
+  x.k.arm_timer(x.c, x.t, date);
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return advance();
+}
+/// A signal ends the sleep early; a restart goes on to the same date.
+Next sleep_woken(Ctx& x) {
+  const bool early = x.t.timer_seq != 0;
+  x.k.cancel_timer(x.t);
+  x.t.state = TASK_RUNNING;
+  x.t.result = 0;
+  if (!early) return advance();
+  x.t.result = -kERESTART_RESTARTBLOCK;
+  op(x).kind = OpKind::sleep_until;
+  op(x).ns = Ns(x.f.a[2]);
+  return advance();
+}
+Next sleep_exit(Ctx& x) {
+  trace_sys_exit(x, Nr::clock_nanosleep, x.t.result);
+  return ret();
+}
+constexpr Step kSleepSteps[] = {
+    {sleep_enter, Phase::syscall_entry, nullptr, 0},
+    {sleep_start, Phase::hrtimer_start, nullptr, StepFlag::kNoPreempt},
+    {sleep_woken, Phase::count_, nullptr, 0},
+    {sleep_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+Next pause_enter(Ctx& x) {
+  trace_sys_enter(x, Nr::ppoll);
+  return advance();
+}
+Next pause_sleep(Ctx& x) {
+  if (x.t.ti_flags & TIF_SIGPENDING) {
+    x.t.state = TASK_RUNNING;
+    x.t.result = -kERESTARTNOHAND;
+    return advance();
+  }
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(1);
+}
+Next pause_exit(Ctx& x) {
+  trace_sys_exit(x, Nr::ppoll, x.t.result);
+  return ret();
+}
+constexpr Step kPauseSteps[] = {
+    {pause_enter, Phase::syscall_entry, nullptr, 0},
+    {pause_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {pause_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+Next yield_enter(Ctx& x) {
+  trace_sys_enter(x, Nr::sched_yield);
+  return advance();
+}
+Next yield_schedule(Ctx& x) {
+  x.k.sched.yield_task(x.c.id);
+  call(x, kSchedule);
+  return advance();
+}
+Next yield_exit(Ctx& x) {
+  trace_sys_exit(x, Nr::sched_yield, 0);
+  x.t.result = 0;
+  return ret();
+}
+constexpr Step kYieldSteps[] = {
+    {yield_enter, Phase::syscall_entry, nullptr, 0},
+    {yield_schedule, Phase::sched_yield, nullptr, StepFlag::kNoPreempt},
+    {yield_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+s64 misc_nr(OpKind kind) {
+  switch (kind) {
+    case OpKind::sigaction: return Nr::rt_sigaction;
+    case OpKind::setsid: return Nr::setsid;
+    case OpKind::nice: return Nr::setpriority;
+    default: return Nr::prctl;
+  }
+}
+Next misc_enter(Ctx& x) {
+  trace_sys_enter(x, misc_nr(op(x).kind));
+  return advance();
+}
+
+void do_sigaction(Ctx& x) {
+  const Op& o = op(x);
+  const int sig = static_cast<int>(o.arg);
+  x.t.result = -kEINVAL;
+  if (sig < 1 || sig > 64 || sig == kSIGKILL || sig == kSIGSTOP) return;
+  x.t.result = 0;
+  x.t.sighand->action[static_cast<u32>(sig)] = static_cast<SigDisposition>(o.count);
+  if (sig == kSIGCHLD) x.t.sighand->nocldwait = o.flag;
+}
+void do_setsid(Ctx& x) {
+  Signal& s = *x.t.signal;
+  x.t.result = -kEPERM;
+  if (s.pgrp == x.t.tgid) return;
+  for (Pid* p : {&s.pgrp, &s.session}) {
+    if (p->v) x.k.pids.put(*p);
+    *p = x.t.tgid;
+    x.k.pids.get(*p);
+  }
+  x.t.result = x.t.tgid.v;
+}
+/// PR_SET_CHILD_SUBREAPER also marks every descendant, so that their orphans look for us.
+void mark_descendants(Task& t) {
+  for (Task* c = t.children.front(); c; c = c->sibling.next) {
+    c->signal->has_child_subreaper = true;
+    mark_descendants(*c);
+  }
+}
+Next misc_apply(Ctx& x) {
+  const Op& o = op(x);
+  x.t.result = 0;
+  switch (o.kind) {
+    case OpKind::sigaction: do_sigaction(x); break;
+    case OpKind::setsid: do_setsid(x); break;
+    case OpKind::nice: x.k.sched.set_user_nice(x.t, static_cast<int>(o.arg), x.c.id); break;
+    case OpKind::set_name: x.k.rename(x.c, x.t, x.k.name(o.name.substr(0, 15))); break;
+    case OpKind::subreaper:
+      x.t.signal->is_child_subreaper = o.arg;
+      if (o.arg) mark_descendants(x.t);
+      break;
+    default: break;
+  }
+  return advance();
+}
+Next misc_exit(Ctx& x) {
+  trace_sys_exit(x, misc_nr(op(x).kind), x.t.result);
+  return ret();
+}
+constexpr Step kMiscSteps[] = {
+    {misc_enter, Phase::syscall_entry, nullptr, 0},
+    {misc_apply, Phase::sys_misc, nullptr, 0},
+    {misc_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+Next affinity_enter(Ctx& x) {
+  trace_sys_enter(x, Nr::sched_setaffinity);
+  return advance();
+}
+Next affinity_apply(Ctx& x) {
+  const CpuId dest = x.k.sched.set_cpus_allowed(x.t, *op(x).mask);
+  x.t.result = 0;
+  if (dest != x.c.id) call_stopper(x, x.t, dest);
+  return advance();
+}
+Next affinity_exit(Ctx& x) {
+  trace_sys_exit(x, Nr::sched_setaffinity, x.t.result);
+  return ret();
+}
+constexpr Step kAffinitySteps[] = {
+    {affinity_enter, Phase::syscall_entry, nullptr, 0},
+    {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kNoPreempt},
+    {affinity_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+// kSysOpenClose: one system call per descriptor; a[0] counts those done.
+s64 open_close_nr(Ctx& x) { return op(x).kind == OpKind::open ? Nr::openat : Nr::close; }
+Next file_enter(Ctx& x) {
+  trace_sys_enter(x, open_close_nr(x));
+  return advance();
+}
+Ns file_cost(Ctx& x) { return x.k.cost(op(x).kind == OpKind::open ? Phase::open_file : Phase::close_file); }
+Next file_apply(Ctx& x) {
+  Files& f = *x.t.files;
+  if (op(x).kind == OpKind::open)
+    ++f.fds;
+  else if (f.fds)
+    --f.fds;
+  return advance();
+}
+Next file_exit(Ctx& x) {
+  trace_sys_exit(x, open_close_nr(x), 0);
+  x.t.result = 0;
+  return ++x.f.a[0] < op(x).count ? jump(0) : ret();
+}
+constexpr Step kFileSteps[] = {
+    {file_enter, Phase::syscall_entry, nullptr, 0},
+    {file_apply, Phase::count_, file_cost, 0},
+    {file_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+}  // namespace
+
+const Path kSysNull{"sys_null", kNullSteps};
+const Path kSysNanosleep{"sys_clock_nanosleep", kSleepSteps};
+const Path kSysPause{"sys_ppoll", kPauseSteps};
+const Path kSysYield{"sys_sched_yield", kYieldSteps};
+const Path kSysMisc{"sys_prctl", kMiscSteps};
+const Path kSysSetaffinity{"sys_sched_setaffinity", kAffinitySteps};
+const Path kSysOpenClose{"sys_openat", kFileSteps};
+
+}  // namespace forksim::km

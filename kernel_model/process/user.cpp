@@ -1,0 +1,294 @@
+// A task in user mode: fetches operations from its program, takes page faults, enters system calls.
+// The return-to-user loop mirrors Linux 4.19 arch/arm64/kernel/signal.c do_notify_resume.
+#include <stdexcept>
+#include <string>
+
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+// Locals of kUser.
+enum Local : u32 { kRetry = 0, kWork = 1 };
+enum Pc : u16 { kPcFetch = 0, kPcWork = 1 };
+enum FaultKind : u64 { kFaultCow = 0, kFaultReuse = 1, kFaultAnon = 2, kFaultFile = 3 };
+constexpr u64 kIdleOpsLimit = 10'000'000;
+
+Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
+
+Next work(Ctx& x, Ns ref) {
+  x.f.a[kWork] = ref.v;
+  return jump(kPcWork);
+}
+Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
+  x.t.handled_signal = false;
+  Frame& f = call(x, p);
+  f.a[0] = a0;
+  f.a[1] = a1;
+  return jump(kPcFetch);
+}
+Next again(Ctx& x) {
+  x.f.a[kRetry] = 1;
+  return jump(kPcFetch);
+}
+
+/// Blocks in futex_wait unless the condition of the lock changed meanwhile; the operation is then tried again.
+Next futex_wait(Ctx& x, u64 ref, u64 expected) {
+  x.f.a[kRetry] = 1;
+  return syscall(x, kFutexWait, ref, expected);
+}
+
+Lock& lock_of(Ctx& x, u32 object) { return x.k.locks[x.k.objects[object].second]; }
+u64 lock_ref(Ctx& x, u32 object) { return queue_ref(QueueOf::lock, x.k.objects[object].second); }
+
+Next take(Ctx& x) { return work(x, x.k.cost(Phase::user_lock)); }
+
+Next do_mutex_lock(Ctx& x) {
+  Lock& l = lock_of(x, op(x).object);
+  if (l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
+  l.value = 1;
+  return take(x);
+}
+/// Releases and wakes one waiter, which has to win the lock again.
+Next unlock(Ctx& x, u32 object) {
+  Lock& l = lock_of(x, object);
+  l.value = 0;
+  if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, object), 1);
+  return take(x);
+}
+Next do_sem_wait(Ctx& x) {
+  Lock& l = lock_of(x, op(x).object);
+  if (!l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
+  --l.value;
+  return take(x);
+}
+Next do_sem_post(Ctx& x) {
+  Lock& l = lock_of(x, op(x).object);
+  ++l.value;
+  if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), 1);
+  return take(x);
+}
+/// op.flag: this task has arrived; op.arg: the round it waits for.
+Next do_barrier_wait(Ctx& x) {
+  Op& o = op(x);
+  Lock& l = lock_of(x, o.object);
+  if (!o.flag) {
+    o.flag = true;
+    o.arg = static_cast<s64>(l.generation);
+    if (++l.value >= l.param) {
+      l.value = 0;
+      ++l.generation;
+      if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, o.object), ~u64{0});
+      return take(x);
+    }
+  }
+  if (l.generation != static_cast<u64>(o.arg)) return take(x);
+  return futex_wait(x, lock_ref(x, o.object), static_cast<u64>(o.arg));
+}
+/// First the mutex is released, then the condition's generation is waited for, then the operation becomes a mutex_lock.
+Next do_cond_wait(Ctx& x) {
+  Op& o = op(x);
+  Lock& c = lock_of(x, o.object);
+  if (!o.flag) {
+    o.flag = true;
+    o.arg = static_cast<s64>(c.generation);
+    x.f.a[kRetry] = 1;
+    return unlock(x, o.object2);
+  }
+  if (c.generation == static_cast<u64>(o.arg)) return futex_wait(x, lock_ref(x, o.object), static_cast<u64>(o.arg));
+  o.kind = OpKind::mutex_lock;
+  o.object = o.object2;
+  return again(x);
+}
+Next do_cond_wake(Ctx& x, u64 how_many) {
+  Lock& c = lock_of(x, op(x).object);
+  ++c.generation;
+  if (!c.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), how_many);
+  return take(x);
+}
+
+/// pthread_join: until the thread's clear_child_tid is cleared.
+Next do_join(Ctx& x) {
+  const Task* p = x.k.find_task(op(x).pid);
+  if (!p || p->signal != x.t.signal || !p->clear_child_tid) return take(x);
+  return futex_wait(x, queue_ref(QueueOf::join, p->id.v), static_cast<u64>(p->pid.v));
+}
+
+Next do_touch(Ctx& x) {
+  const u32 n = static_cast<u32>(op(x).count);
+  (op(x).arg == 0 ? x.t.fault_anon : op(x).arg == 1 ? x.t.fault_cow : x.t.fault_file) += n;
+  return jump(kPcFetch);
+}
+
+Next do_mark(Ctx& x) {
+  if (x.k.trace().enabled(Tp::print)) x.k.emit(Tp::print, x.c, x.k.name(op(x).name));
+  return jump(kPcFetch);
+}
+
+/// One operation of the program. Longer than usual: one line per kind, in the order of OpKind.
+Next dispatch(Ctx& x) {
+  const Op& o = op(x);
+  switch (o.kind) {
+    case OpKind::run: return work(x, o.ns);
+    case OpKind::runtime: return work(x, Ns((o.ns.v << 16) / x.c.user_scale));
+    case OpKind::sleep: return syscall(x, kSysNanosleep, o.ns.v, 0);
+    case OpKind::sleep_until: return syscall(x, kSysNanosleep, o.ns.v, 1);
+    case OpKind::pause: return syscall(x, kSysPause);
+    case OpKind::yield: return syscall(x, kSysYield);
+    case OpKind::syscall: return syscall(x, kSysNull, static_cast<u64>(o.arg), o.count);
+    case OpKind::fork: return syscall(x, kSysClone);
+    case OpKind::exec: return syscall(x, kSysExecve);
+    case OpKind::exit: return syscall(x, kSysExit, static_cast<u64>(o.arg), 0);
+    case OpKind::exit_group: return syscall(x, kSysExit, static_cast<u64>(o.arg), 1);
+    case OpKind::wait: return syscall(x, kSysWait4, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+    case OpKind::kill: return syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+    case OpKind::sigreturn: return syscall(x, kSysSigreturn);
+    case OpKind::sigaction:
+    case OpKind::subreaper:
+    case OpKind::set_name:
+    case OpKind::setsid:
+    case OpKind::nice: return syscall(x, kSysMisc);
+    case OpKind::affinity: return syscall(x, kSysSetaffinity);
+    case OpKind::mutex_lock: return do_mutex_lock(x);
+    case OpKind::mutex_unlock: return unlock(x, o.object);
+    case OpKind::sem_wait: return do_sem_wait(x);
+    case OpKind::sem_post: return do_sem_post(x);
+    case OpKind::barrier_wait: return do_barrier_wait(x);
+    case OpKind::cond_wait: return do_cond_wait(x);
+    case OpKind::cond_signal: return do_cond_wake(x, 1);
+    case OpKind::cond_broadcast: return do_cond_wake(x, ~u64{0});
+    case OpKind::pipe_read: return syscall(x, kSysPipeRead);
+    case OpKind::pipe_write: return syscall(x, kSysPipeWrite);
+    case OpKind::pipe_close_read:
+    case OpKind::pipe_close_write: return syscall(x, kSysPipeClose);
+    case OpKind::join: return do_join(x);
+    case OpKind::touch: return do_touch(x);
+    case OpKind::open:
+    case OpKind::close: return syscall(x, kSysOpenClose);
+    case OpKind::mark: return do_mark(x);
+  }
+  return jump(kPcFetch);
+}
+
+bool restart(const Ctx& x) {
+  switch (-x.t.result) {
+    case kERESTARTSYS:  // handlers are installed with SA_RESTART, as signal() does
+    case kERESTARTNOINTR: return true;
+    case kERESTARTNOHAND:
+    case kERESTART_RESTARTBLOCK: return !x.t.handled_signal;
+    default: return false;
+  }
+}
+
+/// The next user instruction: faults and refills that are due first, then the operation.
+Next fetch(Ctx& x) {
+  Task& t = x.t;
+  if (t.user_fresh) {
+    t.user_fresh = false;
+    x.k.emit(Tp::user_first, x.c, t.pid, int{t.user_fresh_kind});
+  }
+  if (t.fault_cow || t.fault_file || t.fault_anon) {
+    call(x, kFault);
+    return jump(kPcFetch);
+  }
+  if (t.refill_kib) {
+    const Ns refill = x.k.cost(Phase::cache_refill_per_kib) * t.refill_kib;
+    t.refill_kib = 0;
+    return work(x, refill);
+  }
+  if (t.user_startup != Ns(0)) {
+    const Ns startup = t.user_startup;
+    t.user_startup = Ns(0);
+    return work(x, startup);
+  }
+  if (t.result < 0 && restart(x)) {
+    t.result = 0;
+    x.f.a[kRetry] = 0;
+    return dispatch(x);
+  }
+  if (x.f.a[kRetry]) {
+    x.f.a[kRetry] = 0;
+    return dispatch(x);
+  }
+  if (t.result == -kERESTARTNOHAND || t.result == -kERESTART_RESTARTBLOCK) t.result = -kEINTR;
+  const s64 result = t.result;
+  t.result = 0;
+  if (x.k.now() != t.last_fetch) {
+    t.last_fetch = x.k.now();
+    t.idle_ops = 0;
+  } else if (++t.idle_ops > kIdleOpsLimit) {
+    throw std::runtime_error("pid " + std::to_string(t.pid.v) + ": its program makes no progress (an endless loop without time)");
+  }
+  x.k.user.next_op(t.user, result, x.k.now(), op(x));
+  return dispatch(x);
+}
+
+Next work_done(Ctx&) { return jump(kPcFetch); }
+Ns work_cost(Ctx& x) { return Ns(x.f.a[kWork]); }
+
+constexpr Step kUserSteps[] = {
+    {fetch, Phase::count_, nullptr, StepFlag::kUser},
+    {work_done, Phase::count_, work_cost, StepFlag::kUser},
+};
+
+/// do_notify_resume: reschedule and deliver until neither is wanted.
+Next user_work(Ctx& x) {
+  if (x.t.need_resched()) {
+    call(x, kSchedule);
+    return jump(0);
+  }
+  if (x.t.ti_flags & TIF_SIGPENDING) {
+    call(x, kGetSignal);
+    return jump(0);
+  }
+  return ret();
+}
+constexpr Step kUserWorkSteps[] = {{user_work, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt}};
+
+/// Which fault comes next; a[0] is FaultKind. A copy-on-write page nobody shares any more is re-used.
+Next fault_begin(Ctx& x) {
+  Task& t = x.t;
+  if (t.fault_file) {
+    --t.fault_file;
+    x.f.a[0] = kFaultFile;
+  } else if (t.fault_cow) {
+    --t.fault_cow;
+    x.f.a[0] = t.mm->family->live > 1 ? kFaultCow : kFaultReuse;
+  } else {
+    --t.fault_anon;
+    x.f.a[0] = kFaultAnon;
+  }
+  return advance();
+}
+Ns fault_cost(Ctx& x) {
+  constexpr std::array kPhase{Phase::fault_cow_copy, Phase::fault_cow_reuse, Phase::fault_anon_zero, Phase::fault_file_around};
+  return x.k.cost(kPhase[x.f.a[0]]);
+}
+Next fault_done(Ctx& x) {
+  Mm& mm = *x.t.mm;
+  switch (x.f.a[0]) {
+    case kFaultAnon:
+      ++mm.anon_pages;
+      ++mm.anon_private;
+      break;
+    case kFaultFile: mm.file_pages += 16; break;
+    default:
+      if (mm.anon_private < mm.anon_pages) ++mm.anon_private;
+  }
+  ++x.t.min_flt;
+  x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
+  return ret();
+}
+constexpr Step kFaultSteps[] = {
+    {fault_begin, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {fault_done, Phase::count_, fault_cost, 0},
+};
+
+}  // namespace
+
+const Path kUser{"user", kUserSteps};
+const Path kUserWork{"do_notify_resume", kUserWorkSteps};
+const Path kFault{"do_page_fault", kFaultSteps};
+
+}  // namespace forksim::km

@@ -1,0 +1,132 @@
+// wait4 and the waking of waiting parents.
+// Mirrors Linux 4.19 kernel/exit.c do_wait, wait_consider_task, wait_task_zombie, __wake_up_parent.
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+bool eligible_child(const Task& child, s32 pid) { return pid == -1 || child.pid.v == pid; }
+
+namespace {
+
+// Locals of kSysWait4.
+enum Local : u32 { kPid = 0, kOptions = 1, kRet = 2, kZombie = 3 };
+enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 4 };
+
+s32 wanted(const Ctx& x) { return static_cast<s32>(x.f.a[kPid]); }
+
+Next wait_enter(Ctx& x) {
+  const s32 pid = wanted(x);
+  trace_sys_enter(x, Nr::wait4, x.f.a[kPid], 0, x.f.a[kOptions]);
+  x.k.emit(Tp::sched_process_wait, x.c, x.t.comm, Pid(pid > 0 ? pid : 0), x.t.prio);
+  x.t.wait_pid = pid;
+  x.k.add_wait(x.t.signal->wait_chldexit, x.t, true);
+  return advance();
+}
+
+Next finish(Ctx& x, s64 result) {
+  x.f.a[kRet] = static_cast<u64>(result);
+  x.t.state = TASK_RUNNING;
+  return jump(kPcExit);
+}
+
+enum class Seen : u8 { nobody, alive, reap, report, spin };
+
+/// wait_consider_task: what a child offers to this wait.
+Seen consider(Ctx& x, Task& c) {
+  if (c.exit_state == EXIT_DEAD || !eligible_child(c, wanted(x))) return Seen::nobody;
+  if (c.in_exit_notify) {
+    c.spin_target = true;
+    x.c.spin_on = &c;
+    return Seen::spin;
+  }
+  if (c.exit_state == EXIT_ZOMBIE && !delay_group_leader(c)) return Seen::reap;
+  Signal& s = *c.signal;
+  if ((x.f.a[kOptions] & kWUNTRACED) && (s.flags & SIGNAL_STOP_STOPPED) && s.stop_unreported) {
+    s.stop_unreported = false;
+    return Seen::report;
+  }
+  if ((x.f.a[kOptions] & kWCONTINUED) && (s.flags & SIGNAL_STOP_CONTINUED)) {
+    s.flags &= ~SIGNAL_STOP_CONTINUED;
+    return Seen::report;
+  }
+  return Seen::alive;
+}
+
+/// do_wait: children of every thread of the group, in list order.
+Next wait_scan(Ctx& x) {
+  bool children = false;
+  for (Task* p = x.t.signal->threads.front(); p; p = p->thread_node.next) {
+    for (Task* c = p->children.front(); c; c = c->sibling.next) {
+      const Seen seen = consider(x, *c);
+      if (seen == Seen::nobody) continue;
+      if (seen == Seen::spin) return jump(kPcSpin);
+      if (seen == Seen::report) return finish(x, c->pid.v);
+      if (seen == Seen::reap) {
+        c->exit_state = EXIT_DEAD;
+        x.f.a[kZombie] = as_arg(*c);
+        x.t.state = TASK_RUNNING;
+        return jump(kPcReap);
+      }
+      children = true;
+    }
+  }
+  if (!children) return finish(x, -kECHILD);
+  if (x.f.a[kOptions] & kWNOHANG) return finish(x, 0);
+  if (x.t.ti_flags & TIF_SIGPENDING) return finish(x, -kERESTARTSYS);
+  x.t.state = TASK_INTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(kPcScan);
+}
+
+/// Spins for tasklist_lock while a child is inside exit_notify.
+Ns spin_cost(Ctx& x) { return x.c.spin_on && x.c.spin_on->in_exit_notify ? kNever : Ns(0); }
+Next spin_done(Ctx& x) {
+  x.c.spin_on = nullptr;
+  return jump(kPcScan);
+}
+
+Next wait_reap(Ctx& x) {
+  Task& z = task_arg(x, kZombie);
+  x.f.a[kRet] = static_cast<u64>(static_cast<s64>(z.pid.v));
+  ++x.k.totals.reaped;
+  release_task_now(x.k, x.c, z);
+  return advance();
+}
+
+Next wait_exit(Ctx& x) {
+  x.k.remove_wait(x.t);
+  x.t.state = TASK_RUNNING;
+  x.t.result = static_cast<s64>(x.f.a[kRet]);
+  trace_sys_exit(x, Nr::wait4, x.t.result);
+  return ret();
+}
+
+constexpr Step kWaitSteps[] = {
+    {wait_enter, Phase::syscall_entry, nullptr, 0},
+    {wait_scan, Phase::do_wait, nullptr, StepFlag::kNoPreempt},
+    {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
+    {wait_reap, Phase::wait_reap, nullptr, 0},
+    {wait_exit, Phase::syscall_exit, nullptr, 0},
+};
+
+/// __wake_up_sync_key on wait_chldexit with child_wait_callback's filter; a[2] counts the waiters already seen.
+Next wake_parent(Ctx& x) {
+  Task& parent = task_arg(x);
+  const Task& child = task_arg(x, 1);
+  u64 i = 0;
+  for (Task* w = parent.signal->wait_chldexit.front(); w; w = w->wait_node.next, ++i) {
+    if (i < x.f.a[2] || !eligible_child(child, w->wait_pid)) continue;
+    x.f.a[2] = i + 1;
+    call_ttwu(x, *w, TASK_INTERRUPTIBLE, WF_SYNC);
+    return jump(0);
+  }
+  return ret();
+}
+constexpr Step kWakeParentSteps[] = {{wake_parent, Phase::count_, nullptr, StepFlag::kNoPreempt}};
+
+}  // namespace
+
+const Path kSysWait4{"sys_wait4", kWaitSteps};
+const Path kWakeParent{"__wake_up_parent", kWakeParentSteps};
+
+}  // namespace forksim::km
