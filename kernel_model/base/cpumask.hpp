@@ -56,6 +56,16 @@ class CpuMask {
       if (w) return false;
     return true;
   }
+  constexpr bool intersects(const CpuMask& o) const {
+    for (u32 i = 0; i < kWords; ++i)
+      if (words_[i] & o.words_[i]) return true;
+    return false;
+  }
+  constexpr bool subset_of(const CpuMask& o) const {
+    for (u32 i = 0; i < kWords; ++i)
+      if (words_[i] & ~o.words_[i]) return false;
+    return true;
+  }
   /// First CPU at or after `from`, or kMaxCpus when there is none.
   constexpr u32 next(u32 from) const {
     for (u32 i = from / 64; i < kWords; ++i) {

@@ -32,6 +32,17 @@ class IList {
     (head_ ? (head_->*Member).prev : tail_) = t;
     head_ = t;
   }
+  void insert_before(T* pos, T* t) {
+    (t->*Member) = {pos, prev(pos)};
+    (prev(pos) ? (prev(pos)->*Member).next : head_) = t;
+    (pos->*Member).prev = t;
+  }
+  void insert_after(T* pos, T* t) {
+    if (next(pos))
+      insert_before(next(pos), t);
+    else
+      push_back(t);
+  }
   void remove(T* t) {
     ListNode<T>& n = t->*Member;
     (n.prev ? (n.prev->*Member).next : head_) = n.next;

@@ -2,11 +2,12 @@
 //
 // Source: Linux 4.19 include/linux/sched.h (load_weight, sched_avg, sched_entity), kernel/sched/sched.h (cfs_rq, rq). Field names are
 //         the kernel's. Units: vruntime in VNs, clocks in ns, weights scaled (nice 0 = 1 << 20), averages in the kernel's own units.
-// Ownership: a SchedEntity lives in its Task (or task group); queues hold plain pointers. Errors: none.
+// Ownership: a SchedEntity lives in its Task (or TaskGroup); queues hold plain pointers. Errors: none.
 // Not modelled: schedstats, NUMA balancing, core scheduling; rt and deadline queues come with their classes (issue 4).
 #pragma once
 
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "kernel_model/base/cpumask.hpp"
@@ -17,7 +18,9 @@ namespace forksim::km {
 
 struct Task;
 struct CfsRq;
+struct Rq;
 struct SchedEntity;
+struct TaskGroup;
 
 struct LoadWeight {
   u64 weight = 0;      ///< scaled
@@ -76,8 +79,20 @@ struct CfsRq {
   u64 h_load = 0;
   u64 last_h_load_update = 0;  ///< jiffies
   SchedEntity* h_load_next = nullptr;
-  struct Rq* rq = nullptr;
+  Rq* rq = nullptr;
   SchedEntity* group_se = nullptr;  ///< the entity that represents this queue in its parent; null at the root
+  TaskGroup* tg = nullptr;          ///< null at the root
+  bool on_list = false;
+  ListNode<CfsRq> leaf;  ///< rq.leaf_cfs_rq_list
+};
+
+/// struct task_group: one queue and one entity per CPU. The root group has no TaskGroup.
+struct TaskGroup {
+  u64 shares = u64{1} << 20;  ///< scaled
+  s64 load_avg = 0;           ///< sum of the queues' tg_load_avg_contrib
+  TaskGroup* parent = nullptr;
+  std::vector<std::unique_ptr<CfsRq>> cfs_rq;
+  std::vector<std::unique_ptr<SchedEntity>> se;
 };
 
 }  // namespace forksim::km

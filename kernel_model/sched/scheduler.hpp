@@ -5,7 +5,9 @@
 // Source:  Linux 4.19 kernel/sched/{core,fair,pelt,topology}.c; each function carries the kernel's name.
 // Units:   the clock is ns since boot (set_now); jiffies = initial + now / TICK_NSEC unless set by the caller.
 // Ownership: tasks belong to the caller; run queues and domains to the Scheduler. Errors: contracts only.
-// Not modelled here yet (issue 4): rt and deadline classes, task groups, bandwidth, periodic and nohz balancing.
+// Balancing: scheduler_tick may raise SCHED_SOFTIRQ (softirq_wanted); the driver then calls run_rebalance_domains at softirq time.
+//          Active balance asks for the stopper through SchedHooks::stop_one_cpu_nowait, whose work is active_load_balance_cpu_stop.
+// Not modelled here yet (issue 4): rt and deadline classes, bandwidth.
 #pragma once
 
 #include <initializer_list>
@@ -13,6 +15,9 @@
 #include <vector>
 
 #include "kernel_model/sched/entity.hpp"
+#include "kernel_model/sched/fair.hpp"
+#include "kernel_model/sched/load_balance.hpp"
+#include "kernel_model/sched/placement.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
 #include "kernel_model/trace/trace.hpp"
@@ -31,8 +36,9 @@ struct Rq {
   LoadWeight load;
   CfsRq cfs;
   Task *curr = nullptr, *idle = nullptr, *stop = nullptr;
-  u64 clock = 0, clock_task = 0;  ///< clock_task == clock: IRQ_TIME_ACCOUNTING is off on this platform
-  bool clock_skip_update = false;
+  u64 clock = 0, clock_task = 0;   ///< clock_task == clock: IRQ_TIME_ACCOUNTING is off on this platform
+  bool clock_skip_update = false;  ///< RQCF_REQ_SKIP: the next __schedule keeps the clock
+  bool clock_skip_active = false;  ///< RQCF_ACT_SKIP: inside that __schedule
   std::array<u64, 5> cpu_load{};
   u64 last_load_update_tick = 0, next_balance = 0;  ///< jiffies
   u64 nr_switches = 0, nr_uninterruptible = 0, nr_iowait = 0;
@@ -42,8 +48,20 @@ struct Rq {
   Task* wake_list = nullptr;                 ///< LIFO, linked by Task::wake_entry
   bool active_balance = false, online = true;
   CpuId push_cpu;
-  u64 nohz_tick_stopped_jiffies = 0;
-  bool tick_stopped = false;
+  bool tick_stopped = false;       ///< tick_nohz_tick_stopped() of this CPU
+  bool nohz_tick_stopped = false;  ///< counted in nohz.idle_cpus_mask
+  bool has_blocked_load = false;
+  bool idle_balance = false;                                ///< the CPU was idle at its last tick
+  bool softirq_pending = false;                             ///< SCHED_SOFTIRQ
+  bool nohz_balance_kick = false, nohz_stats_kick = false;  ///< nohz_flags
+  u64 last_blocked_load_update_tick = 0;                    ///< jiffies
+  IList<CfsRq, &CfsRq::leaf> leaf_cfs_rq_list;
+  CfsRq* tmp_alone_branch = nullptr;  ///< null: the list head
+  u64 freq_scale = 1024;
+  SchedAvg avg_rt;  ///< utilisation by real-time tasks; reduces cpu_capacity
+  // of the __schedule in progress
+  bool switch_voluntary = false;
+  u32 prev_state = 0;
 };
 
 /// What the scheduler asks of whoever drives it.
@@ -55,18 +73,28 @@ struct SchedHooks {
   virtual bool idle_polling(CpuId cpu) const = 0;
   /// Flags of the ftrace header for `cpu` (TraceFlags) and its preempt depth.
   virtual u8 trace_flags(CpuId cpu) const = 0;
+  /// stop_one_cpu_nowait: have the stopper of `cpu` run active_load_balance_cpu_stop. Executed by CPU `from`.
+  virtual void stop_one_cpu_nowait(CpuId from, CpuId cpu) {
+    static_cast<void>(from);
+    static_cast<void>(cpu);
+  }
 };
 
 class Scheduler {
  public:
-  /// `k` must be resolved (resolve_tunables). All CPUs start online and idle once init_idle was called for each.
+  /// `k` must be resolved (resolve_tunables). Balancing dates start from jiffies 0; init_jiffies moves them. All CPUs start online and idle
+  /// once init_idle was called for each.
   Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHooks& hooks, Trace& trace);
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
 
   // --- time ---
   void set_now(Ns now) { now_ = now; }
   Ns now() const { return now_; }
   u64 jiffies() const { return jiffies_; }
   void set_jiffies(u64 j) { jiffies_ = j; }
+  /// Boot at jiffies `j`: every balancing date and tick stamp starts there.
+  void init_jiffies(u64 j);
 
   u32 cpus() const { return static_cast<u32>(rqs_.size()); }
   Rq& rq(CpuId c) { return *rqs_[c.v]; }
@@ -105,6 +133,8 @@ class Scheduler {
   void ttwu_queue(Task& p, u32 wake_flags, CpuId this_cpu);
   /// sched_ttwu_pending: activates the wake list of `this_cpu`, last arrival first; returns how many.
   u32 sched_ttwu_pending(CpuId this_cpu);
+  /// scheduler_ipi: the wake list, and a nohz kick (which raises SCHED_SOFTIRQ, see softirq_wanted). Returns how many were woken.
+  u32 scheduler_ipi(CpuId this_cpu);
   /// All of the above in a row with frozen time; false when not woken. Contract: the task is not `spin`.
   bool try_to_wake_up(Task& p, u32 state_mask, u32 wake_flags, CpuId this_cpu);
 
@@ -120,8 +150,13 @@ class Scheduler {
   /// finish_task_switch(prev) in next's context: prev.on_cpu = 0, task_dead hook for a dead task.
   void finish_task_switch(Task& prev, CpuId cpu);
 
-  // --- tick, idle ---
+  // --- tick, idle, balancing ---
   void scheduler_tick(CpuId cpu);
+  /// SCHED_SOFTIRQ is pending on `cpu` (trigger_load_balance or a nohz kick); run_rebalance_domains serves and clears it.
+  bool softirq_wanted(CpuId cpu) const { return rq(cpu).softirq_pending; }
+  void run_rebalance_domains(CpuId cpu);
+  /// The stopper's work on `cpu` after SchedHooks::stop_one_cpu_nowait.
+  void active_load_balance_cpu_stop(CpuId cpu);
   /// cpu_load_update_nohz_start/stop around a stopped tick.
   void nohz_tick_stop(CpuId cpu);
   void nohz_tick_restart(CpuId cpu);
@@ -142,29 +177,79 @@ class Scheduler {
   bool cpu_active(CpuId c) const { return rq(c).online; }
 
   void resched_curr(Rq& rq, CpuId this_cpu);
-  bool idle_cpu(CpuId c) const;
+  /// Nothing runs, is queued or is on its way there.
+  bool idle_cpu(CpuId c) const {
+    const Rq& r = rq(c);
+    return r.curr == r.idle && !r.nr_running && !r.wake_list;
+  }
   /// CPUs for which idle_cpu() holds.
   CpuMask idle_mask() const;
 
   /// Emits a tracepoint in the context of `cpu`. One branch when nobody listens.
   template <class... A>
   void emit(Tp id, CpuId cpu, A... a) {
-    if (trace_.enabled(id)) [[unlikely]] emit_slow(id, cpu, {to_arg(a)...});
+    if (trace_.enabled(id)) [[unlikely]]
+      emit_slow(id, cpu, {to_arg(a)...});
   }
 
-  // The fair class, placement and PELT are implemented in fair.cpp, placement.cpp, pelt.cpp ... as further members and free functions;
-  // their declarations follow in the owning room's headers.
+  // --- parts, for the rooms of the scheduler, tests and the oracle runner ---
+  FairClass& fair() { return fair_; }
+  Placement& placement() { return placement_; }
+  LoadBalancer& balancer() { return balancer_; }
+  SchedHooks& hooks() { return hooks_; }
+  Trace& trace() { return trace_; }
+  /// smp_processor_id() of the call in progress.
+  CpuId this_cpu() const { return this_cpu_; }
+  void set_this_cpu(CpuId c) { this_cpu_ = c; }
+  Task& current() { return *rq(this_cpu_).curr; }
+
+  void update_rq_clock(Rq& rq) const;
+  void rq_clock_skip_update(Rq& rq) const { rq.clock_skip_update = true; }
+  void resched_curr(Rq& rq) { resched_curr(rq, this_cpu_); }
+  void enqueue_task(Rq& rq, Task& p, u32 flags);
+  void dequeue_task(Rq& rq, Task& p, u32 flags);
+  void activate_task(Rq& rq, Task& p, u32 flags);
+  void deactivate_task(Rq& rq, Task& p, u32 flags);
+  void check_preempt_curr(Rq& rq, Task& p, u32 wake_flags);
+  void put_prev_task(Rq& rq, Task& prev);
+  void set_curr_task(Rq& rq);
+  void set_task_cpu(Task& p, CpuId new_cpu);
+  /// __set_task_cpu: no tracepoint, no hook.
+  void set_task_cpu_raw(Task& p, CpuId cpu);
+  CpuId select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags);
+  /// First allowed and active CPU; widens the mask when there is none.
+  CpuId select_fallback_rq(Task& p);
+  void add_nr_running(Rq& rq, u32 n);
+  void sub_nr_running(Rq& rq, u32 n) const { rq.nr_running -= n; }
+  /// rd->overload: some CPU has more than one runnable task.
+  bool rd_overload() const { return rd_overload_; }
+  void set_rd_overload(bool v) { rd_overload_ = v; }
+  Ns newidle_cost() const { return newidle_cost_; }
+  const CpuMask& cpu_active_mask() const { return active_; }
 
  private:
   void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
+  void emit_task(Tp id, const Task& p);
+  void emit_placement(int kind, const Task& p, CpuId prev, CpuId chosen);
+  Task& pick_next_task(Rq& rq, Task& prev);
+  void prepare_task_switch(Rq& rq, Task& prev, Task& next);
+  void ttwu_do_wakeup(Rq& rq, Task& p, u32 wake_flags);
+  void ttwu_do_activate(Rq& rq, Task& p, u32 wake_flags);
+  void set_load_weight(Task& p) const;
 
   KernelProfile profile_;
   DomainTree domains_;
   SchedHooks& hooks_;
   Trace& trace_;
   std::vector<std::unique_ptr<Rq>> rqs_;
-  Ns now_{0};
+  Ns now_{0}, newidle_cost_{0};
   u64 jiffies_ = 0;
+  CpuId this_cpu_;
+  CpuMask active_;
+  bool rd_overload_ = false, ttwu_queue_;
+  FairClass fair_;
+  Placement placement_;
+  LoadBalancer balancer_;
 };
 
 }  // namespace forksim::km

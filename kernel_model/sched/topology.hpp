@@ -66,6 +66,10 @@ class DomainTree {
   CpuId llc_id(CpuId c) const { return llc_id_[c.v]; }
 
  private:
+  /// Ring of groups of `sd` as seen from `cpu`; `shared` holds the groups of this level by first CPU.
+  void build_sched_groups(SchedDomain& sd, CpuId cpu, std::vector<SchedGroup*>& shared, u32 cpus);
+  void update_top_cache_domain(CpuId cpu);
+
   std::vector<std::unique_ptr<SchedDomain>> domains_;
   std::vector<std::unique_ptr<SchedGroup>> groups_;
   std::vector<SchedDomain*> lowest_, llc_;

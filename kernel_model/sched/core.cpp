@@ -1,0 +1,256 @@
+// Run-queue clock, queueing by class, __schedule, the tick. See scheduler.hpp. Mirrors Linux 4.19 kernel/sched/core.c.
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/sched/cpu_load.hpp"
+#include "kernel_model/sched/sched_info.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+/// Letter of sched_switch's prev_state (include/trace/events/sched.h, as intended and as fixed in 4.19.y).
+u64 switch_state(bool preempt, u32 state, u32 exit_state) {
+  if (preempt) return u64{'R'} | TaskStateChar::kPreempted;
+  if (state == TASK_IDLE) return 'I';
+  constexpr std::array<char, 8> kLetters{'R', 'S', 'D', 'T', 't', 'X', 'Z', 'P'};
+  return static_cast<u64>(kLetters[std::bit_width((state | exit_state) & 0x7f)]);
+}
+
+bool task_contributes_to_load(const Task& p) { return (p.state & TASK_UNINTERRUPTIBLE) && !(p.state & TASK_NOLOAD); }
+
+}  // namespace
+
+Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHooks& hooks, Trace& trace)
+    : profile_(k),
+      domains_(m, k),
+      hooks_(hooks),
+      trace_(trace),
+      active_(CpuMask::first_n(m.cpus)),
+      ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
+      fair_(*this, k),
+      placement_(*this, k),
+      balancer_(*this, k) {
+  for (u32 c = 0; c < m.cpus; ++c) {
+    rqs_.push_back(std::make_unique<Rq>());
+    Rq& r = *rqs_.back();
+    r.cpu = CpuId(c);
+    r.cfs.rq = &r;
+    r.max_idle_balance_cost = fair_.sched_migration_cost();
+    r.avg_idle = 2 * fair_.sched_migration_cost();
+  }
+  init_jiffies(0);
+}
+
+void Scheduler::init_jiffies(u64 j) {
+  jiffies_ = j;
+  for (auto& r : rqs_) {
+    r->next_balance = r->last_load_update_tick = r->last_blocked_load_update_tick = j;
+    r->cfs.last_h_load_update = j - 1;
+    for (SchedDomain* sd = domains_.lowest(r->cpu); sd; sd = sd->parent) {
+      sd->last_balance = sd->next_decay_max_lb_cost = j;
+      sd->groups.front()->next_update = j;
+    }
+  }
+  balancer_.init_jiffies(j);
+}
+
+void Scheduler::emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args) {
+  const Task& curr = *rq(cpu).curr;
+  TraceEvent e{now_, id, hooks_.trace_flags(cpu), static_cast<u8>(curr.preempt_count), cpu, curr.pid, curr.comm, {}};
+  std::copy(args.begin(), args.end(), e.args.begin());
+  trace_.dispatch(e);
+}
+
+void Scheduler::update_rq_clock(Rq& r) const {
+  if (r.clock_skip_active) return;
+  const u64 delta = now_.v - r.clock;
+  if (static_cast<s64>(delta) < 0) return;
+  r.clock += delta;
+  r.clock_task = r.clock;
+}
+
+void Scheduler::add_nr_running(Rq& r, u32 n) {
+  const u32 before = r.nr_running;
+  r.nr_running = before + n;
+  if (before < 2 && r.nr_running >= 2) rd_overload_ = true;
+}
+
+// --- queueing by class ---
+
+void Scheduler::enqueue_task(Rq& r, Task& p, u32 flags) {
+  if (!(flags & ENQUEUE_NOCLOCK)) update_rq_clock(r);
+  if (!(flags & ENQUEUE_RESTORE)) sched_info_queued(r.clock, p);
+  if (p.sched_class == SchedClass::fair)
+    fair_.enqueue_task_fair(r, p, flags);
+  else
+    add_nr_running(r, 1);
+}
+
+void Scheduler::dequeue_task(Rq& r, Task& p, u32 flags) {
+  if (!(flags & DEQUEUE_NOCLOCK)) update_rq_clock(r);
+  if (!(flags & DEQUEUE_SAVE)) sched_info_dequeued(r.clock, p);
+  if (p.sched_class == SchedClass::fair)
+    fair_.dequeue_task_fair(r, p, flags);
+  else
+    sub_nr_running(r, 1);
+}
+
+void Scheduler::activate_task(Rq& r, Task& p, u32 flags) {
+  if (task_contributes_to_load(p)) r.nr_uninterruptible--;
+  enqueue_task(r, p, flags);
+}
+
+void Scheduler::deactivate_task(Rq& r, Task& p, u32 flags) {
+  if (task_contributes_to_load(p)) r.nr_uninterruptible++;
+  dequeue_task(r, p, flags);
+}
+
+void Scheduler::check_preempt_curr(Rq& r, Task& p, u32 wake_flags) {
+  const Task& curr = *r.curr;
+  if (p.sched_class == curr.sched_class) {
+    if (p.sched_class == SchedClass::fair) fair_.check_preempt_wakeup(r, p, wake_flags);
+  } else if (p.sched_class < curr.sched_class) {
+    resched_curr(r);
+  }
+  // The coming __schedule follows at once: its clock update would be wasted.
+  if (curr.on_rq == TASK_ON_RQ_QUEUED && curr.need_resched()) rq_clock_skip_update(r);
+}
+
+void Scheduler::put_prev_task(Rq& r, Task& prev) {
+  if (prev.sched_class == SchedClass::fair) {
+    fair_.put_prev_task_fair(prev);
+  } else if (prev.sched_class == SchedClass::stop) {
+    const u64 delta = r.clock_task - prev.se.exec_start;
+    if (static_cast<s64>(delta) > 0) prev.se.sum_exec_runtime += delta;
+    prev.se.exec_start = r.clock_task;
+  }
+}
+
+void Scheduler::set_curr_task(Rq& r) {
+  if (r.curr->sched_class == SchedClass::fair)
+    fair_.set_curr_task_fair(r);
+  else if (r.curr->sched_class == SchedClass::stop)
+    r.curr->se.exec_start = r.clock_task;
+}
+
+void Scheduler::resched_curr(Rq& r, CpuId this_cpu) {
+  Task& curr = *r.curr;
+  if (curr.need_resched()) return;
+  const bool polling = r.cpu != this_cpu && &curr == r.idle && hooks_.idle_polling(r.cpu);
+  curr.ti_flags |= TIF_NEED_RESCHED;
+  if (r.cpu == this_cpu) return;
+  if (polling)
+    emit(Tp::sched_wake_idle_without_ipi, this_cpu, r.cpu);
+  else
+    hooks_.send_reschedule(this_cpu, r.cpu);
+}
+
+CpuMask Scheduler::idle_mask() const {
+  CpuMask m;
+  for (u32 c = 0; c < cpus(); ++c)
+    if (idle_cpu(CpuId(c))) m.set(CpuId(c));
+  return m;
+}
+
+// --- __schedule ---
+
+bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {
+  this_cpu_ = cpu;
+  Rq& r = rq(cpu);
+  Task& prev = *r.curr;
+  r.clock_skip_active = r.clock_skip_update;
+  r.clock_skip_update = false;
+  update_rq_clock(r);
+  r.switch_voluntary = !preempt && prev.state != TASK_RUNNING;
+  r.prev_state = prev.state;
+  if (!r.switch_voluntary) return false;
+  if (signal_wakes) {
+    r.prev_state = prev.state = TASK_RUNNING;
+    return false;
+  }
+  deactivate_task(r, prev, DEQUEUE_SLEEP | DEQUEUE_NOCLOCK);
+  prev.on_rq = 0;
+  if (prev.in_iowait) r.nr_iowait++;
+  return true;
+}
+
+bool Scheduler::newidle_balance_wanted(CpuId cpu) const { return balancer_.newidle_wanted(rq(cpu)); }
+
+Task& Scheduler::pick_next_task(Rq& r, Task& prev) {
+  for (;;) {
+    if (r.stop && r.stop->on_rq == TASK_ON_RQ_QUEUED) {
+      put_prev_task(r, prev);
+      r.stop->se.exec_start = r.clock_task;
+      return *r.stop;
+    }
+    const FairClass::Pick pick = fair_.pick_next_task_fair(r, prev);
+    if (pick.task) return *pick.task;
+    if (pick.retry) continue;
+    put_prev_task(r, prev);
+    return *r.idle;
+  }
+}
+
+Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
+  this_cpu_ = cpu;
+  newidle_cost_ = newidle_cost;
+  Rq& r = rq(cpu);
+  Task& prev = *r.curr;
+  Task& next = pick_next_task(r, prev);
+  prev.ti_flags &= ~TIF_NEED_RESCHED;
+  r.clock_skip_active = r.clock_skip_update = false;
+  if (&prev == &next) return next;
+  r.nr_switches++;
+  ++(r.switch_voluntary ? prev.nvcsw : prev.nivcsw);
+  emit(Tp::sched_switch, cpu, prev.comm, prev.pid, prev.prio, switch_state(preempt, r.prev_state, prev.exit_state), next.comm, next.pid,
+       next.prio);
+  r.curr = &next;
+  sched_info_switch(r.clock, r.idle, prev, next);
+  next.on_cpu = true;
+  return next;
+}
+
+void Scheduler::finish_task_switch(Task& prev, CpuId cpu) {
+  this_cpu_ = cpu;
+  prev.on_cpu = false;
+  if (prev.state == TASK_DEAD && prev.sched_class == SchedClass::fair) fair_.task_dead_fair(prev);
+}
+
+// --- tick ---
+
+void Scheduler::scheduler_tick(CpuId cpu) {
+  this_cpu_ = cpu;
+  Rq& r = rq(cpu);
+  update_rq_clock(r);
+  if (r.curr->sched_class == SchedClass::fair) fair_.task_tick_fair(*r.curr);
+  cpu_load_update_active(r, jiffies_);
+  r.idle_balance = idle_cpu(cpu);
+  balancer_.trigger_load_balance(r);
+}
+
+void Scheduler::nohz_tick_stop(CpuId cpu) {
+  Rq& r = rq(cpu);
+  cpu_load_update_nohz_start(r);
+  balancer_.nohz_balance_enter_idle(r);
+  r.tick_stopped = true;
+}
+
+void Scheduler::nohz_tick_restart(CpuId cpu) {
+  Rq& r = rq(cpu);
+  r.tick_stopped = false;
+  if (jiffies_ == r.last_load_update_tick) return;
+  update_rq_clock(r);
+  cpu_load_update_nohz(r, jiffies_, r.cfs.avg.runnable_load_avg);
+}
+
+void Scheduler::run_rebalance_domains(CpuId cpu) {
+  this_cpu_ = cpu;
+  balancer_.run_rebalance_domains(cpu);
+}
+
+void Scheduler::active_load_balance_cpu_stop(CpuId cpu) {
+  this_cpu_ = cpu;
+  balancer_.active_load_balance_cpu_stop(cpu);
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,157 @@
+// Idle tasks, parameters, affinity, migration, hotplug. See scheduler.hpp. Mirrors Linux 4.19 kernel/sched/core.c.
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+#include "kernel_model/sched/weights.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+LoadWeight task_weight(const Task& p) {
+  if (p.policy == SchedPolicy::idle) return {scale_load(WEIGHT_IDLEPRIO), WMULT_IDLEPRIO};
+  const std::size_t i = static_cast<std::size_t>(p.static_prio - MAX_RT_PRIO);
+  return {scale_load(sched_prio_to_weight[i]), sched_prio_to_wmult[i]};
+}
+
+/// The task that a pick without a current entity would find, or null.
+Task* first_queued(const CfsRq& root) {
+  const CfsRq* q = &root;
+  while (q->leftmost && !q->leftmost->task) q = q->leftmost->my_q;
+  return q->leftmost ? q->leftmost->task : nullptr;
+}
+
+}  // namespace
+
+void Scheduler::init_idle(Task& idle, CpuId cpu) {
+  Rq& r = rq(cpu);
+  idle.state = TASK_RUNNING;
+  idle.sched_class = SchedClass::idle;
+  idle.flags |= PF_IDLE;
+  idle.cpus_allowed = CpuMask::of(cpu);
+  idle.nr_cpus_allowed = 1;
+  idle.se.task = &idle;
+  idle.se.load = task_weight(idle);
+  set_task_cpu_raw(idle, cpu);
+  idle.on_rq = TASK_ON_RQ_QUEUED;
+  idle.on_cpu = true;
+  r.curr = r.idle = &idle;
+}
+
+void Scheduler::set_load_weight(Task& p) const {
+  p.se.load = task_weight(p);
+  p.se.runnable_weight = p.se.load.weight;
+}
+
+void Scheduler::set_params(Task& p, SchedPolicy policy, int nice) {
+  FS_CONTRACT(policy != SchedPolicy::fifo && policy != SchedPolicy::rr, "real-time policies are refused by the reader");
+  p.policy = policy;
+  p.sched_class = SchedClass::fair;
+  p.static_prio = p.normal_prio = p.prio = DEFAULT_PRIO + nice;
+  set_load_weight(p);
+}
+
+void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  if (p.static_prio == DEFAULT_PRIO + nice) return;
+  Rq& r = rq(p.cpu);
+  update_rq_clock(r);
+  const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
+  if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_NOCLOCK);
+  if (running) put_prev_task(r, p);
+  p.static_prio = DEFAULT_PRIO + nice;
+  if (p.policy == SchedPolicy::idle) {
+    set_load_weight(p);
+  } else {
+    const LoadWeight w = task_weight(p);
+    fair_.reweight_task(p, w.weight, w.inv_weight);
+    p.se.runnable_weight = w.weight;
+  }
+  const int delta = p.static_prio - p.prio;
+  p.normal_prio = p.prio = p.static_prio;
+  if (queued) {
+    enqueue_task(r, p, ENQUEUE_RESTORE | ENQUEUE_NOCLOCK);
+    if (delta < 0 || (delta > 0 && p.on_cpu)) resched_curr(r);
+  }
+  if (running) set_curr_task(r);
+}
+
+CpuId Scheduler::set_cpus_allowed(Task& p, const CpuMask& mask) {
+  this_cpu_ = p.cpu;
+  if (p.cpus_allowed == mask) return p.cpu;
+  Rq& r = rq(p.cpu);
+  update_rq_clock(r);
+  const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
+  if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_NOCLOCK);
+  if (running) put_prev_task(r, p);
+  p.cpus_allowed = mask;
+  p.nr_cpus_allowed = mask.count();
+  if (queued) enqueue_task(r, p, ENQUEUE_RESTORE | ENQUEUE_NOCLOCK);
+  if (running) set_curr_task(r);
+  if (mask.test(p.cpu)) return p.cpu;
+  const u32 dest = (mask & active_).first();
+  return dest < cpus() ? CpuId(dest) : p.cpu;
+}
+
+void Scheduler::sched_move_task_exit(Task& p) {
+  this_cpu_ = p.cpu;
+  Rq& r = rq(p.cpu);
+  update_rq_clock(r);
+  const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
+  if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
+  if (running) put_prev_task(r, p);
+  if (p.sched_class == SchedClass::fair) fair_.task_move_group_fair(p, nullptr);
+  if (queued) enqueue_task(r, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
+  if (running) set_curr_task(r);
+}
+
+CpuId Scheduler::sched_exec_select(CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Task& p = *rq(this_cpu).curr;
+  CpuId dest = p.cpu;
+  if (p.sched_class == SchedClass::fair) dest = placement_.select_task_rq_fair(p, p.cpu, SD_BALANCE_EXEC, 0);
+  emit_placement(1, p, p.cpu, dest);
+  return active_.test(dest) ? dest : this_cpu;
+}
+
+void Scheduler::migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  sched_ttwu_pending(this_cpu);
+  if (p.on_rq != TASK_ON_RQ_QUEUED) {
+    p.wake_cpu = dest;
+    return;
+  }
+  FS_CONTRACT(!p.on_cpu, "a running task is migrated by the stopper that preempted it");
+  if (!p.cpus_allowed.test(dest) || !active_.test(dest)) return;
+  Rq& src = rq(p.cpu);
+  update_rq_clock(src);
+  p.on_rq = TASK_ON_RQ_MIGRATING;
+  dequeue_task(src, p, DEQUEUE_NOCLOCK);
+  set_task_cpu(p, dest);
+  Rq& dst = rq(dest);
+  enqueue_task(dst, p, 0);
+  p.on_rq = TASK_ON_RQ_QUEUED;
+  check_preempt_curr(dst, p, 0);
+}
+
+void Scheduler::yield_task(CpuId cpu) {
+  this_cpu_ = cpu;
+  Rq& r = rq(cpu);
+  if (r.curr->sched_class == SchedClass::fair) fair_.yield_task_fair(r);
+}
+
+void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(cpu);
+  if (r.online == online) return;
+  r.online = online;
+  if (online) {
+    active_.set(cpu);
+    return;
+  }
+  active_.clear(cpu);
+  FS_CONTRACT(!active_.empty(), "the last CPU stays online");
+  sched_ttwu_pending(cpu);
+  while (Task* p = first_queued(r.cfs)) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,203 @@
+// Fork and wake-up. See scheduler.hpp. Mirrors Linux 4.19 kernel/sched/core.c.
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/base/fixed_point.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+void Scheduler::emit_task(Tp id, const Task& p) { emit(id, this_cpu_, p.comm, p.pid, p.prio, p.cpu); }
+
+void Scheduler::emit_placement(int kind, const Task& p, CpuId prev, CpuId chosen) {
+  if (!trace_.enabled(Tp::placement)) return;
+  emit(Tp::placement, this_cpu_, kind, p.pid, this_cpu_, prev, chosen, idle_mask().low_word(), placement_.weighted_cpuload(this_cpu_),
+       placement_.weighted_cpuload(chosen));
+}
+
+void Scheduler::set_task_cpu_raw(Task& p, CpuId cpu) {
+  SchedEntity& se = p.se;
+  TaskGroup* tg = se.cfs_rq ? se.cfs_rq->tg : nullptr;
+  CfsRq& next = tg ? *tg->cfs_rq[cpu.v] : rq(cpu).cfs;
+  if (profile_.fair_group_sched) fair_.set_task_rq_fair(se, se.cfs_rq, next);
+  se.cfs_rq = &next;
+  se.parent = next.group_se;
+  p.cpu = p.wake_cpu = cpu;
+}
+
+void Scheduler::set_task_cpu(Task& p, CpuId new_cpu) {
+  emit(Tp::sched_migrate_task, this_cpu_, p.comm, p.pid, p.prio, p.cpu, new_cpu);
+  if (p.cpu != new_cpu) {
+    if (p.sched_class == SchedClass::fair) fair_.migrate_task_rq_fair(p);
+    p.se.nr_migrations++;
+  }
+  set_task_cpu_raw(p, new_cpu);
+}
+
+CpuId Scheduler::select_fallback_rq(Task& p) {
+  const u32 c = (p.cpus_allowed & active_).first();
+  if (c < cpus()) return CpuId(c);
+  // No allowed CPU is active: the mask is widened to all of them, as cpuset_cpus_allowed_fallback ends up doing.
+  p.cpus_allowed = CpuMask::first_n(cpus());
+  p.nr_cpus_allowed = cpus();
+  return CpuId(active_.first());
+}
+
+CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
+  CpuId cpu = p.cpu;
+  if (p.nr_cpus_allowed <= 1)
+    cpu = CpuId(p.cpus_allowed.first());
+  else if (p.sched_class == SchedClass::fair)
+    cpu = placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
+  const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && active_.test(cpu);
+  return allowed ? cpu : select_fallback_rq(p);
+}
+
+// --- fork ---
+
+void Scheduler::sched_fork(Task& p, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(this_cpu);
+  SchedEntity& se = p.se;
+  p.on_rq = 0;
+  p.on_cpu = false;
+  p.group_node = {};
+  p.wake_entry = nullptr;
+  p.run_delay = p.last_queued = Ns(0);
+  se.task = &p;
+  se.my_q = nullptr;
+  se.rb = {};
+  se.on_rq = false;
+  se.exec_start = se.sum_exec_runtime = se.prev_sum_exec_runtime = se.nr_migrations = 0;
+  se.vruntime = VNs(0);
+  p.state = TASK_NEW;
+  p.prio = p.normal_prio = r.curr == r.idle ? p.normal_prio : r.curr->normal_prio;
+  FairClass::init_entity_runnable_average(se);
+  set_task_cpu_raw(p, this_cpu);
+  if (p.sched_class == SchedClass::fair) fair_.task_fork_fair(p, r);
+}
+
+CpuId Scheduler::wake_up_new_task_select(Task& p, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  p.state = TASK_RUNNING;
+  const CpuId prev = p.recent_used_cpu = p.cpu;
+  const CpuId cpu = select_task_rq(p, prev, SD_BALANCE_FORK, 0);
+  emit_placement(0, p, prev, cpu);
+  set_task_cpu_raw(p, cpu);
+  return cpu;
+}
+
+void Scheduler::wake_up_new_task_activate(Task& p, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(p.cpu);
+  update_rq_clock(r);
+  fair_.post_init_entity_util_avg(p.se);
+  activate_task(r, p, ENQUEUE_NOCLOCK);
+  p.on_rq = TASK_ON_RQ_QUEUED;
+  emit_task(Tp::sched_wakeup_new, p);
+  check_preempt_curr(r, p, WF_FORK);
+}
+
+// --- wake-up ---
+
+void Scheduler::ttwu_do_wakeup(Rq& r, Task& p, u32 wake_flags) {
+  check_preempt_curr(r, p, wake_flags);
+  p.state = TASK_RUNNING;
+  emit_task(Tp::sched_wakeup, p);
+  if (!r.idle_stamp) return;
+  update_avg(r.avg_idle, r.clock - r.idle_stamp);
+  r.avg_idle = std::min(r.avg_idle, 2 * r.max_idle_balance_cost);
+  r.idle_stamp = 0;
+}
+
+void Scheduler::ttwu_do_activate(Rq& r, Task& p, u32 wake_flags) {
+  if (p.sched_contributes_to_load) r.nr_uninterruptible--;
+  activate_task(r, p, ENQUEUE_WAKEUP | ENQUEUE_NOCLOCK | (wake_flags & WF_MIGRATED ? ENQUEUE_MIGRATED : 0));
+  p.on_rq = TASK_ON_RQ_QUEUED;
+  ttwu_do_wakeup(r, p, wake_flags);
+}
+
+Scheduler::Ttwu Scheduler::ttwu_begin(Task& p, u32 state_mask, u32 wake_flags, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  if (!(p.state & state_mask)) return Ttwu::not_woken;
+  emit_task(Tp::sched_waking, p);
+  if (p.on_rq == TASK_ON_RQ_QUEUED) {
+    Rq& r = rq(p.cpu);
+    update_rq_clock(r);
+    ttwu_do_wakeup(r, p, wake_flags);
+    return Ttwu::done;
+  }
+  p.sched_contributes_to_load = (p.state & TASK_UNINTERRUPTIBLE) && !(p.state & TASK_NOLOAD);
+  p.state = TASK_WAKING;
+  if (p.in_iowait) rq(p.cpu).nr_iowait--;
+  return p.on_cpu ? Ttwu::spin : Ttwu::select;
+}
+
+CpuId Scheduler::ttwu_select(Task& p, u32& wake_flags, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  const CpuId prev = p.wake_cpu;
+  const CpuId cpu = select_task_rq(p, prev, SD_BALANCE_WAKE, wake_flags);
+  emit_placement(2, p, prev, cpu);
+  if (p.cpu != cpu) {
+    wake_flags |= WF_MIGRATED;
+    set_task_cpu(p, cpu);
+  }
+  return cpu;
+}
+
+bool Scheduler::ttwu_is_remote(const Task& p, CpuId this_cpu) const { return ttwu_queue_ && !placement_.cpus_share_cache(this_cpu, p.cpu); }
+
+void Scheduler::ttwu_queue(Task& p, u32 wake_flags, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(p.cpu);
+  if (!ttwu_is_remote(p, this_cpu)) {
+    update_rq_clock(r);
+    ttwu_do_activate(r, p, wake_flags);
+    return;
+  }
+  p.sched_remote_wakeup = wake_flags & WF_MIGRATED;
+  const bool was_empty = !r.wake_list;
+  p.wake_entry = r.wake_list;
+  r.wake_list = &p;
+  if (!was_empty) return;
+  // A polling idle task sees its own need_resched and drains the list without an interrupt.
+  if (r.curr == r.idle && hooks_.idle_polling(r.cpu)) {
+    r.idle->ti_flags |= TIF_NEED_RESCHED;
+    emit(Tp::sched_wake_idle_without_ipi, this_cpu, r.cpu);
+  } else {
+    hooks_.send_reschedule(this_cpu, r.cpu);
+  }
+}
+
+u32 Scheduler::sched_ttwu_pending(CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(this_cpu);
+  Task* p = r.wake_list;
+  if (!p) return 0;
+  r.wake_list = nullptr;
+  update_rq_clock(r);
+  u32 n = 0;
+  for (Task* next; p; p = next, ++n) {
+    next = p->wake_entry;
+    p->wake_entry = nullptr;
+    ttwu_do_activate(r, *p, p->sched_remote_wakeup ? WF_MIGRATED : 0);
+  }
+  return n;
+}
+
+u32 Scheduler::scheduler_ipi(CpuId this_cpu) {
+  const u32 n = sched_ttwu_pending(this_cpu);
+  this_cpu_ = this_cpu;
+  Rq& r = rq(this_cpu);
+  if (balancer_.got_nohz_idle_kick(r)) r.idle_balance = r.softirq_pending = true;
+  return n;
+}
+
+bool Scheduler::try_to_wake_up(Task& p, u32 state_mask, u32 wake_flags, CpuId this_cpu) {
+  const Ttwu t = ttwu_begin(p, state_mask, wake_flags, this_cpu);
+  FS_CONTRACT(t != Ttwu::spin, "the task to wake is still on its CPU");
+  if (t != Ttwu::select) return t == Ttwu::done;
+  ttwu_select(p, wake_flags, this_cpu);
+  ttwu_queue(p, wake_flags, this_cpu);
+  return true;
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,114 @@
+// The completely fair scheduling class.
+//
+// Purpose: SCHED_NORMAL, SCHED_BATCH and SCHED_IDLE tasks: virtual time, slices, preemption, buddies, load tracking of queues and groups.
+// Source:  Linux 4.19 kernel/sched/fair.c; every function carries the kernel's name. Walks go up se->parent, so task groups need no
+//          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights.
+// Units:   ns, VNs, scaled weights. Ownership: borrows the Scheduler it belongs to. Errors: contracts only.
+// Not modelled: CFS bandwidth, NUMA balancing, schedstats, hrtick, cpufreq hooks.
+#pragma once
+
+#include "kernel_model/sched/pelt.hpp"
+#include "kernel_model/task/task.hpp"
+#include "kernel_model/version/profile.hpp"
+
+namespace forksim::km {
+
+class Scheduler;
+
+/// update_load_avg flags.
+inline constexpr u32 UPDATE_TG = 0x1, SKIP_AGE_LOAD = 0x2, DO_ATTACH = 0x4;
+
+class FairClass {
+ public:
+  FairClass(Scheduler& s, const KernelProfile& k);
+
+  // --- class hooks (fair.cpp) ---
+  void enqueue_task_fair(Rq& rq, Task& p, u32 flags);
+  void dequeue_task_fair(Rq& rq, Task& p, u32 flags);
+  void yield_task_fair(Rq& rq);
+  void check_preempt_wakeup(Rq& rq, Task& p, u32 wake_flags);
+  /// What pick_next_task_fair found: a task, nothing, or that a more urgent class has work now.
+  struct Pick {
+    Task* task = nullptr;
+    bool retry = false;
+  };
+  Pick pick_next_task_fair(Rq& rq, Task& prev);
+  void put_prev_task_fair(Task& prev);
+  void set_curr_task_fair(Rq& rq);
+  void task_tick_fair(Task& curr);
+  void task_fork_fair(Task& p, Rq& this_rq);
+  void migrate_task_rq_fair(Task& p);
+  void task_dead_fair(Task& p) { remove_entity_load_avg(p.se); }
+  void switched_from_fair(Task& p) { detach_task_cfs_rq(p); }
+  void switched_to_fair(Rq& rq, Task& p);
+  /// set_user_nice of a fair task: new weight, averages rescaled.
+  void reweight_task(Task& p, u64 weight, u32 inv_weight);
+  /// task_move_group_fair: to `tg` (null: root) on the task's CPU.
+  void task_move_group_fair(Task& p, TaskGroup* tg);
+
+  // --- one queue (fair_entity.cpp) ---
+  void update_curr(CfsRq& cfs_rq);
+  void update_min_vruntime(CfsRq& cfs_rq) const;
+  u64 sched_period(u32 nr_running) const;
+  u64 sched_slice(CfsRq& cfs_rq, SchedEntity& se) const;
+  u64 sched_vslice(CfsRq& cfs_rq, SchedEntity& se) const { return calc_vslice(sched_slice(cfs_rq, se), se); }
+  void place_entity(CfsRq& cfs_rq, SchedEntity& se, bool initial) const;
+  void enqueue_entity(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
+  void dequeue_entity(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
+  void set_next_entity(CfsRq& cfs_rq, SchedEntity& se);
+  void put_prev_entity(CfsRq& cfs_rq, SchedEntity& prev);
+  SchedEntity* pick_next_entity(CfsRq& cfs_rq, SchedEntity* curr) const;
+  void entity_tick(CfsRq& cfs_rq, SchedEntity& curr);
+  void check_preempt_tick(CfsRq& cfs_rq, SchedEntity& curr);
+  int wakeup_preempt_entity(const SchedEntity& curr, SchedEntity& se) const;
+  void account_entity_enqueue(CfsRq& cfs_rq, SchedEntity& se);
+  void account_entity_dequeue(CfsRq& cfs_rq, SchedEntity& se);
+  static void clear_buddies(SchedEntity& se);
+
+  // --- load tracking (fair_load.cpp) ---
+  void update_load_avg(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
+  bool update_cfs_rq_load_avg(u64 now, CfsRq& cfs_rq);
+  void attach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se);
+  void detach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se);
+  void sync_entity_load_avg(SchedEntity& se);
+  void remove_entity_load_avg(SchedEntity& se);
+  static void init_entity_runnable_average(SchedEntity& se);
+  void post_init_entity_util_avg(SchedEntity& se);
+  void attach_entity_cfs_rq(SchedEntity& se);
+  void detach_entity_cfs_rq(SchedEntity& se);
+  void set_task_rq_fair(SchedEntity& se, CfsRq* prev, CfsRq& next);
+  u64 task_h_load(Task& p);
+  void update_cfs_group(SchedEntity& se);
+  u64 calc_group_shares(const CfsRq& cfs_rq) const;
+  u64 calc_group_runnable(const CfsRq& cfs_rq, u64 shares) const;
+  void reweight_entity(CfsRq& cfs_rq, SchedEntity& se, u64 weight, u64 runnable);
+  void update_blocked_averages(CpuId cpu);
+  void list_add_leaf_cfs_rq(CfsRq& cfs_rq);
+
+  u64 sched_migration_cost() const { return migration_cost_; }
+  bool group_sched() const { return group_sched_; }
+
+ private:
+  static u64 calc_vslice(u64 slice, SchedEntity& se);
+  void set_next_buddy(SchedEntity& se) const;
+  void set_last_buddy(SchedEntity& se) const;
+  Task& pick_task_simple(Rq& rq, Task& prev);
+  Task& pick_task_hierarchy(Rq& rq, Task& prev);
+  void util_est_enqueue(CfsRq& cfs_rq, const Task& p) const;
+  void util_est_dequeue(CfsRq& cfs_rq, Task& p, bool task_sleep) const;
+  void detach_task_cfs_rq(Task& p);
+  void attach_task_cfs_rq(Task& p);
+
+  void update_tg_load_avg(CfsRq& cfs_rq, bool force) const;
+  bool propagate_entity_load_avg(SchedEntity& se);
+  void propagate_entity_cfs_rq(SchedEntity& se);
+  void update_cfs_rq_h_load(CfsRq& cfs_rq);
+
+  Scheduler& s_;
+  bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
+  bool child_runs_first_;
+  u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_;
+  u32 nr_latency_;
+};
+
+}  // namespace forksim::km

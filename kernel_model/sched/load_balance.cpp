@@ -1,0 +1,263 @@
+#include "kernel_model/sched/load_balance.hpp"
+
+#include "kernel_model/base/contract.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+namespace {
+constexpr u32 kLoopBreak = 32;           // sched_nr_migrate_break
+constexpr u64 kMaxPinnedInterval = 512;  // ms
+}  // namespace
+
+LoadBalancer::LoadBalancer(Scheduler& s, const KernelProfile& k)
+    : s_(s),
+      migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
+      nr_migrate_(static_cast<u32>(k.tun(Tunable::sched_nr_migrate))),
+      hz_(k.hz),
+      preempt_(k.preempt),
+      lb_min_(k.feat(Feature::LB_MIN)),
+      cache_hot_buddy_(k.feat(Feature::CACHE_HOT_BUDDY)) {}
+
+LbEnv LoadBalancer::make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle) {
+  LbEnv env;
+  env.sd = &sd;
+  env.dst_cpu = this_cpu;
+  env.dst_rq = &s_.rq(this_cpu);
+  env.dst_grpmask = sd.groups.front()->span;
+  env.idle = idle;
+  env.cpus = sd.span & s_.cpu_active_mask();
+  env.loop_break = kLoopBreak;
+  return env;
+}
+
+bool LoadBalancer::should_we_balance(const LbEnv& env) const {
+  if (!env.cpus.test(env.dst_cpu)) return false;
+  if (env.idle == CpuIdleType::newly_idle) return true;
+  // The first idle CPU of the group, or else its first CPU, acts for all.
+  const CpuMask group = env.dst_grpmask & env.cpus;
+  for (u32 c = group.first(); c < kMaxCpus; c = group.next(c + 1))
+    if (s_.idle_cpu(CpuId(c))) return CpuId(c) == env.dst_cpu;
+  return env.dst_grpmask.first() == env.dst_cpu.v;
+}
+
+bool LoadBalancer::task_hot(const Task& p, const LbEnv& env) const {
+  if (p.sched_class != SchedClass::fair || p.policy == SchedPolicy::idle) return false;
+  const CfsRq& q = *p.se.cfs_rq;
+  if (cache_hot_buddy_ && env.dst_rq->nr_running && (&p.se == q.next || &p.se == q.last)) return true;
+  return static_cast<s64>(env.src_rq->clock_task - p.se.exec_start) < static_cast<s64>(migration_cost_);
+}
+
+bool LoadBalancer::can_migrate_task(const Task& p, LbEnv& env) const {
+  if (!p.cpus_allowed.test(env.dst_cpu)) {
+    env.flags |= LbEnv::kSomePinned;
+    if (env.idle == CpuIdleType::newly_idle || (env.flags & LbEnv::kDstPinned)) return false;
+    // Another CPU of this group may take it instead.
+    const u32 c = (env.dst_grpmask & env.cpus & p.cpus_allowed).first();
+    if (c < kMaxCpus) {
+      env.flags |= LbEnv::kDstPinned;
+      env.new_dst_cpu = CpuId(c);
+    }
+    return false;
+  }
+  env.flags &= ~u32{LbEnv::kAllPinned};
+  if (p.on_cpu) return false;
+  return !task_hot(p, env) || env.sd->nr_balance_failed > env.sd->cache_nice_tries;
+}
+
+void LoadBalancer::detach_task(Task& p, const LbEnv& env) {
+  p.on_rq = TASK_ON_RQ_MIGRATING;
+  s_.deactivate_task(*env.src_rq, p, DEQUEUE_NOCLOCK);
+  s_.set_task_cpu(p, env.dst_cpu);
+}
+
+void LoadBalancer::attach_task(Rq& rq, Task& p) {
+  s_.activate_task(rq, p, ENQUEUE_NOCLOCK);
+  p.on_rq = TASK_ON_RQ_QUEUED;
+  s_.check_preempt_curr(rq, p, 0);
+}
+
+u32 LoadBalancer::detach_tasks(LbEnv& env) {
+  if (env.imbalance <= 0) return 0;
+  auto& tasks = env.src_rq->cfs_tasks;
+  u32 detached = 0;
+  while (!tasks.empty()) {
+    if (env.idle != CpuIdleType::not_idle && env.src_rq->nr_running <= 1) break;
+    Task& p = *tasks.back();
+    if (++env.loop > env.loop_max) break;
+    if (env.loop > env.loop_break) {
+      env.loop_break += kLoopBreak;
+      env.flags |= LbEnv::kNeedBreak;
+      break;
+    }
+    u64 load = 0;
+    bool take = can_migrate_task(p, env);
+    if (take) {
+      load = s_.fair().task_h_load(p);
+      const bool too_small = lb_min_ && load < 16 && !env.sd->nr_balance_failed;
+      take = !too_small && load / 2 <= static_cast<u64>(env.imbalance);
+    }
+    if (!take) {
+      tasks.move_front(&p);
+      continue;
+    }
+    detach_task(p, env);
+    env.tasks.push_front(&p);
+    detached++;
+    env.imbalance -= static_cast<s64>(load);
+    // With kernel preemption a newly idle CPU keeps the lock for one task only.
+    if (preempt_ && env.idle == CpuIdleType::newly_idle) break;
+    if (env.imbalance <= 0) break;
+  }
+  return detached;
+}
+
+void LoadBalancer::attach_tasks(LbEnv& env) {
+  s_.update_rq_clock(*env.dst_rq);
+  while (Task* p = env.tasks.front()) {
+    env.tasks.remove(p);
+    attach_task(*env.dst_rq, *p);
+  }
+}
+
+u32 LoadBalancer::pull_tasks(LbEnv& env) {
+  u32 moved = 0;
+  for (;;) {
+    s_.update_rq_clock(*env.src_rq);
+    const u32 n = detach_tasks(env);
+    if (n) attach_tasks(env);
+    moved += n;
+    if (env.flags & LbEnv::kNeedBreak) {
+      env.flags &= ~u32{LbEnv::kNeedBreak};
+      continue;
+    }
+    if (!(env.flags & LbEnv::kDstPinned) || env.imbalance <= 0) return moved;
+    // Pinned to another CPU of our group: go on for that one.
+    env.cpus.clear(env.dst_cpu);
+    env.dst_cpu = env.new_dst_cpu;
+    env.dst_rq = &s_.rq(env.dst_cpu);
+    env.flags &= ~u32{LbEnv::kDstPinned};
+    env.loop = 0;
+    env.loop_break = kLoopBreak;
+  }
+}
+
+bool LoadBalancer::need_active_balance(const LbEnv& env) const {
+  const SchedDomain& sd = *env.sd;
+  const u64 src = env.src_rq->cpu_capacity, dst = s_.rq(env.dst_cpu).cpu_capacity;
+  if (env.idle != CpuIdleType::not_idle && env.src_rq->cfs.h_nr_running == 1 && check_cpu_capacity(*env.src_rq, sd) &&
+      src * sd.imbalance_pct < dst * 100)
+    return true;
+  return sd.nr_balance_failed > sd.cache_nice_tries + 2;
+}
+
+LoadBalancer::Outcome LoadBalancer::after_failure(LbEnv& env, CpuId this_cpu) {
+  SchedDomain& sd = *env.sd;
+  if (env.idle != CpuIdleType::newly_idle) sd.nr_balance_failed++;
+  if (!need_active_balance(env)) return Outcome::done;
+  Rq& busiest = *env.src_rq;
+  if (!busiest.curr->cpus_allowed.test(this_cpu)) {
+    env.flags |= LbEnv::kAllPinned;
+    return Outcome::one_pinned;
+  }
+  const bool kick = !busiest.active_balance;
+  if (kick) {
+    busiest.active_balance = true;
+    busiest.push_cpu = this_cpu;
+    s_.hooks().stop_one_cpu_nowait(s_.this_cpu(), busiest.cpu);
+  }
+  sd.nr_balance_failed = sd.cache_nice_tries + 1;
+  return kick ? Outcome::active : Outcome::done;
+}
+
+LoadBalancer::Outcome LoadBalancer::attempt(LbEnv& env, CpuId this_cpu, u32& moved, bool& cont) {
+  SchedDomain& sd = *env.sd;
+  for (;;) {
+    moved = 0;
+    if (!should_we_balance(env)) {
+      cont = false;
+      return Outcome::balanced;
+    }
+    SchedGroup* group = find_busiest_group(env);
+    if (!group) return Outcome::balanced;
+    env.src_rq = find_busiest_queue(env, *group);
+    if (!env.src_rq) return Outcome::balanced;
+    env.src_cpu = env.src_rq->cpu;
+    if (env.src_rq->nr_running <= 1) break;
+
+    env.flags |= LbEnv::kAllPinned;
+    env.loop_max = std::min(nr_migrate_, env.src_rq->nr_running);
+    moved = pull_tasks(env);
+    if (sd.parent && (env.flags & LbEnv::kSomePinned) && env.imbalance > 0) sd.parent->groups.front()->imbalance = true;
+    if (!(env.flags & LbEnv::kAllPinned)) break;
+    // Nothing there may come here: look for the next busiest without it.
+    env.cpus.clear(env.src_cpu);
+    if (env.cpus.subset_of(env.dst_grpmask)) return Outcome::all_pinned;
+    env.loop = 0;
+    env.loop_break = kLoopBreak;
+  }
+  if (!moved) return after_failure(env, this_cpu);
+  sd.nr_balance_failed = 0;
+  return Outcome::done;
+}
+
+u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle, bool& cont) {
+  LbEnv env = make_env(this_cpu, sd, idle);
+  u32 moved = 0;
+  const Outcome outcome = attempt(env, this_cpu, moved, cont);
+  const bool below_max = sd.balance_interval < sd.max_interval;
+  switch (outcome) {
+    case Outcome::balanced:
+      if (sd.parent) sd.parent->groups.front()->imbalance = false;
+      [[fallthrough]];
+    case Outcome::all_pinned:
+      sd.nr_balance_failed = 0;
+      [[fallthrough]];
+    case Outcome::one_pinned:
+      moved = 0;
+      if (((env.flags & LbEnv::kAllPinned) && sd.balance_interval < kMaxPinnedInterval) || below_max) sd.balance_interval *= 2;
+      break;
+    case Outcome::done:
+      sd.balance_interval = sd.min_interval;
+      break;
+    case Outcome::active:
+      if (below_max) sd.balance_interval *= 2;
+      break;
+  }
+  const int src = outcome == Outcome::balanced ? -1 : static_cast<int>(env.src_cpu.v);
+  s_.emit(Tp::load_balance, s_.this_cpu(), static_cast<int>(idle), src, moved);
+  return moved;
+}
+
+void LoadBalancer::active_load_balance_cpu_stop(CpuId busiest_cpu) {
+  Rq& busiest = s_.rq(busiest_cpu);
+  const CpuId target = busiest.push_cpu;
+  Task* moved = nullptr;
+  const bool wanted = busiest.active_balance && s_.cpu_active(busiest_cpu) && s_.cpu_active(target) && busiest.nr_running > 1;
+  SchedDomain* sd = s_.domains().lowest(target);
+  while (sd && !((sd->flags & SD_LOAD_BALANCE) && sd->span.test(busiest_cpu))) sd = sd->parent;
+  if (wanted && sd) {
+    LbEnv env;
+    env.sd = sd;
+    env.dst_cpu = target;
+    env.dst_rq = &s_.rq(target);
+    env.src_cpu = busiest_cpu;
+    env.src_rq = &busiest;
+    env.idle = CpuIdleType::idle;
+    env.flags = LbEnv::kDstPinned;  // no other destination will do
+    s_.update_rq_clock(busiest);
+    auto& tasks = busiest.cfs_tasks;
+    for (Task* p = tasks.back(); p && !moved; p = moved ? p : tasks.prev(p))
+      if (can_migrate_task(*p, env)) moved = p;
+    if (moved) {
+      detach_task(*moved, env);
+      sd->nr_balance_failed = 0;
+    }
+  }
+  busiest.active_balance = false;
+  if (!moved) return;
+  s_.update_rq_clock(s_.rq(target));
+  attach_task(s_.rq(target), *moved);
+}
+
+}  // namespace forksim::km

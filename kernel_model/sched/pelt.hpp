@@ -1,0 +1,37 @@
+// Per-entity load tracking.
+//
+// Purpose: geometric averages of runnable and running time, bit by bit as the kernel computes them.
+// Source:  Linux 4.19 kernel/sched/pelt.c; names as there without the leading underscores.
+// Units:   time in ns; one period is 1024 units of 1024 ns; sums and averages in the kernel's own units (1024 = one CPU).
+// Ownership: none; works on SchedAvg in place. Errors: none. Not modelled: the util-invariant clock (5.x), irq averages.
+#pragma once
+
+#include "kernel_model/sched/entity.hpp"
+
+namespace forksim::km {
+
+inline constexpr u32 LOAD_AVG_PERIOD = 32, LOAD_AVG_MAX = 47742;
+inline constexpr u32 UTIL_AVG_UNCHANGED = 1;
+
+/// arch_scale_freq_capacity and arch_scale_cpu_capacity of the CPU that accounts.
+struct PeltScale {
+  u64 freq = 1024, cpu = 1024;
+};
+
+/// val * y^n with y^32 = 1/2.
+u64 decay_load(u64 val, u64 n);
+/// Contribution of a span of `periods` >= 1 boundaries: d1 before the first, d3 after the last.
+u32 accumulate_pelt_segments(u64 periods, u32 d1, u32 d3);
+/// Ages the sums to `now`; true when a period boundary was crossed, i.e. the averages must be recomputed.
+bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running);
+void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable);
+
+/// The divider that turns sums into averages right after an update.
+inline u32 pelt_divider(const SchedAvg& sa) { return LOAD_AVG_MAX - 1024 + sa.period_contrib; }
+
+/// __update_load_avg_se, __update_load_avg_blocked_se, __update_load_avg_cfs_rq.
+bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est);
+bool update_load_avg_blocked_se(u64 now, PeltScale scale, SchedEntity& se);
+bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
+
+}  // namespace forksim::km

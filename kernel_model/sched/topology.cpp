@@ -1,0 +1,103 @@
+#include "kernel_model/sched/topology.hpp"
+
+#include "kernel_model/base/contract.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+bool configured(TopologyLevel::Kind kind, const KernelProfile& k) { return kind == TopologyLevel::Kind::die || k.sched_mc; }
+
+/// Defaults of a level for a span of `weight` CPUs (sd_init).
+SchedDomain sd_init(TopologyLevel::Kind kind, const CpuMask& span) {
+  SchedDomain sd;
+  sd.span = span;
+  sd.span_weight = span.count();
+  sd.min_interval = sd.balance_interval = sd.span_weight;
+  sd.max_interval = 2 * u64{sd.span_weight};
+  sd.flags = SD_LOAD_BALANCE | SD_BALANCE_NEWIDLE | SD_BALANCE_EXEC | SD_BALANCE_FORK | SD_WAKE_AFFINE | SD_PREFER_SIBLING;
+  switch (kind) {
+    case TopologyLevel::Kind::smt:
+      sd.name = "SMT";
+      sd.flags |= SD_SHARE_CPUCAPACITY | SD_SHARE_PKG_RESOURCES;
+      sd.imbalance_pct = 110;
+      break;
+    case TopologyLevel::Kind::llc:
+      sd.name = "MC";
+      sd.flags |= SD_SHARE_PKG_RESOURCES;
+      sd.imbalance_pct = 117;
+      sd.cache_nice_tries = 1;
+      sd.busy_idx = 2;
+      break;
+    case TopologyLevel::Kind::die:
+      sd.name = "DIE";
+      sd.cache_nice_tries = 1;
+      sd.busy_idx = 2;
+      sd.idle_idx = 1;
+      break;
+  }
+  return sd;
+}
+
+}  // namespace
+
+DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k)
+    : lowest_(m.cpus), llc_(m.cpus), llc_size_(m.cpus, 1), llc_id_(m.cpus) {
+  const CpuMask all = CpuMask::first_n(m.cpus);
+  FS_CONTRACT(m.levels.empty() || m.levels.back().kind == TopologyLevel::Kind::die, "the last level is the whole machine");
+  // Groups are shared by every CPU that sees them: one per level and first CPU of the span below.
+  std::vector<std::vector<SchedGroup*>> group_of(m.levels.size() + 1, std::vector<SchedGroup*>(m.cpus));
+  for (u32 c = 0; c < m.cpus; ++c) {
+    SchedDomain* child = nullptr;
+    for (std::size_t l = 0; l < m.levels.size(); ++l) {
+      const TopologyLevel& level = m.levels[l];
+      if (!configured(level.kind, k)) continue;
+      const CpuMask& span = level.mask[c];
+      FS_CONTRACT(span.test(CpuId(c)) && span.subset_of(all) && (!child || child->span.subset_of(span)), "topology levels nest");
+      // Degenerate: a single CPU, or the same span (hence a single group) as the level below.
+      if (span.count() == 1 || (child && child->span == span)) continue;
+      domains_.push_back(std::make_unique<SchedDomain>(sd_init(level.kind, span)));
+      SchedDomain* sd = domains_.back().get();
+      sd->child = child;
+      (child ? child->parent : lowest_[c]) = sd;
+      child = sd;
+      if (span == all) break;
+    }
+  }
+  for (u32 c = 0; c < m.cpus; ++c) {
+    std::size_t depth = 0;
+    for (SchedDomain* sd = lowest_[c]; sd; sd = sd->parent, ++depth) build_sched_groups(*sd, CpuId(c), group_of[depth], m.cpus);
+    update_top_cache_domain(CpuId(c));
+  }
+}
+
+void DomainTree::build_sched_groups(SchedDomain& sd, CpuId cpu, std::vector<SchedGroup*>& shared, u32 cpus) {
+  CpuMask covered;
+  for (u32 k = 0; k < cpus; ++k) {
+    const CpuId i((cpu.v + k) % cpus);
+    if (!sd.span.test(i) || covered.test(i)) continue;
+    CpuMask span = CpuMask::of(i);
+    if (sd.child)
+      for (SchedDomain* d = lowest_[i.v]; d && d->span_weight < sd.span_weight; d = d->parent) span = d->span;
+    SchedGroup*& g = shared[span.first()];
+    if (!g || !(g->span == span)) {
+      groups_.push_back(std::make_unique<SchedGroup>());
+      g = groups_.back().get();
+      g->span = span;
+      g->weight = span.count();
+      g->capacity = 1024 * u64{g->weight};
+    }
+    covered = covered | span;
+    sd.groups.push_back(g);
+  }
+}
+
+void DomainTree::update_top_cache_domain(CpuId cpu) {
+  SchedDomain* top = nullptr;
+  for (SchedDomain* sd = lowest_[cpu.v]; sd && (sd->flags & SD_SHARE_PKG_RESOURCES); sd = sd->parent) top = sd;
+  llc_[cpu.v] = top;
+  llc_size_[cpu.v] = top ? top->span_weight : 1;
+  llc_id_[cpu.v] = top ? CpuId(top->span.first()) : cpu;
+}
+
+}  // namespace forksim::km
