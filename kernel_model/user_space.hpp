@@ -94,12 +94,12 @@ struct Op {
   Ns ns{0};
   s64 arg = 0;
   u64 count = 0;
-  Pid pid;
+  Pid pid = Pid(0);
   u32 object = 0, object2 = 0;
   const ForkSpec* fork = nullptr;
   const ExecSpec* exec = nullptr;
   const CpuMask* mask = nullptr;
-  std::string_view name;  ///< valid until the next next_op call
+  std::string_view name = {};  ///< valid until the next next_op call
 };
 
 /// Kernel objects that programs share; created before or during the run by the UserSpace through Kernel::create_object.
