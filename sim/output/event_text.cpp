@@ -1,0 +1,147 @@
+#include "sim/output/event_text.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "kernel_model/base/contract.hpp"
+
+namespace forksim {
+
+using km::FieldKind;
+using km::TraceEvent;
+using km::TraceFlags;
+using km::TracepointInfo;
+using km::u64;
+using km::u8;
+
+namespace {
+char irqs_char(u8 flags) { return flags & TraceFlags::kIrqsOff ? 'd' : '.'; }
+char resched_char(u8 flags) { return flags & TraceFlags::kNeedResched ? 'N' : '.'; }
+char irq_char(u8 flags) {
+  const bool hard = flags & TraceFlags::kHardirq, soft = flags & TraceFlags::kSoftirq;
+  return hard && soft ? 'H' : hard ? 'h' : soft ? 's' : '.';
+}
+char depth_char(u8 depth) { return depth == 0 ? '.' : "0123456789abcdef"[std::min<u8>(depth, 15)]; }
+}  // namespace
+
+EventText::EventText(const km::NameTable& names) : names_(names) {
+  for (const TracepointInfo& info : km::tracepoint_table()) formats_.push_back(compile(info));
+}
+
+std::vector<EventText::Piece> EventText::compile(const TracepointInfo& info) {
+  std::vector<Piece> pieces;
+  std::string_view rest = info.format;
+  while (!rest.empty()) {
+    const std::size_t open = rest.find('{');
+    if (open != 0) pieces.push_back({Style::literal, 0, std::string(rest.substr(0, open))});
+    if (open == std::string_view::npos) break;
+    const std::size_t close = rest.find('}', open);
+    FS_CONTRACT(close != std::string_view::npos, "a format of tracepoints.def has an open brace");
+    const std::string_view inside = rest.substr(open + 1, close - open - 1);
+    const std::string_view field = inside.substr(0, inside.find(':'));
+    const auto* end = info.fields.begin() + info.nr_fields;
+    const auto* found = std::find_if(info.fields.begin(), end, [&](const km::FieldInfo& f) { return f.name == field; });
+    FS_CONTRACT(found != end, "a format of tracepoints.def names a field that does not exist");
+    Style style = Style::unsigned_dec;
+    switch (found->kind) {
+      case FieldKind::comm:
+        style = Style::comm;
+        break;
+      case FieldKind::str:
+        style = Style::name;
+        break;
+      case FieldKind::pid:
+      case FieldKind::prio:
+      case FieldKind::dec:
+        style = Style::signed_dec;
+        break;
+      case FieldKind::hex:
+        style = Style::hex;
+        break;
+      case FieldKind::state:
+        style = Style::state;
+        break;
+      default:
+        break;
+    }
+    if (inside.ends_with(":03")) style = Style::zero3;
+    // Two fields that the kernel prints in a way of their own.
+    if (field == "target_mask") style = Style::cpu_bitmap;
+    if (info.name == "irq_handler_exit" && field == "ret") style = Style::irq_ret;
+    pieces.push_back({style, static_cast<u8>(found - info.fields.begin()), {}});
+    rest.remove_prefix(close + 1);
+  }
+  return pieces;
+}
+
+void EventText::append_comm(u64 id, std::string& out) const {
+  const std::size_t from = out.size();
+  out += names_[km::NameId(static_cast<km::u32>(id))];
+  std::replace(out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), ' ', '_');
+}
+
+void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& out) const {
+  const u64 v = e.args[p.field];
+  auto to = std::back_inserter(out);
+  switch (p.style) {
+    case Style::literal:
+      out += p.literal;
+      return;
+    case Style::comm:
+      return append_comm(v, out);
+    case Style::name:
+      out += names_[km::NameId(static_cast<km::u32>(v))];
+      return;
+    case Style::signed_dec:
+      fmt::format_to(to, "{}", static_cast<km::s64>(v));
+      return;
+    case Style::unsigned_dec:
+      fmt::format_to(to, "{}", v);
+      return;
+    case Style::hex:
+      fmt::format_to(to, "{:x}", v);
+      return;
+    case Style::zero3:
+      fmt::format_to(to, "{:03}", v);
+      return;
+    case Style::cpu_bitmap:
+      fmt::format_to(to, "{:08x},{:08x}", v >> 32, v & 0xffff'ffff);
+      return;
+    case Style::irq_ret:
+      out += v ? "handled" : "unhandled";
+      return;
+    case Style::state:
+      out += static_cast<char>(v & 0xff);
+      if (v & km::TaskStateChar::kPreempted) out += '+';
+      return;
+  }
+}
+
+void EventText::append_fields(const TraceEvent& e, std::string& out) const {
+  // A program's mark may contain blanks; it is the last thing on its line.
+  if (e.id == km::Tp::print) {
+    out += "tracing_mark_write: ";
+    out += names_[km::NameId(static_cast<km::u32>(e.args[0]))];
+    return;
+  }
+  for (const Piece& p : formats_[static_cast<std::size_t>(e.id)]) append_piece(p, e, out);
+}
+
+void EventText::append_line(const TraceEvent& e, std::string& out) const {
+  const TracepointInfo& info = km::tracepoint_table()[static_cast<std::size_t>(e.id)];
+  std::string comm;
+  if (e.pid.v == 0)
+    comm = "<idle>";
+  else
+    append_comm(e.comm.v, comm);
+  const u64 seconds = e.ts.v / 1'000'000'000, ns = e.ts.v % 1'000'000'000;
+  // "name: " is 22 columns wide, as in trace-cmd report; longer names still get a blank.
+  fmt::format_to(std::back_inserter(out), "{:>16}-{:<5} [{:03}] {}{}{}{} {:>5}.{:09}5: {:<21} ", comm, e.pid.v, e.cpu.v, irqs_char(e.flags),
+                 resched_char(e.flags), irq_char(e.flags), depth_char(e.preempt_depth), seconds, ns, std::string(info.name) + ":");
+  append_fields(e, out);
+  out += '\n';
+}
+
+}  // namespace forksim

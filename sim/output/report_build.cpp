@@ -1,0 +1,89 @@
+#include "sim/output/event_text.hpp"
+#include "sim/output/perf_table.hpp"
+#include "sim/output/report.hpp"
+#include "sim/output/row_sources.hpp"
+
+namespace forksim {
+
+using km::u32;
+using km::u64;
+
+namespace {
+
+TotalsRow totals_row(const km::Totals& t) {
+  TotalsRow r;
+#define TOTAL(name, doc) r.name = t.name;
+#include "sim/output/totals.def"
+#undef TOTAL
+  return r;
+}
+
+CpuRow cpu_row(u32 cpu, const FinalNumbers::Cpu& c) {
+  CpuRow r;
+  r.cpu = cpu;
+  r.user_ns = c.times.user.v;
+  r.system_ns = c.times.system.v;
+  r.irq_ns = c.times.irq.v;
+  r.idle_ns = c.times.idle.v;
+  r.context_switches = c.times.context_switches;
+  r.forks_placed = c.times.forks_placed;
+  r.energy_j = c.energy_j;
+  return r;
+}
+
+PlacementReport placement_report(std::string_view kind, const PlacementCounts& c, u32 cpus) {
+  PlacementReport p;
+  p.row.kind = kind;
+  p.row.total = c.total;
+  p.row.same_cpu = c.same_cpu;
+  p.row.idle_cpu = c.idle_cpu;
+  p.row.busy_cpu_while_idle_existed = c.busy_while_idle;
+  p.row.busy_none_idle = c.busy_none_idle;
+  p.row.same_cpu_while_idle_existed = c.same_cpu_while_idle;
+  p.row.prev_cpu = c.prev_cpu;
+  for (u32 i = 0; i < cpus; ++i)
+    p.matrix.emplace_back(c.matrix.begin() + static_cast<std::ptrdiff_t>(i) * cpus,
+                          c.matrix.begin() + static_cast<std::ptrdiff_t>(i + 1) * cpus);
+  return p;
+}
+
+std::string violation_text(const Violation& v, const EventText& text) {
+  std::string s = std::to_string(v.at.v) + " ns, CPU " + std::to_string(v.cpu.v) + ": " + v.what;
+  for (const km::TraceEvent& e : v.before) {
+    s += '\n';
+    text.append_line(e, s);
+    s.pop_back();
+  }
+  return s;
+}
+
+}  // namespace
+
+Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::NameTable& names) {
+  Report r;
+  r.workload = run.workload;
+  r.platform = run.platform;
+  r.kernel = run.kernel;
+  r.seed = run.seed;
+  r.simulated_ns = run.final.now.v;
+  r.totals = totals_row(run.final.totals);
+  for (std::size_t m = 0; m < kMetrics; ++m)
+    r.latency.push_back(latency_row(static_cast<Metric>(m), metrics.latency.histogram(static_cast<Metric>(m))));
+  for (u32 c = 0; c < run.final.cpus.size(); ++c) r.cpus.push_back(cpu_row(c, run.final.cpus[c]));
+  const PlacementListener& p = metrics.placement;
+  r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
+  r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());
+  r.exec = placement_report("exec", p.counts(PlacementKind::exec), p.cpus());
+  r.energy_j = run.energy_j;
+  r.invariants.checked = metrics.invariants.checked();
+  r.invariants.violated = metrics.invariants.violated();
+  r.diagnostics = run.diagnostics;
+  if (metrics.schedule.cut() > 0) r.diagnostics.emplace_back("schedule_rows_cut", metrics.schedule.cut());
+  r.task_latency = perf_rows(metrics.tasks.records(), names);
+  const EventText text(names);
+  for (const Violation& v : metrics.invariants.violations()) r.violations.push_back(violation_text(v, text));
+  for (Metric m : kMetricsNotModelled) r.not_modelled.emplace_back(kMetricTable[static_cast<std::size_t>(m)].name);
+  return r;
+}
+
+}  // namespace forksim

@@ -1,0 +1,126 @@
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "sim/output/json_lines.hpp"
+#include "sim/output/report.hpp"
+
+namespace forksim {
+
+using Json = nlohmann::ordered_json;
+using km::u64;
+
+namespace {
+
+constexpr const char* kSchema = "forksim.report/1";
+
+template <class Row>
+Json row_to_json(const Row& row, std::string_view without = {}) {
+  Json j = Json::object();
+  visit(row, [&](const ColumnInfo& c, const auto& value) {
+    if (c.name != without) j[std::string(c.name)] = value;
+  });
+  return j;
+}
+
+template <class Row>
+Row row_from_json(const Json& j, std::string_view without = {}) {
+  Row row;
+  visit(row, [&](const ColumnInfo& c, auto& value) {
+    if (c.name != without) value = j.at(std::string(c.name)).template get<std::remove_reference_t<decltype(value)>>();
+  });
+  return row;
+}
+
+Json placement_to_json(const PlacementReport& p) {
+  Json j = Json::object();
+  visit(p.row, [&](const ColumnInfo& c, const auto& value) {
+    if (c.name == "kind") return;
+    j[std::string(c.name)] = value;
+    // The contract shows the matrix after the classes it names.
+    if (c.name == "busy_cpu_while_idle_existed") j["matrix"] = p.matrix;
+  });
+  return j;
+}
+
+PlacementReport placement_from_json(const Json& all, const char* kind) {
+  const Json& j = all.at(kind);
+  PlacementReport p;
+  p.row = row_from_json<PlacementRow>(j, "kind");
+  p.row.kind = kind;
+  p.matrix = j.at("matrix").get<std::vector<std::vector<u64>>>();
+  return p;
+}
+
+Report from_json(const Json& j) {
+  if (!j.is_object() || j.value("schema", std::string()) != kSchema) throw ReportError(std::string("not a report of schema ") + kSchema);
+  Report r;
+  r.workload = j.at("workload").get<std::string>();
+  r.platform = j.at("platform").get<std::string>();
+  r.kernel = j.at("kernel").get<std::string>();
+  r.seed = j.at("seed").get<u64>();
+  r.simulated_ns = j.at("simulated_ns").get<u64>();
+  r.totals = row_from_json<TotalsRow>(j.at("totals"));
+  for (const auto& [name, value] : j.at("latency").items()) {
+    r.latency.push_back(row_from_json<LatencyRow>(value, "metric"));
+    r.latency.back().metric = name;
+  }
+  for (const Json& c : j.at("cpus")) r.cpus.push_back(row_from_json<CpuRow>(c));
+  r.fork = placement_from_json(j.at("placement"), "fork");
+  r.wake = placement_from_json(j.at("placement"), "wake");
+  r.exec = placement_from_json(j.at("placement"), "exec");
+  r.energy_j = j.at("energy_j").get<double>();
+  r.invariants = row_from_json<InvariantRow>(j.at("invariants"));
+  for (const auto& [name, value] : j.at("diagnostics").items()) r.diagnostics.emplace_back(name, value.get<u64>());
+  for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
+  r.violations = j.at("violations").get<std::vector<std::string>>();
+  r.not_modelled = j.at("not_modelled").get<std::vector<std::string>>();
+  return r;
+}
+
+}  // namespace
+
+std::string render_report_json(const Report& r) {
+  Json j = {{"schema", kSchema}, {"workload", r.workload},         {"platform", r.platform},         {"kernel", r.kernel},
+            {"seed", r.seed},    {"simulated_ns", r.simulated_ns}, {"totals", row_to_json(r.totals)}};
+  Json& latency = j["latency"] = Json::object();
+  for (const LatencyRow& l : r.latency) latency[l.metric] = row_to_json(l, "metric");
+  Json& cpus = j["cpus"] = Json::array();
+  for (const CpuRow& c : r.cpus) cpus.push_back(row_to_json(c));
+  Json& placement = j["placement"] = Json::object();
+  placement["fork"] = placement_to_json(r.fork);
+  placement["wake"] = placement_to_json(r.wake);
+  placement["exec"] = placement_to_json(r.exec);
+  j["energy_j"] = r.energy_j;
+  j["invariants"] = row_to_json(r.invariants);
+  Json& diagnostics = j["diagnostics"] = Json::object();
+  for (const auto& [name, count] : r.diagnostics) diagnostics[name] = count;
+  Json& tasks = j["task_latency"] = Json::array();
+  for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
+  j["violations"] = r.violations;
+  j["not_modelled"] = r.not_modelled;
+  return json_lines(j);
+}
+
+Report parse_report_json(const std::string& text) {
+  try {
+    return from_json(Json::parse(text));
+  } catch (const Json::exception& e) {
+    throw ReportError(e.what());
+  }
+}
+
+Report load_report(const std::filesystem::path& dir) {
+  const std::filesystem::path file = dir / "report.json";
+  std::ifstream in(file, std::ios::binary);
+  if (!in) throw ReportError(file.string() + ": cannot be read; give a result folder written by forksim run");
+  std::ostringstream text;
+  text << in.rdbuf();
+  try {
+    return parse_report_json(text.str());
+  } catch (const ReportError& e) {
+    throw ReportError(file.string() + ": " + e.what());
+  }
+}
+
+}  // namespace forksim

@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/output/perf_table.hpp"
+#include "sim/output/report.hpp"
+
+namespace forksim {
+
+using km::u64;
+
+namespace {
+
+constexpr std::size_t kPerfRows = 8;
+constexpr std::size_t kMatrixCpus = 16;  ///< wider machines: the matrix is in report.json only
+constexpr std::size_t kViolations = 3;
+
+double share(u64 part, u64 whole) { return whole ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0; }
+double ms(u64 ns) { return static_cast<double>(ns) / 1e6; }
+/// ns as us with all digits.
+std::string us(u64 ns) { return fmt::format("{}.{:03}", ns / 1000, ns % 1000); }
+
+void head(const Report& r, std::string& out) {
+  const TotalsRow& t = r.totals;
+  out += fmt::format("{} on {}, kernel {}, seed {}: {}.{:09} s simulated\n", r.workload, r.platform, r.kernel, r.seed,
+                     r.simulated_ns / 1'000'000'000, r.simulated_ns % 1'000'000'000);
+  out += fmt::format("{} forks, {} threads, {} kthreads, {} execs; {} exits: {} reaped, {} autoreaped, {} reparented; {} fork errors\n",
+                     t.forks, t.threads, t.kthreads, t.execs, t.exits, t.reaped, t.autoreaped, t.reparented, t.fork_errors);
+  out += fmt::format("{} switches ({} voluntary, {} involuntary), {} wake-ups, {} migrations, {} ticks, {} IPIs\n", t.context_switches,
+                     t.voluntary_switches, t.involuntary_switches, t.wakeups, t.migrations, t.ticks, t.ipis);
+  out += fmt::format("{} kernel stacks ({} from the cache), {} freed; {} task_structs, {} freed\n\n", t.stacks_allocated,
+                     t.stack_cache_hits, t.stacks_freed, t.task_structs_allocated, t.task_structs_freed);
+}
+
+void latency(const Report& r, std::string& out) {
+  out += fmt::format("{:<20}{:>9}{:>15}{:>15}{:>15}{:>15}{:>15}   (us)\n", "latency", "count", "p50", "p90", "p99", "p99.9", "max");
+  for (const LatencyRow& l : r.latency) {
+    out += fmt::format("{:<20}{:>9}", l.metric, l.count);
+    const bool unknown = std::find(r.not_modelled.begin(), r.not_modelled.end(), l.metric) != r.not_modelled.end();
+    if (l.count == 0)
+      out += unknown ? "  not modelled in this version" : fmt::format("{:>15}{:>15}{:>15}{:>15}{:>15}", "-", "-", "-", "-", "-");
+    else
+      for (u64 v : {l.p50, l.p90, l.p99, l.p999, l.max}) out += fmt::format("{:>15}", us(v));
+    out += '\n';
+  }
+}
+
+void cpus(const Report& r, std::string& out) {
+  out += fmt::format("\n{:<5}{:>14}{:>14}{:>14}{:>14}{:>8}{:>10}{:>9}{:>14}\n", "CPU", "user ms", "system ms", "irq ms", "idle ms",
+                     "busy %", "switches", "forks", "energy J");
+  for (const CpuRow& c : r.cpus) {
+    const u64 busy = c.user_ns + c.system_ns + c.irq_ns;
+    out += fmt::format("{:<5}{:>14.3f}{:>14.3f}{:>14.3f}{:>14.3f}{:>8.2f}{:>10}{:>9}{:>14.6f}\n", c.cpu, ms(c.user_ns), ms(c.system_ns),
+                       ms(c.irq_ns), ms(c.idle_ns), share(busy, busy + c.idle_ns), c.context_switches, c.forks_placed, c.energy_j);
+  }
+  out += fmt::format("{:<88}{:>14.6f}\n", "together", r.energy_j);
+}
+
+void placement_line(std::string_view name, const PlacementReport& p, std::string& out) {
+  const PlacementRow& w = p.row;
+  out += fmt::format("{:<20}{:>9}", name, w.total);
+  for (u64 n : {w.same_cpu, w.idle_cpu, w.busy_cpu_while_idle_existed, w.busy_none_idle})
+    out += fmt::format("{:>14} {:>5.1f} %", n, share(n, w.total));
+  out += '\n';
+}
+
+void placement(const Report& r, std::string& out) {
+  out += fmt::format("\n{:<20}{:>9}{:>22}{:>22}{:>22}{:>22}\n", "placement", "decided", "same CPU", "idle CPU", "busy, one was idle",
+                     "busy, none idle");
+  placement_line("fork", r.fork, out);
+  placement_line("exec", r.exec, out);
+  placement_line("wake", r.wake, out);
+  if (r.fork.row.total == 0 || r.fork.matrix.size() > kMatrixCpus) return;
+  out += "children by parent's CPU:";
+  for (std::size_t i = 0; i < r.fork.matrix.size(); ++i) {
+    out += fmt::format("{} {} ->", i ? ";" : "", i);
+    for (u64 n : r.fork.matrix[i]) out += fmt::format(" {}", n);
+  }
+  out += fmt::format("   (to CPU 0..{})\n", r.fork.matrix.size() - 1);
+}
+
+void foot(const Report& r, std::string& out) {
+  out += fmt::format("\ninvariants: {} checked, {} violated", r.invariants.checked, r.invariants.violated);
+  if (!r.diagnostics.empty()) out += "; diagnostics:";
+  for (const auto& [name, count] : r.diagnostics) out += fmt::format(" {} {}", name, count);
+  out += '\n';
+  for (std::size_t i = 0; i < r.violations.size() && i < kViolations; ++i) out += "violated: " + r.violations[i] + '\n';
+}
+
+}  // namespace
+
+std::string render_report_text(const Report& r) {
+  std::string out;
+  head(r, out);
+  out += render_perf_table(r.task_latency, kPerfRows);
+  out += '\n';
+  latency(r, out);
+  cpus(r, out);
+  placement(r, out);
+  foot(r, out);
+  return out;
+}
+
+}  // namespace forksim

@@ -1,0 +1,94 @@
+#include "sim/output/row_sources.hpp"
+
+#include <fmt/format.h>
+
+namespace forksim {
+
+using km::s64;
+using km::u64;
+
+LatencyRow latency_row(Metric m, const Histogram& h) {
+  LatencyRow r;
+  r.metric = kMetricTable[static_cast<std::size_t>(m)].name;
+  r.unit = "ns";
+  r.count = h.count();
+  r.min = h.min();
+  r.mean = h.mean();
+  r.p50 = h.quantile(50'000);
+  r.p90 = h.quantile(90'000);
+  r.p95 = h.quantile(95'000);
+  r.p99 = h.quantile(99'000);
+  r.p999 = h.quantile(99'900);
+  r.max = h.max();
+  return r;
+}
+
+TaskRow task_row(const TaskRecord& t, const km::NameTable& names) {
+  TaskRow r;
+  r.pid = t.pid.v;
+  r.tgid = t.tgid.v;
+  r.ppid = t.ppid.v;
+  r.comm = names[t.comm];
+  r.start_ns = t.start.v;
+  r.end_ns = t.end.v;
+  r.utime_ns = t.utime.v;
+  r.stime_ns = t.stime.v;
+  r.run_delay_ns = t.run_delay.v;
+  r.nvcsw = t.nvcsw;
+  r.nivcsw = t.nivcsw;
+  r.migrations = t.migrations;
+  r.minflt = t.minflt;
+  r.exit_code = t.exit_code;
+  r.runtime_ns = t.runtime.v;
+  r.delays = t.delays;
+  r.total_delay_ns = t.total_delay.v;
+  r.max_delay_ns = t.max_delay.v;
+  r.max_delay_start_ns = t.max_delay_start.v;
+  r.max_delay_end_ns = t.max_delay_end.v;
+  return r;
+}
+
+std::string_view placement_name(PlacementClass c) {
+  switch (c) {
+    case PlacementClass::same_cpu:
+      return "same_cpu";
+    case PlacementClass::idle_cpu:
+      return "idle_cpu";
+    case PlacementClass::busy_while_idle:
+      return "busy_cpu_while_idle_existed";
+    case PlacementClass::busy_none_idle:
+      break;
+  }
+  return "busy_none_idle";
+}
+
+ForkRow fork_row(u64 number, const ForkRecord& f) {
+  ForkRow r;
+  r.fork = number;
+  r.time_ns = f.at.v;
+  r.parent = f.parent.v;
+  r.child = f.child.v;
+  r.this_cpu = f.this_cpu.v;
+  r.cpu = f.cpu.v;
+  r.idle_mask = fmt::format("0x{:x}", f.idle_mask);
+  r.placement = placement_name(f.cls);
+  r.runnable_this = f.runnable_this;
+  r.runnable_chosen = f.runnable_chosen;
+  const bool ran = f.ran != km::kNever;
+  r.wait_ns = ran && f.woken != km::kNever ? static_cast<s64>((f.ran - f.woken).v) : -1;
+  r.ran_on = ran ? static_cast<s64>(f.ran_on.v) : -1;
+  return r;
+}
+
+ScheduleRow schedule_row(const ScheduleRecord& s, const km::NameTable& names) {
+  ScheduleRow r;
+  r.kind = s.kind == ScheduleRecord::Kind::run ? "run" : s.kind == ScheduleRecord::Kind::fork ? "fork" : "exit";
+  r.cpu = s.cpu.v;
+  r.start_ns = s.start.v;
+  r.end_ns = s.end.v;
+  r.pid = s.pid.v;
+  r.comm = names[s.comm];
+  return r;
+}
+
+}  // namespace forksim

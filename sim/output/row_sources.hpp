@@ -1,0 +1,18 @@
+// From the listeners' records to rows.
+//
+// Purpose: one place that knows both sides; the report and the CSV writers use it. Source: sim/metrics records, columns.def.
+// Units:   as in the rows. Ownership: values. Errors: none.
+#pragma once
+
+#include "sim/metrics/run_metrics.hpp"
+#include "sim/output/rows.hpp"
+
+namespace forksim {
+
+LatencyRow latency_row(Metric m, const Histogram& h);
+TaskRow task_row(const TaskRecord& t, const km::NameTable& names);
+ForkRow fork_row(km::u64 number, const ForkRecord& f);
+ScheduleRow schedule_row(const ScheduleRecord& s, const km::NameTable& names);
+std::string_view placement_name(PlacementClass c);
+
+}  // namespace forksim
