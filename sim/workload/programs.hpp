@@ -1,9 +1,9 @@
 // Programs at run time: the kernel's UserSpace on compiled workloads.
 //
 // Purpose: answers next_op from flat code without allocation, maps or strings; keeps what each task knows (registers, streams, children).
-// Source:  km::UserSpace. Units: ns. Ownership: borrows the Workload, which must outlive it; handles are indexes + 1, reused after task_gone.
-// Errors:  failed system calls are counted as anomalies (anomalies.def) and handled as the workload says.
-// Not modelled: memory shared between threads beyond the kernel's objects; each thread has its own copy of the names it was created with.
+// Source:  km::UserSpace. Units: ns. Ownership: borrows the Workload, which must outlive it; handles are indexes + 1, reused after
+// task_gone. Errors:  failed system calls are counted as anomalies (anomalies.def) and handled as the workload says. Not modelled: memory
+// shared between threads beyond the kernel's objects; each thread has its own copy of the names it was created with.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernel_model/base/contract.hpp"
-#include "kernel_model/user_space.hpp"
+#include "kernel_model/kernel.hpp"
 #include "sim/workload/workload.hpp"
 
 namespace forksim {
@@ -38,7 +38,7 @@ class Programs final : public km::UserSpace {
   explicit Programs(const Workload& workload);
 
   /// Creates the objects and starts the processes. KernelT is km::Kernel, or a test's stand-in with create_object, start and attach_pipe.
-  template <class KernelT, class StartSpecT>
+  template <class KernelT>
   void instantiate(KernelT& kernel);
 
   void next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) override;
@@ -60,14 +60,14 @@ class Programs final : public km::UserSpace {
   };
   struct Task {
     u32 pc = 0;
-    u32 base = 0;          ///< first register of the frame
-    u32 issued = kNone;    ///< instruction whose operation the kernel runs now
+    u32 base = 0;        ///< first register of the frame
+    u32 issued = kNone;  ///< instruction whose operation the kernel runs now
     u32 program = 0;
     u32 instance = 0;
-    u32 handlers = 0;      ///< table of handlers, 0: none
+    u32 handlers = 0;  ///< table of handlers, 0: none
     u32 handler_runs = 0;
     bool thread = false;
-    u64 key = 0;           ///< of its streams
+    u64 key = 0;  ///< of its streams
     std::vector<s64> regs;
     std::vector<Frame> frames;
   };
@@ -87,12 +87,13 @@ class Programs final : public km::UserSpace {
 
   /// Handles the result of the operation issued last; true when `out` is filled again (retry, exit).
   bool finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
-  bool fork_done(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
-  bool failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Ns now, km::Op& out);
+  bool failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Op& out);
   bool sleep_again(Task& t, const Instr& i, km::Ns now, km::Op& out);
   /// Executes one instruction; true when `out` holds an operation.
   bool step(Task& t, const Instr& i, km::Ns now, km::Op& out);
-  bool step_life_cycle(Task& t, const Instr& i, km::Op& out);
+  bool step_object(Task& t, const Instr& i, km::Op& out);
+  bool step_task(Task& t, const Instr& i, km::Op& out);
+  bool step_child(Task& t, const Instr& i, km::Op& out);
   bool step_control(Task& t, const Instr& i, km::Ns now);
   bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
   void step_sigaction(Task& t, const Instr& i, km::Op& out);
@@ -103,8 +104,9 @@ class Programs final : public km::UserSpace {
   s64 draw_number(Task& t, const DrawSite& site);
   u64 random(Task& t, u16 slot, u64 purpose);
   u32 object(Task& t, u32 decl, u32 at, u8 direction);
-  km::Pid child_pid(Task& t, const Instr& i);
-  u32 child_slot(Task& t, const Instr& i);
+  u32 wrapped(Task& t, u32 at, u32 size);
+  s64& child_of(Task& t, const Instr& i);
+  u32 new_handlers();
   void drop_handlers(Task& t);
   void count(Anomaly a) { ++anomalies_[static_cast<std::size_t>(a)]; }
 
@@ -148,7 +150,7 @@ void Programs::attach(KernelT& kernel, u32 user, u32 instance, u32 program) {
   }
 }
 
-template <class KernelT, class StartSpecT>
+template <class KernelT>
 void Programs::instantiate(KernelT& kernel) {
   run_base_.assign(w_.objects.size(), kNone);
   for (std::size_t o = 0; o < w_.objects.size(); ++o)
@@ -159,7 +161,7 @@ void Programs::instantiate(KernelT& kernel) {
     for (u32 a = 0; a < s.arrivals.size(); ++a, ++instance) {
       create_instance(kernel, s.program);
       const u32 user = start_task(s, a, instance);
-      StartSpecT spec;
+      km::StartSpec spec;
       spec.name = p.name;
       spec.shape = &p.shape;
       spec.user = user;

@@ -5,6 +5,7 @@
 // Errors:  Diagnostics, all at once; a ResolvedRun with diagnostics must not be run. Not here: platform files (sim/platform).
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,23 +13,17 @@
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/config/diagnostics.hpp"
+#include "sim/config/overrides.hpp"
 #include "sim/config/value.hpp"
 #include "sim/workload/workload.hpp"
 
 namespace forksim {
 
-/// `--set key=value`, or an option of its own (--seed: key "seed"). `option` is how messages call it, such as "--set seed=3".
-struct Override {
-  std::string key, value;
-  std::string option;
-};
-/// Splits "key=value"; "features.NO_X" alone means =true.
-Override parse_set(const std::string& text);
-
 /// For the platform's cost table, in this order. key: a phase or "bound"; text: a time, low or high.
 struct CostOverride {
   std::string key, text;
   Origin origin = Origin::workload;
+  std::string from;  ///< where it came from, in words
 };
 
 struct PlotRequest {
@@ -39,16 +34,16 @@ struct PlotRequest {
 
 struct ResolvedRun {
   Workload workload;
-  std::string file;                                ///< the workload file as given
-  std::string platform;                            ///< name or path
-  km::KernelProfile kernel{};                      ///< features and tunables applied; call resolve_tunables(kernel, cpus, given_tunables)
+  std::string file;            ///< the workload file as given
+  std::string platform;        ///< name or path
+  km::KernelProfile kernel{};  ///< features and tunables applied; call resolve_tunables(kernel, cpus, given_tunables)
   std::array<bool, km::kTunables> given_tunables{};
   std::vector<CostOverride> costs;
   u64 seed = 1;
-  km::Ns until = km::kNever;                       ///< kNever: when nothing is left to happen
-  std::vector<std::string> measure;                ///< empty: all metrics
+  km::Ns until = km::kNever;         ///< kNever: when nothing is left to happen
+  std::vector<std::string> measure;  ///< empty: all metrics
   std::vector<PlotRequest> plots;
-  Value tree;                                      ///< the input as read, for resolved_yaml
+  Value tree;  ///< the input as read, for resolved_yaml
 };
 
 /// Reads, overrides, checks and compiles. On errors `diags` is not ok and the result is of no use.
@@ -66,8 +61,8 @@ struct EffectiveMachine {
   const km::CostTable* costs = nullptr;       ///< after all overrides
   std::string platform_file;                  ///< named as the origin of costs
 };
-/// resolved.yaml: the complete input with defaults filled, each value with a comment on where it came from. Running it gives the same result
-/// and the same resolved.yaml.
+/// resolved.yaml: the complete input with defaults filled, each value with a comment on where it came from. Running it gives the same
+/// result and the same resolved.yaml.
 std::string resolved_yaml(const ResolvedRun& run, const EffectiveMachine& machine);
 /// resolved.yaml without its comments: the text to hash for "the same inputs".
 std::string canonical_text(const std::string& resolved);

@@ -17,12 +17,52 @@
 namespace forksim {
 
 enum class Code : u8 {
-  run, runtime, sleep, timer, yield, pause, syscall, mark,             // time and trace
-  fork, exec, exit, exit_group, end, wait_any, wait_all, wait_child,   // life cycle; end: exit_group of a process, exit of a thread
-  join, kill, sigaction, sigreturn, subreaper, set_name, setsid, nice, affinity,
-  mutex_lock, mutex_unlock, sem_wait, sem_post, barrier_wait, cond_wait, cond_signal, cond_broadcast,
-  pipe_read, pipe_write, pipe_close_read, pipe_close_write, touch, open, close,
-  loop_begin, loop_test, loop_next, jump, jump_if_first, choose        // control: no operation of the kernel
+  run,
+  runtime,
+  sleep,
+  timer,
+  yield,
+  pause,
+  syscall,
+  mark,  // time and trace
+  fork,
+  exec,
+  exit,
+  exit_group,
+  end,
+  wait_any,
+  wait_all,
+  wait_child,  // life cycle; end: exit_group of a process, exit of a thread
+  join,
+  kill,
+  sigaction,
+  sigreturn,
+  subreaper,
+  set_name,
+  setsid,
+  nice,
+  affinity,
+  mutex_lock,
+  mutex_unlock,
+  sem_wait,
+  sem_post,
+  barrier_wait,
+  cond_wait,
+  cond_signal,
+  cond_broadcast,
+  pipe_read,
+  pipe_write,
+  pipe_close_read,
+  pipe_close_write,
+  touch,
+  open,
+  close,
+  loop_begin,
+  loop_test,
+  loop_next,
+  jump,
+  jump_if_first,
+  choose  // control: no operation of the kernel
 };
 
 enum class OnError : u8 { ignore, retry, exit, leave };
@@ -36,16 +76,16 @@ struct Instr {
   OnError on_error = OnError::ignore;
   OnError on_eof = OnError::ignore;
   NumSource source = NumSource::constant;
-  bool flag = false;        ///< sigaction: SA_NOCLDWAIT; loop_begin: has a time limit
-  u8 arg = 0;               ///< signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
-  u16 slot = 0;             ///< loop: index, limit, deadline; sleep and timer: date; fork, wait, kill, join: first child
-  u16 children = 0;         ///< number of child slots
-  u32 a = 0;                ///< object, fork site, exec site, text, mask, choice, handler
-  u32 b = 0;                ///< cond_wait: mutex
-  u32 target = 0;           ///< jumps and `break`
-  u32 at = kNoIndex;        ///< expression: which of an array
-  u32 index = 0;            ///< expression or draw behind `num`
-  s64 num = 0;              ///< constant value
+  bool flag = false;  ///< sigaction: SA_NOCLDWAIT
+  u8 arg = 0;         ///< signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
+  u16 slot = 0;       ///< loop: index, limit, deadline; sleep and timer: date; fork, wait, kill, join: first child
+  u16 children = 0;   ///< number of child slots
+  u32 a = 0;          ///< object, fork site, exec site, text, mask, choice, handler
+  u32 b = 0;          ///< cond_wait: mutex
+  u32 target = 0;     ///< jumps and `break`
+  u32 at = kNoIndex;  ///< expression: which of an array; loop_begin: time limit
+  u32 index = 0;      ///< expression or draw behind `num`
+  s64 num = 0;        ///< constant value
 };
 
 /// Postfix code with names bound to slots.
@@ -71,15 +111,15 @@ struct ObjectDecl {
 };
 
 struct ForkSite {
-  km::ForkSpec spec;             ///< spec.program is the site's index
-  u32 entry = 0;                 ///< first instruction of the child
+  km::ForkSpec spec;  ///< spec.program is the site's index
+  u32 entry = 0;      ///< first instruction of the child
   u32 program = 0;
-  bool inline_child = false;     ///< the child keeps a copy of the parent's frame
+  bool inline_child = false;  ///< the child keeps a copy of the parent's frame
   bool thread = false;
-  u16 ordinal_slot = 0;          ///< how many children this site has made
-  u32 index = kNoIndex;          ///< expression: number of the child
-  u64 label = 0;                 ///< hash of the child's name, for its streams
-  std::vector<u32> args;         ///< expressions for the program's args
+  u16 ordinal_slot = 0;   ///< how many children this site has made
+  u32 index = kNoIndex;   ///< expression: number of the child
+  u64 label = 0;          ///< hash of the child's name, for its streams
+  std::vector<u32> args;  ///< expressions for the program's args
 };
 
 struct ExecSite {

@@ -1,0 +1,262 @@
+// Fork, exec, wait, kill, signal handlers: the parts of Compiler that make, end and address tasks.
+#include <algorithm>
+
+#include "sim/config/suggest.hpp"
+#include "sim/workload/compiler.hpp"
+
+namespace forksim {
+
+namespace {
+constexpr u8 kWnohang = 1, kWuntraced = 2, kWcontinued = 8;
+constexpr u64 kSigchld = 17;
+}  // namespace
+
+u64 Compiler::clone_flags(const Value& v, const std::string& action) const {
+  if (action == "fork") return km::kForkFlags;
+  if (action == "vfork") return km::kVforkFlags;
+  if (action == "thread") return km::kPthreadFlags;
+  u64 flags = 0;
+  for (const Value& f : v["flags"].items)
+    for (const CloneFlagInfo& c : clone_flag_table())
+      if (f.text == c.name) flags |= c.flag;
+  return flags & km::kCLONE_THREAD ? flags : flags | kSigchld;
+}
+
+std::vector<u32> Compiler::args(Scope& s, const Value& v, u32 p) {
+  const Value &declared = (*program_values_[p])["args"], &given = v["with"];
+  std::vector<std::string_view> names;
+  std::vector<u32> out;
+  for (const Value& a : declared.items) {
+    names.push_back(a.text);
+    const Value* value = given.find(a.text);
+    if (!value) error(v, "arg \"" + a.text + "\" of \"" + w_.programs[p].name + "\" is missing", "give it under `with`");
+    out.push_back(value ? bind(s, *value) : 0);
+  }
+  for (const Field& f : given.fields)
+    if (std::ranges::find(names, f.key) == names.end())
+      error(f.value, "process \"" + w_.programs[p].name + "\" has no arg \"" + f.key + "\"", "its args are " + one_of(names),
+            did_you_mean(f.key, names));
+  return out;
+}
+
+/// What is forked: another program, or the phases under `child`. False when it is neither.
+bool Compiler::fork_site(Scope& s, const Value& v, const std::string& action, ForkSite& site) {
+  const Value &name = v[action], &child = v["child"];
+  site.spec.clone_flags = clone_flags(v, action);
+  site.thread = (site.spec.clone_flags & km::kCLONE_THREAD) != 0;
+  site.ordinal_slot = slot(s, v);
+  site.inline_child = bool(child);
+  if (bool(child) == !name.text.empty()) {
+    error(v, child ? "both a program and a child" : "neither a program nor a child",
+          "{" + action + ": PROGRAM}, or {" + action + ": , child: [...]}");
+    return false;
+  }
+  if (child) {
+    site.program = s.program;
+    site.label = hash_name(purpose(s, "child"));
+    if (s.handler) error(v, "a handler cannot fork a child of its own phases", "name a process of this file");
+    return !s.handler;
+  }
+  site.program = program(name);
+  if (site.program == kNoIndex) return false;
+  site.label = hash_name(purpose(s, name.text));
+  site.args = args(s, v, site.program);
+  calls_[s.program].insert(site.program);
+  return true;
+}
+
+/// Registers for the children named by `as`.
+void Compiler::fork_names(Scope& s, const Value& v, Instr& i) {
+  const Value &as = v["as"], &count = v["count"];
+  if (!as) return;
+  const u64 n = count.expr.constant ? static_cast<u64>(std::max<s64>(count.num, 1)) : 1;
+  if (!count.expr.constant)
+    error(count, "children with a name need a constant count", "parameters of the file may be used, loop indexes may not");
+  const auto known = std::ranges::find(s.children, as.text, &ChildName::name);
+  if (known != s.children.end() && known->count == n) {  // the same variable again, as in C
+    i.slot = known->base;
+    i.children = known->count;
+    return;
+  }
+  if (known != s.children.end()) {
+    error(as, "\"" + as.text + "\" names " + std::to_string(known->count) + " children elsewhere", "the same count, or another name");
+    return;
+  }
+  if (n > 50'000) {
+    error(count, "more than 50000 children with a name", "leave out `as`");
+    return;
+  }
+  i.slot = slot(s, v, n);
+  i.children = static_cast<u16>(n);
+  s.children.push_back({as.text, i.slot, i.children});
+}
+
+void Compiler::fork(Scope& s, const Value& v, const std::string& action) {
+  ForkSite site;
+  if (!fork_site(s, v, action, site)) return;
+  Instr i;
+  i.code = Code::fork;
+  i.a = static_cast<u32>(w_.forks.size());
+  i.on_error = policy(v["on_error"]);
+  w_.forks.push_back(site);
+  const Value &count = v["count"], &name = v["index"];
+  const bool once = count.expr.constant && count.num == 1;
+  if (once && !name) {
+    fork_names(s, v, i);
+    return fork_code(s, v, i);
+  }
+  Instr begin;
+  begin.code = Code::loop_begin;
+  begin.slot = slot(s, v, 2);
+  number(s, begin, count, "count");
+  fork_names(s, v, i);
+  const u32 head = emit(begin);
+  const u32 top = static_cast<u32>(w_.code.size());
+  w_.forks[i.a].index = slot_expr(begin.slot);
+  if (i.children > 1) i.at = w_.forks[i.a].index;
+  if (v["gap"]) {
+    Instr first;
+    first.code = Code::jump_if_first;
+    first.slot = begin.slot;
+    const u32 skip = emit(first);
+    Instr gap;
+    gap.code = Code::sleep;
+    gap.slot = slot(s, v);
+    number(s, gap, v["gap"], "gap");
+    emit(gap);
+    patch(skip);
+  }
+  if (name) s.numbers.emplace_back(name.text, begin.slot);
+  fork_code(s, v, i);
+  if (name) s.numbers.pop_back();
+  Instr next;
+  next.code = Code::loop_next;
+  next.slot = begin.slot;
+  next.target = top;
+  emit(next);
+  patch(head);
+}
+
+void Compiler::fork_code(Scope& s, const Value& v, Instr i) {
+  leaves(s, i, v);
+  emit(i);
+  if (w_.forks[i.a].inline_child) child_code(s, v, i.a);
+}
+
+/// The child's phases stand behind the fork; the parent jumps over them.
+void Compiler::child_code(Scope& s, const Value& v, u32 site) {
+  Instr over;
+  over.code = Code::jump;
+  const u32 jump = emit(over);
+  w_.forks[site].entry = static_cast<u32>(w_.code.size());
+  std::vector<Loop> outer;
+  outer.swap(s.loops);  // a child cannot leave its parent's loops
+  body(s, v["child"]);
+  end_code(s);
+  outer.swap(s.loops);
+  patch(jump);
+}
+
+void Compiler::exec(Scope& s, const Value& v) {
+  const u32 p = program(v["exec"]);
+  if (p == kNoIndex) return;
+  shaped_[p] = true;
+  calls_[s.program].insert(p);
+  Instr i;
+  i.code = Code::exec;
+  i.a = static_cast<u32>(w_.execs.size());
+  ExecSite site;
+  site.program = p;
+  site.args = args(s, v, p);
+  w_.execs.push_back(std::move(site));
+  emit(i);
+}
+
+void Compiler::wait(Scope& s, const Value& v) {
+  Instr i;
+  i.on_error = policy(v["on_error"]);
+  for (const Value& o : v["options"].items) i.arg |= o.text == "nohang" ? kWnohang : o.text == "untraced" ? kWuntraced : kWcontinued;
+  const std::string& whom = v["wait"].text;
+  if (whom == "one" || whom == "any" || whom == "all") {
+    if (v["at"]) error(v["at"], "`at` belongs to children with a name", "leave it out");
+    i.code = whom == "all" ? Code::wait_all : Code::wait_any;
+    if (i.on_error == OnError::leave && !(v["count"].expr.constant && v["count"].num == 1))
+      return error(v["on_error"], "break with a count", "write a loop around {wait: one, on_error: break}");
+    leaves(s, i, v);
+    return repeated(s, i, v["count"]);
+  }
+  i.code = Code::wait_child;
+  each_child(s, v, whom, i);
+}
+
+/// An operation on every child of a name, or on the one `at` picks.
+void Compiler::each_child(Scope& s, const Value& v, const std::string& name, Instr i) {
+  std::vector<std::string_view> names;
+  for (const ChildName& c : s.children) names.push_back(c.name);
+  const auto it = std::ranges::find(s.children, name, &ChildName::name);
+  if (it == s.children.end()) {
+    const bool wait = i.code == Code::wait_child;
+    return error(v, "there is no child \"" + name + "\" here",
+                 std::string(wait ? "one, all, " : "") + "or a name given by `as` before: " + one_of(names), did_you_mean(name, names));
+  }
+  i.slot = it->base;
+  i.children = it->count;
+  const Value& at = v["at"];
+  if (at) i.at = at_operand(s, at, v, it->count, "\"" + name + "\"");
+  if (at || it->count == 1) {
+    leaves(s, i, v);
+    emit(i);
+    return;
+  }
+  Instr begin;
+  begin.code = Code::loop_begin;
+  begin.slot = slot(s, v, 2);
+  begin.num = it->count;
+  const u32 head = emit(begin);
+  i.at = slot_expr(begin.slot);
+  leaves(s, i, v);
+  const u32 first = emit(i);
+  Instr next;
+  next.code = Code::loop_next;
+  next.slot = begin.slot;
+  next.target = first;
+  emit(next);
+  patch(head);
+}
+
+void Compiler::signal(Scope& s, const Value& v) {
+  Instr i;
+  i.code = Code::sigaction;
+  for (const SignalInfo& sig : signal_table())
+    if (v["signal"].text == sig.name) i.arg = static_cast<u8>(sig.number);
+  const std::string& what = v["do"].text;
+  i.b = what == "ignore" ? 1 : what == "handler" ? 2 : 0;
+  i.flag = v["nocldwait"].num != 0;
+  const std::string& name = v["signal"].text;
+  if (i.b != 0 && (name == "SIGKILL" || name == "SIGSTOP")) error(v["do"], name + " can be neither caught nor ignored", "default");
+  if (i.flag && name != "SIGCHLD") error(v["nocldwait"], "SA_NOCLDWAIT belongs to SIGCHLD", "signal: SIGCHLD");
+  if ((i.b == 2) != bool(v["handler"]))
+    return error(v, i.b == 2 ? "the handler's phases are missing" : "a handler needs do: handler",
+                 "{signal: S, do: handler, handler: [...]}");
+  if (i.b != 2) {
+    emit(i);
+    return;
+  }
+  i.a = static_cast<u32>(w_.handlers.size());
+  w_.handlers.emplace_back();
+  emit(i);
+  Instr over;
+  over.code = Code::jump;
+  const u32 jump = emit(over);
+  Scope inner;
+  inner.label = s.label + "/handler:" + name;
+  inner.program = s.program;
+  inner.handler = true;
+  const u32 entry = static_cast<u32>(w_.code.size());
+  body(inner, v["handler"]);
+  end_code(inner);
+  w_.handlers[i.a] = {entry, inner.slots};
+  patch(jump);
+}
+
+}  // namespace forksim

@@ -1,0 +1,525 @@
+#include "sim/workload/programs.hpp"
+
+#include <algorithm>
+
+namespace forksim {
+
+namespace {
+
+constexpr s64 kEchild = -10, kEintr = -4;
+constexpr s64 kExecFailed = 127, kGaveUp = 1;
+
+void set(km::Op& out, km::OpKind kind, s64 arg) {
+  out.kind = kind;
+  out.arg = arg;
+}
+
+/// Codes whose result decides what happens next.
+constexpr bool has_result(Code c) {
+  switch (c) {
+    case Code::sleep:
+    case Code::timer:
+    case Code::fork:
+    case Code::exec:
+    case Code::wait_any:
+    case Code::wait_all:
+    case Code::wait_child:
+    case Code::join:
+    case Code::kill:
+    case Code::sigaction:
+    case Code::subreaper:
+    case Code::set_name:
+    case Code::setsid:
+    case Code::nice:
+    case Code::affinity:
+    case Code::mutex_lock:
+    case Code::sem_wait:
+    case Code::pipe_read:
+    case Code::pipe_write:
+      return true;
+    default:
+      return false;
+  }
+}
+
+constexpr km::OpKind object_op(Code c) {
+  switch (c) {
+    case Code::mutex_lock:
+      return km::OpKind::mutex_lock;
+    case Code::mutex_unlock:
+      return km::OpKind::mutex_unlock;
+    case Code::sem_wait:
+      return km::OpKind::sem_wait;
+    case Code::sem_post:
+      return km::OpKind::sem_post;
+    case Code::barrier_wait:
+      return km::OpKind::barrier_wait;
+    case Code::cond_wait:
+      return km::OpKind::cond_wait;
+    case Code::cond_signal:
+      return km::OpKind::cond_signal;
+    case Code::cond_broadcast:
+      return km::OpKind::cond_broadcast;
+    case Code::pipe_read:
+      return km::OpKind::pipe_read;
+    case Code::pipe_write:
+      return km::OpKind::pipe_write;
+    case Code::pipe_close_read:
+      return km::OpKind::pipe_close_read;
+    default:
+      return km::OpKind::pipe_close_write;
+  }
+}
+
+}  // namespace
+
+Programs::Programs(const Workload& workload) : w_(workload), handlers_(1) {}
+
+u32 Programs::new_task() {
+  ++live_;
+  if (!free_.empty()) {
+    const u32 i = free_.back();
+    free_.pop_back();
+    return i;
+  }
+  tasks_.emplace_back();
+  return static_cast<u32>(tasks_.size() - 1);
+}
+
+u32 Programs::start_task(const StartDecl& start, u32 arrival, u32 instance) {
+  const u32 index = new_task();
+  Task& t = tasks_[index];
+  const Program& p = w_.programs[start.program];
+  t.pc = p.entry;
+  t.program = start.program;
+  t.instance = instance;
+  t.key = derive_key(start.key, arrival);
+  t.regs.assign(p.slots, 0);
+  t.regs[0] = arrival;
+  std::ranges::copy(start.args, t.regs.begin() + 1);
+  return index + 1;
+}
+
+u32 Programs::fork_child(u32 parent, const km::ForkSpec& spec, km::Pid) {
+  const ForkSite& site = w_.forks[spec.program];
+  const u32 index = new_task();
+  Task &c = tasks_[index], &p = tasks_[parent - 1];
+  s64* r = regs(p);
+  const Program& program = w_.programs[site.program];
+  c.regs.assign(program.slots, 0);
+  if (site.inline_child) {
+    std::copy(r, r + program.slots, c.regs.begin());
+  } else {
+    c.regs[0] = site.index == kNoIndex ? 0 : eval(w_.exprs[site.index], r);
+    for (std::size_t a = 0; a < site.args.size(); ++a) c.regs[1 + a] = eval(w_.exprs[site.args[a]], r);
+  }
+  c.pc = site.entry;
+  c.program = site.program;
+  c.instance = p.instance;
+  c.thread = site.thread;
+  c.key = derive_key(derive_key(p.key, site.label), static_cast<u64>(r[site.ordinal_slot]++));
+  if (spec.clone_flags & km::kCLONE_SIGHAND) {
+    if (p.handlers == 0) p.handlers = new_handlers();
+    c.handlers = p.handlers;
+    ++handlers_[c.handlers].users;
+  } else if (p.handlers != 0) {
+    c.handlers = new_handlers();
+    handlers_[c.handlers].code = handlers_[p.handlers].code;
+  }
+  return index + 1;
+}
+
+void Programs::exec_program(u32 user, const km::ExecSpec& spec) {
+  Task& t = tasks_[user - 1];
+  const ExecSite& site = w_.execs[spec.program];
+  const Program& p = w_.programs[site.program];
+  std::vector<s64> fresh(p.slots, 0);
+  for (std::size_t a = 0; a < site.args.size(); ++a) fresh[1 + a] = eval(w_.exprs[site.args[a]], regs(t));
+  t.regs.swap(fresh);
+  t.base = 0;
+  t.pc = p.entry;
+  t.issued = kNone;
+  t.program = site.program;
+  t.thread = false;
+  t.frames.clear();
+  t.key = derive_key(t.key, hash_name(p.name));  // a program that execs itself draws anew
+  drop_handlers(t);
+}
+
+u32 Programs::new_handlers() {
+  u32 i = static_cast<u32>(handlers_.size());
+  if (free_handlers_.empty()) {
+    handlers_.emplace_back();
+  } else {
+    i = free_handlers_.back();
+    free_handlers_.pop_back();
+  }
+  handlers_[i] = {};
+  handlers_[i].users = 1;
+  return i;
+}
+
+void Programs::drop_handlers(Task& t) {
+  if (t.handlers != 0 && --handlers_[t.handlers].users == 0) free_handlers_.push_back(t.handlers);
+  t.handlers = 0;
+}
+
+void Programs::enter_handler(u32 user, int sig) {
+  Task& t = tasks_[user - 1];
+  FS_CONTRACT(sig > 0 && sig < 32 && t.handlers != 0, "a handler was installed");
+  const u32 code = handlers_[t.handlers].code[static_cast<std::size_t>(sig)];
+  FS_CONTRACT(code != 0, "a handler was installed for this signal");
+  const HandlerCode& h = w_.handlers[code - 1];
+  t.frames.push_back({t.pc, t.base, t.issued});
+  t.base = static_cast<u32>(t.regs.size());
+  t.regs.resize(t.regs.size() + h.slots, 0);
+  t.pc = h.entry;
+  t.issued = kNone;
+  ++t.handler_runs;
+}
+
+void Programs::task_gone(u32 user) {
+  Task& t = tasks_[user - 1];
+  drop_handlers(t);
+  std::vector<s64> regs = std::move(t.regs);  // keeps its memory for the next task
+  regs.clear();
+  t = {};
+  t.regs = std::move(regs);
+  free_.push_back(user - 1);
+  --live_;
+}
+
+std::vector<std::pair<std::string_view, u64>> Programs::diagnostics() const {
+  std::vector<std::pair<std::string_view, u64>> out;
+  for (std::size_t a = 0; a < kAnomalies; ++a)
+    if (anomalies_[a] > 0) out.emplace_back(kAnomalyTable[a].name, anomalies_[a]);
+  return out;
+}
+
+s64 Programs::eval(const RunExpr& e, const s64* r) {
+  std::array<s64, 2 * kExprDepth + 2> stack;
+  std::size_t n = 0;
+  for (const ExprTok& t : e.code) {
+    if (t.op == ExprOp::push || t.op == ExprOp::var) {
+      stack[n++] = t.op == ExprOp::push ? t.imm : r[t.imm];
+      continue;
+    }
+    --n;
+    if (!apply(t.op, stack[n - 1], stack[n], stack[n - 1])) {
+      count(Anomaly::expression_error);
+      stack[n - 1] = 0;
+    }
+  }
+  return stack[0];
+}
+
+u64 Programs::random(Task& t, u16 slot, u64 purpose) {
+  s64& state = regs(t)[slot];
+  const u64 salt = t.frames.empty() ? 0 : t.handler_runs;  // a handler's registers are new each time
+  u64 s = state ? static_cast<u64>(state) : derive_key(derive_key(t.key, purpose), salt) | 1;
+  const u64 bits = next_u64(s);
+  state = static_cast<s64>(s);
+  return bits;
+}
+
+s64 Programs::draw_number(Task& t, const DrawSite& site) {
+  const Drawn d = draw(site.dist, random(t, site.slot, site.purpose));
+  if (d.clipped) count(Anomaly::clipped_draw);
+  return d.value;
+}
+
+s64 Programs::number(Task& t, const Instr& i) {
+  if (i.source == NumSource::constant) return i.num;
+  const s64 v = i.source == NumSource::expr ? eval(w_.exprs[i.index], regs(t)) : draw_number(t, w_.draws[i.index]);
+  if (v >= 0) return v;
+  count(Anomaly::expression_error);
+  return 0;
+}
+
+/// An index within an array; what is outside is counted and wraps.
+u32 Programs::wrapped(Task& t, u32 at, u32 size) {
+  if (at == kNoIndex) return 0;
+  const s64 v = eval(w_.exprs[at], regs(t));
+  if (v >= 0 && v < s64{size}) return static_cast<u32>(v);
+  count(Anomaly::index_wrapped);
+  const s64 m = v % s64{size};
+  return static_cast<u32>(m < 0 ? m + size : m);
+}
+
+u32 Programs::object(Task& t, u32 decl, u32 at, u8 direction) {
+  const ObjectDecl& o = w_.objects[decl];
+  const u32 first = o.per_instance ? instance_base_[t.instance * w_.objects.size() + decl] : run_base_[decl];
+  const u32 i = wrapped(t, at, o.count);
+  return first + (o.socketpair ? 2 * i + direction : i);
+}
+
+s64& Programs::child_of(Task& t, const Instr& i) { return regs(t)[i.slot + wrapped(t, i.at, i.children)]; }
+
+void Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) {
+  Task& t = tasks_[user - 1];
+  if (t.issued != kNone) {
+    const Instr& i = w_.code[t.issued];
+    if (has_result(i.code) && finish(t, i, last_result, now, out)) return;
+  }
+  do {
+    t.issued = t.pc++;
+  } while (!step(t, w_.code[t.issued], now, out));
+}
+
+// One case per code, so that it reads as the table it is; the groups with more to do have functions of their own.
+bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
+  switch (i.code) {
+    case Code::run:
+    case Code::runtime:
+      out.kind = i.code == Code::run ? km::OpKind::run : km::OpKind::runtime;
+      out.ns = km::Ns(static_cast<u64>(number(t, i)));
+      return true;
+    case Code::sleep:
+      out.kind = km::OpKind::sleep;
+      out.ns = km::Ns(static_cast<u64>(number(t, i)));
+      regs(t)[i.slot] = static_cast<s64>(now.v + out.ns.v);
+      return true;
+    case Code::timer:
+      return step_timer(t, i, now, out);
+    case Code::yield:
+      out.kind = km::OpKind::yield;
+      return true;
+    case Code::pause:
+      out.kind = km::OpKind::pause;
+      return true;
+    case Code::syscall:
+      set(out, km::OpKind::syscall, i.a);
+      out.count = static_cast<u64>(number(t, i));
+      return true;
+    case Code::mark:
+      out.kind = km::OpKind::mark;
+      out.name = w_.texts[i.a];
+      return true;
+    case Code::mutex_lock:
+    case Code::mutex_unlock:
+    case Code::sem_wait:
+    case Code::sem_post:
+    case Code::barrier_wait:
+    case Code::cond_wait:
+    case Code::cond_signal:
+    case Code::cond_broadcast:
+    case Code::pipe_read:
+    case Code::pipe_write:
+    case Code::pipe_close_read:
+    case Code::pipe_close_write:
+      return step_object(t, i, out);
+    case Code::loop_begin:
+    case Code::loop_test:
+    case Code::loop_next:
+    case Code::jump:
+    case Code::jump_if_first:
+    case Code::choose:
+      return step_control(t, i, now);
+    default:
+      return step_task(t, i, out);
+  }
+}
+
+bool Programs::step_object(Task& t, const Instr& i, km::Op& out) {
+  out.kind = object_op(i.code);
+  out.object = object(t, i.a, i.at, i.arg);
+  if (i.code == Code::cond_wait) out.object2 = object(t, i.b, w_.objects[i.b].count > 1 ? i.at : kNoIndex, 0);
+  if (i.code == Code::pipe_read || i.code == Code::pipe_write) out.count = static_cast<u64>(number(t, i));
+  return true;
+}
+
+bool Programs::step_control(Task& t, const Instr& i, km::Ns now) {
+  s64* r = regs(t);
+  switch (i.code) {
+    case Code::loop_begin:
+      r[i.slot] = 0;
+      r[i.slot + 1] = number(t, i);
+      if (i.at != kNoIndex) r[i.slot + 2] = static_cast<s64>(now.v) + eval(w_.exprs[i.at], r);
+      if (r[i.slot + 1] <= 0) t.pc = i.target;
+      return false;
+    case Code::loop_test:
+      if (static_cast<s64>(now.v) >= r[i.slot + 2]) t.pc = i.target;
+      return false;
+    case Code::loop_next:
+      if (++r[i.slot] < r[i.slot + 1]) t.pc = i.target;
+      return false;
+    case Code::jump_if_first:
+      if (r[i.slot] == 0) t.pc = i.target;
+      return false;
+    case Code::choose: {
+      const Choice& c = w_.choices[i.a];
+      const u64 x = below(random(t, c.slot, c.purpose), c.branches.back().upto);
+      t.pc = std::ranges::upper_bound(c.branches, x, {}, &Choice::Branch::upto)->target;
+      return false;
+    }
+    default:
+      t.pc = i.target;
+      return false;
+  }
+}
+
+bool Programs::step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out) {
+  s64& next = regs(t)[i.slot];
+  if (next == 0) next = static_cast<s64>(now.v);
+  next += i.num;
+  if (next <= static_cast<s64>(now.v)) {
+    count(Anomaly::timer_overrun);
+    return false;
+  }
+  out.kind = km::OpKind::sleep_until;
+  out.ns = km::Ns(static_cast<u64>(next));
+  return true;
+}
+
+// One case per code; see step.
+bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
+  switch (i.code) {
+    case Code::fork:
+      out.kind = km::OpKind::fork;
+      out.fork = &w_.forks[i.a].spec;
+      return true;
+    case Code::exec:
+      out.kind = km::OpKind::exec;
+      out.exec = &w_.execs[i.a].spec;
+      return true;
+    case Code::exit:
+      set(out, km::OpKind::exit, number(t, i) & 0xff);
+      return true;
+    case Code::exit_group:
+      set(out, km::OpKind::exit_group, number(t, i) & 0xff);
+      return true;
+    case Code::end:
+      set(out, t.thread ? km::OpKind::exit : km::OpKind::exit_group, 0);
+      return true;
+    case Code::wait_any:
+    case Code::wait_all:
+      set(out, km::OpKind::wait, i.arg);
+      out.pid = km::Pid(-1);
+      return true;
+    case Code::wait_child:
+    case Code::join:
+    case Code::kill:
+      return step_child(t, i, out);
+    case Code::sigaction:
+      step_sigaction(t, i, out);
+      return true;
+    case Code::sigreturn: {
+      out.kind = km::OpKind::sigreturn;
+      const Frame f = t.frames.back();
+      t.frames.pop_back();
+      t.regs.resize(t.base);
+      t.pc = f.pc;
+      t.base = f.base;
+      t.issued = f.issued;  // what the handler interrupted ends with the next result
+      return true;
+    }
+    case Code::subreaper:
+      set(out, km::OpKind::subreaper, i.num);
+      return true;
+    case Code::set_name:
+      out.kind = km::OpKind::set_name;
+      out.name = w_.texts[i.a];
+      return true;
+    case Code::setsid:
+      out.kind = km::OpKind::setsid;
+      return true;
+    case Code::nice:
+      set(out, km::OpKind::nice, i.num);
+      return true;
+    case Code::affinity:
+      out.kind = km::OpKind::affinity;
+      out.mask = &w_.masks[i.a];
+      return true;
+    case Code::touch:
+      set(out, km::OpKind::touch, i.arg);
+      out.count = static_cast<u64>(number(t, i));
+      return true;
+    default:
+      out.kind = i.code == Code::open ? km::OpKind::open : km::OpKind::close;
+      out.count = static_cast<u64>(number(t, i));
+      return true;
+  }
+}
+
+bool Programs::step_child(Task& t, const Instr& i, km::Op& out) {
+  const s64 pid = child_of(t, i);
+  if (pid <= 0) {
+    count(Anomaly::no_such_child);
+    return false;
+  }
+  out.kind = i.code == Code::kill ? km::OpKind::kill : i.code == Code::join ? km::OpKind::join : km::OpKind::wait;
+  out.pid = km::Pid(static_cast<km::s32>(pid));
+  out.arg = i.arg;
+  return true;
+}
+
+void Programs::step_sigaction(Task& t, const Instr& i, km::Op& out) {
+  if (i.b == 2) {
+    if (t.handlers == 0) t.handlers = new_handlers();
+    handlers_[t.handlers].code[i.arg] = i.a + 1;
+  }
+  set(out, km::OpKind::sigaction, i.arg);
+  out.count = i.b;
+  out.flag = i.flag;
+}
+
+bool Programs::failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Op& out) {
+  count(a);
+  if (policy == OnError::retry) t.pc = t.issued;
+  if (policy == OnError::leave) t.pc = i.target;
+  if (policy != OnError::exit) return false;
+  set(out, km::OpKind::exit_group, kGaveUp);
+  return true;
+}
+
+/// nanosleep interrupted by a handler sleeps what is left, as programs do.
+bool Programs::sleep_again(Task& t, const Instr& i, km::Ns now, km::Op& out) {
+  const u64 date = static_cast<u64>(regs(t)[i.slot]);
+  if (date <= now.v) return false;
+  out.kind = i.code == Code::sleep ? km::OpKind::sleep : km::OpKind::sleep_until;
+  out.ns = i.code == Code::sleep ? km::Ns(date - now.v) : km::Ns(date);
+  return true;
+}
+
+bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out) {
+  switch (i.code) {
+    case Code::sleep:
+    case Code::timer:
+      return result == kEintr && sleep_again(t, i, now, out);
+    case Code::fork:
+      if (result < 0) return failed(t, i, i.on_error, Anomaly::fork_error, out);
+      if (i.children > 0) child_of(t, i) = result;
+      return false;
+    case Code::exec:
+      count(Anomaly::exec_error);
+      set(out, km::OpKind::exit_group, kExecFailed);
+      return true;
+    case Code::wait_all:
+      if (result > 0 || result == kEintr) t.pc = t.issued;
+      return false;
+    case Code::pipe_read:
+      if (result == 0 && i.on_eof == OnError::leave) t.pc = i.target;
+      if (result == 0 && i.on_eof == OnError::exit) {
+        set(out, km::OpKind::exit_group, 0);
+        return true;
+      }
+      [[fallthrough]];
+    default:
+      break;
+  }
+  if (result >= 0) return false;
+  if (result == kEintr) {  // SA_RESTART, and what glibc's locks do
+    t.pc = t.issued;
+    return false;
+  }
+  const bool wait = i.code == Code::wait_any || i.code == Code::wait_child;
+  const bool pipe = i.code == Code::pipe_read || i.code == Code::pipe_write;
+  const Anomaly a = wait                   ? Anomaly::wait_error
+                    : pipe                 ? Anomaly::pipe_error
+                    : i.code == Code::kill ? Anomaly::kill_error
+                                           : Anomaly::other_error;
+  const bool gone = wait && result != kEchild;
+  return failed(t, i, i.on_error, gone ? Anomaly::other_error : a, out);
+}
+
+}  // namespace forksim

@@ -1,0 +1,165 @@
+#include "sim/workload/resolved_run.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "sim/config/reader.hpp"
+#include "sim/config/suggest.hpp"
+#include "sim/workload/compiler.hpp"
+
+namespace forksim {
+
+namespace {
+
+bool folder_safe(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '+' || c == '-'; }
+
+/// "dir/fork_storm.yaml" -> "fork_storm"; what cannot be in a folder's name becomes '_'.
+std::string stem(const std::string& file) {
+  std::string s = file.substr(file.find_last_of('/') + 1);
+  for (const char* tail : {".yaml", ".yml"})
+    if (s.ends_with(tail)) s.resize(s.size() - std::string_view(tail).size());
+  std::ranges::replace_if(
+      s, [](char c) { return !folder_safe(c); }, '_');
+  return s.empty() || s[0] == '.' ? "workload" : s;
+}
+
+void name_workload(Value& tree, const YamlDocument& doc, Diagnostics& diags) {
+  if (const Value* name = tree.find("name")) {
+    if (!std::ranges::all_of(name->text, folder_safe) || name->text.starts_with('.'))
+      diags.add(doc.at(name->line, name->col, "name", "\"" + name->text + "\" cannot name a result folder",
+                       "letters, digits, _ . + - and no dot first"));
+    return;
+  }
+  Value v;
+  v.kind = Value::Kind::scalar;
+  v.text = stem(doc.file);
+  v.path = "name";
+  v.from = "file name";
+  tree.fields.push_back({"name", std::move(v)});
+}
+
+void apply_profile(ResolvedRun& run) {
+  const km::KernelProfile* profile = km::find_profile(run.tree["kernel"].text);
+  run.kernel = profile ? *profile : km::kernel_profiles().front();
+  for (const Field& f : run.tree["tunables"].fields) {
+    const auto i =
+        static_cast<std::size_t>(std::ranges::find(km::kTunableTable, f.key, &km::TunableInfo::name) - km::kTunableTable.begin());
+    run.kernel.tunables[i] = static_cast<u64>(f.value.num);
+    run.given_tunables[i] = true;
+  }
+  for (const Field& f : run.tree["features"].fields) {
+    const bool no = f.key.starts_with("NO_");
+    const std::string_view name = std::string_view(f.key).substr(no ? 3 : 0);
+    const auto i = static_cast<std::size_t>(std::ranges::find(km::kFeatureTable, name, &km::FeatureInfo::name) - km::kFeatureTable.begin());
+    run.kernel.features[i] = (f.value.num != 0) != no;
+  }
+}
+
+/// In the order in which they apply: a bound first, then single phases; the command line after the file.
+void collect_costs(ResolvedRun& run) {
+  for (const Field& f : run.tree["costs"].fields) run.costs.push_back({f.key, f.value.text, f.value.origin, f.value.from});
+  std::ranges::stable_sort(run.costs, {}, [](const CostOverride& c) { return std::pair(c.origin, c.key != "bound"); });
+}
+
+void collect_views(ResolvedRun& run) {
+  for (const Value& m : run.tree["measure"].items) run.measure.push_back(m.text);
+  for (const Value& p : run.tree["plots"].items) {
+    PlotRequest r;
+    r.kind = p["kind"].text;
+    for (const Value& m : p["metric"].items) r.metrics.push_back(m.text);
+    if (p["from"]) r.from = km::Ns(static_cast<u64>(p["from"].num));
+    if (p["to"]) r.to = km::Ns(static_cast<u64>(p["to"].num));
+    run.plots.push_back(std::move(r));
+  }
+}
+
+/// A plot's keys must fit its kind.
+void check_plots(const Value& tree, const YamlDocument& doc, Diagnostics& diags) {
+  for (const Value& p : tree["plots"].items) {
+    const bool cdf = p["kind"].text == "cdf", gantt = p["kind"].text == "gantt";
+    auto refuse = [&](const Value& v, const char* what, const char* allowed) { diags.add(doc.at(v.line, v.col, v.path, what, allowed)); };
+    if (cdf && !p["metric"]) refuse(p, "a cdf needs its metrics", "metric: [fork_to_run, wakeup]");
+    if (cdf && (p["from"] || p["to"])) refuse(p["from"] ? p["from"] : p["to"], "from and to belong to a gantt", "leave it out");
+    if (gantt && p["metric"]) refuse(p["metric"], "metric belongs to a cdf", "leave it out");
+    if (p["from"] && p["to"] && p["from"].num >= p["to"].num) refuse(p["to"], "to is not after from", "from < to");
+  }
+}
+
+/// Fills in where values came from, in words, for those that do not say so already (a resolved.yaml does).
+void tell_origins(Value& v, const std::string& file) {
+  if (v.from.empty()) {
+    if (v.origin == Origin::workload) v.from = file + ":" + std::to_string(v.line);
+    if (v.origin == Origin::built_in) v.from = "built-in default";
+  }
+  for (Value& i : v.items) tell_origins(i, file);
+  for (Field& f : v.fields) tell_origins(f.value, file);
+}
+
+ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& overrides, const Vocabulary& vocabulary, Diagnostics& diags) {
+  ResolvedRun run;
+  run.file = doc.file;
+  if (!diags.ok()) return run;
+  for (const Override& o : overrides) apply_override(doc, o, diags);
+  run.tree = Reader(doc, vocabulary, diags).read("workload");
+  if (run.tree.kind != Value::Kind::map) return run;
+  name_workload(run.tree, doc, diags);
+  check_plots(run.tree, doc, diags);
+  const s64 until = run.tree["until"].num;
+  run.until = until < 0 ? km::kNever : km::Ns(static_cast<u64>(until));
+  run.seed = static_cast<u64>(run.tree["seed"].num);
+  run.workload = Compiler(run.tree, doc, run.seed, diags).compile();
+  if (!diags.ok()) return run;
+  tell_origins(run.tree, doc.file.substr(doc.file.find_last_of('/') + 1));
+  run.platform = run.tree["platform"].text;
+  apply_profile(run);
+  collect_costs(run);
+  collect_views(run);
+  return run;
+}
+
+}  // namespace
+
+ResolvedRun resolve_run(const std::string& file, const std::vector<Override>& overrides, const Vocabulary& vocabulary, Diagnostics& diags) {
+  YamlDocument doc = load_yaml(file, diags);
+  return resolve_document(doc, overrides, vocabulary, diags);
+}
+
+ResolvedRun resolve_text(const std::string& text, const std::string& file, const std::vector<Override>& overrides,
+                         const Vocabulary& vocabulary, Diagnostics& diags) {
+  YamlDocument doc = parse_yaml(text, file, diags);
+  return resolve_document(doc, overrides, vocabulary, diags);
+}
+
+void check_cpus(const ResolvedRun& run, u32 cpus, Diagnostics& diags) {
+  const Workload& w = run.workload;
+  if (w.highest_cpu < 0 || static_cast<u32>(w.highest_cpu) < cpus) return;
+  diags.add({w.highest_cpu_line > 0 ? run.file : std::string{},
+             w.highest_cpu_line,
+             w.highest_cpu_col,
+             w.highest_cpu_path,
+             "CPU " + std::to_string(w.highest_cpu) + " is not on platform " + run.platform,
+             "it has CPUs 0.." + std::to_string(cpus - 1),
+             {},
+             {}});
+}
+
+Diagnostics validate_file(const std::string& file, const Vocabulary& vocabulary) {
+  Diagnostics diags;
+  YamlDocument doc = load_yaml(file, diags);
+  if (!diags.ok()) return diags;
+  const YamlNode* schema = doc.root.find("schema");
+  const std::string name = schema ? schema->scalar : std::string{};
+  if (name.starts_with("forksim.costs/")) {
+    Reader(doc, vocabulary, diags).read("costs");
+  } else if (name.starts_with("forksim.workload/")) {
+    resolve_document(doc, {}, vocabulary, diags);
+  } else {
+    const std::vector<std::string_view> known{"forksim.workload/1", "forksim.costs/1"};
+    diags.add(doc.at(schema ? schema->line : 1, schema ? schema->col : 1, "schema",
+                     schema ? "\"" + name + "\" is no format of ours" : "the key is missing", "allowed are " + one_of(known),
+                     did_you_mean(name, known)));
+  }
+  return diags;
+}
+
+}  // namespace forksim
