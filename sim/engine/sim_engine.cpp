@@ -101,9 +101,6 @@ class SimEngine::Impl final : public km::PowerPort {
   u32 opps() const { return static_cast<u32>(machine_.opp_hz.size()); }
   u32 pstate(u32 opp, bool busy) const { return busy ? opp : opps() + opp; }
   Ns clock() const { return to_ns(sg::Engine::get_clock()); }
-  bool throttled() const {
-    return std::any_of(ratio_.begin(), ratio_.end(), [](double r) { return r != 1.0; });
-  }
 
   void attach();
   void host_onoff(const sg::Host& h);
@@ -199,8 +196,10 @@ void SimEngine::Impl::tell_notices() {
   }
 }
 
+/// A profile gives a share of the boot clock. What the kernel makes of it (another operating point, other watts) comes back as power
+/// states.
 void SimEngine::Impl::tell_speed(u32 cpu, Ns now) {
-  const double hz = static_cast<double>(machine_.opp_hz[pstate_[cpu] % opps()]) * ratio_[cpu];
+  const double hz = static_cast<double>(machine_.opp_hz[machine_.boot_opp]) * ratio_[cpu];
   if (to_hz(hz) == 0)
     throw EngineError(platform_.desc.file + ": the speed profile of cpu" + std::to_string(cpu) + " stops the clock at " +
                       std::to_string(now.v) + " ns; a state profile takes a CPU off");
@@ -224,8 +223,7 @@ double SimEngine::Impl::next_step(double limit) {
 
 /// The next date the clock must stand at; kNever when the run is over and the clock is at its end.
 Ns SimEngine::Impl::next_date(Ns bound) {
-  const bool ahead = !options_.lockstep && !throttled();
-  if (pending_.empty() && ahead && end_ != RunEnd::stopped) run_ahead(bound);
+  if (pending_.empty() && !options_.lockstep && end_ != RunEnd::stopped) run_ahead(bound);
   if (!pending_.empty()) return std::min(pending_.front().at, bound);
   // whoever ran ahead must let the clock catch up before the books are closed
   if (end_ == RunEnd::stopped || kernel_->next_event() == kNever)
@@ -261,13 +259,10 @@ void SimEngine::Impl::apply_transitions(Ns now) {
   for (; done < pending_.size() && pending_[done].at <= now; ++done) {
     const Transition& t = pending_[done];
     FS_CONTRACT(t.at == now, "a power state is charged at its own date");
-    const bool other_opp = t.pstate % opps() != pstate_[t.cpu.v] % opps();
     log_.set_pstate(t.cpu.v, t.pstate, now);
     pstate_[t.cpu.v] = t.pstate;
     platform_.hosts[t.cpu.v]->set_pstate(t.pstate);
     ++transitions_;
-    // a throttled CPU got another operating point: the kernel knows that one, not what remains of it
-    if (other_opp && ratio_[t.cpu.v] != 1.0) tell_speed(t.cpu.v, now);
   }
   pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done));
 }

@@ -147,7 +147,7 @@ std::string parse_wattage(std::string_view text, std::size_t pstates, std::vecto
   for (std::string_view entry : entries) {
     const std::vector<std::string_view> three = split(trim(entry), ':');
     double watts = -1.0;
-    if (three.size() != 3 || !number(three[0], watts) || watts < 0.0)
+    if (three.size() != 3 || !number(three[0], watts) || !(watts >= 0.0 && watts < 1e6))
       return quoted(trim(entry)) + ": Idle:Epsilon:AllCores in W is expected";
     // a pstate already says busy or idle; SimGrid must charge the same whatever load it believes in
     if (three[1] != three[0] || three[2] != three[0]) return quoted(trim(entry)) + ": the same number three times is expected";

@@ -14,6 +14,7 @@
 #include <simgrid/Exception.hpp>
 #include <sstream>
 
+#include "sim/platform/cost_file.hpp"
 #include "sim/platform/platform_text.hpp"
 #include "sim/platform/sim_time.hpp"
 
@@ -81,7 +82,7 @@ struct HostCheck {
     const std::string_view text = off ? off : "0";
     double& value = watts_off[name];
     const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (r.ec != std::errc{} || r.ptr != text.data() + text.size() || value < 0.0) {
+    if (r.ec != std::errc{} || r.ptr != text.data() + text.size() || !(value >= 0.0 && value < 1e6)) {
       tell("wattage_off", "\"" + std::string(text) + "\" is not a power", "a number of W, 0 or more");
       host.set_property("wattage_off", "0");
     }
@@ -253,7 +254,10 @@ LoadedPlatform load_platform_file(sg::Engine& engine, const std::string& file, D
   check->source = nullptr;
 
   out.hosts = hosts_by_number(engine, source, found);
-  out.desc.name = sg::platform_zone(engine)->get_name();
+  const sg::NetZone* zone = sg::platform_zone(engine);
+  out.desc.name = zone->get_name();
+  const char* costs = zone->get_property("costs");
+  out.desc.costs_file = costs ? file.substr(0, file.rfind('/') + 1) + costs : costs_file_of(file);
   const bool numbered = found.ok() || std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
   for (std::size_t i = 0; numbered && i < out.hosts.size(); ++i) {
     CpuDesc cpu;

@@ -71,14 +71,14 @@ TEST_SUITE("sim/engine") {
     std::remove(file.c_str());
   }
 
-  TEST_CASE("a throttled CPU that changes its operating point is told what is left of the new one") {
+  TEST_CASE("throttling to the clock of an operating point draws the power of that point") {
     const std::string file = board_with("throttle", profile("p", "SPEED", "cpu0", "0.000001 0.5"));
-    const Case c{file, {{0, Ns(0), 6000}}, {{0, Ns(3000), 1}}, {}};
+    // 1500 of 6000 cycles by 1000 ns, the other 4500 at 750 MHz take 6000 ns: pstate 0 for 1000 ns, pstate 2 for 6000 ns
+    const Case c{file, {{0, Ns(0), 6000}}, {}, {}};
     const std::string text = run_toy(c, true);
     CHECK(has(text, "cpu0 750000000 Hz 1000"));
-    CHECK(has(text, "cpu0 500000000 Hz 3000"));
-    // 1500 cycles by 1000 ns, 1500 more by 3000 ns, the other 3000 at 500 MHz take 6000 ns
-    CHECK(has(text, "cpu0 burst 0 ends 9000"));
+    CHECK(has(text, "cpu0 burst 0 ends 7000"));
+    CHECK(text.find(" ns 1000 0 6000 0 0 0 0 0 off 0") != std::string::npos);
     CHECK(text == run_toy(c, false));
     std::remove(file.c_str());
   }

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "sim/engine/sim_engine.hpp"
-#include "tests/unit/sim/engine/child_process.hpp"
+#include "tests/unit/sim/platform/child_process.hpp"
 #include "tests/unit/sim/engine/toy_kernel.hpp"
 
 namespace forksim::test {

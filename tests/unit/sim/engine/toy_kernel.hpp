@@ -59,7 +59,11 @@ class ToyKernel final : public KernelModel {
     Cpu& c = cpus_[cpu.v];
     settle(c, now);
     c.hz = hz;
-    now_ = std::max(now_, now);
+    now_ = now;
+    const auto opp = std::find(machine_.opp_hz.begin(), machine_.opp_hz.end(), hz);
+    if (opp == machine_.opp_hz.end()) return;
+    c.opp = static_cast<km::u32>(opp - machine_.opp_hz.begin());
+    power_.set_power_state(cpu, c.opp, c.busy, now);
   }
 
   /// One line per thing that happened.
