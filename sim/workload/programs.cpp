@@ -261,6 +261,8 @@ void Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) {
     const Instr& i = w_.code[t.issued];
     if (has_result(i.code) && finish(t, i, last_result, now, out)) return;
   }
+  out.flag = false;  // the kernel keeps its own state of an operation here
+  out.arg = 0;
   do {
     t.issued = t.pc++;
   } while (!step(t, w_.code[t.issued], now, out));
