@@ -1,9 +1,7 @@
 #include "sim/output/event_text.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <iterator>
+#include <array>
 
 #include "kernel_model/base/contract.hpp"
 
@@ -24,6 +22,28 @@ char irq_char(u8 flags) {
   return hard && soft ? 'H' : hard ? 'h' : soft ? 's' : '.';
 }
 char depth_char(u8 depth) { return depth == 0 ? '.' : "0123456789abcdef"[std::min<u8>(depth, 15)]; }
+
+/// Digits of `v`, filled on the left up to `width`; a general formatter would be half the cost of a trace.
+template <u64 kBase>
+void append_number(u64 v, std::size_t width, char fill, std::string& out) {
+  std::array<char, 20> digits;
+  std::size_t n = 0;
+  do {
+    digits[n++] = "0123456789abcdef"[v % kBase];
+    v /= kBase;
+  } while (v != 0);
+  if (n < width) out.append(width - n, fill);
+  while (n > 0) out += digits[--n];
+}
+void append_signed(u64 v, std::string& out) {
+  const bool negative = static_cast<km::s64>(v) < 0;
+  if (negative) out += '-';
+  append_number<10>(negative ? 0 - v : v, 0, ' ', out);
+}
+void pad_from(std::size_t from, std::size_t width, std::string& out) {
+  const std::size_t have = out.size() - from;
+  if (have < width) out.append(width - have, ' ');
+}
 }  // namespace
 
 EventText::EventText(const km::NameTable& names) : names_(names) {
@@ -84,7 +104,6 @@ void EventText::append_comm(u64 id, std::string& out) const {
 
 void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& out) const {
   const u64 v = e.args[p.field];
-  auto to = std::back_inserter(out);
   switch (p.style) {
     case Style::literal:
       out += p.literal;
@@ -95,20 +114,17 @@ void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& o
       out += names_[km::NameId(static_cast<km::u32>(v))];
       return;
     case Style::signed_dec:
-      fmt::format_to(to, "{}", static_cast<km::s64>(v));
-      return;
+      return append_signed(v, out);
     case Style::unsigned_dec:
-      fmt::format_to(to, "{}", v);
-      return;
+      return append_number<10>(v, 0, ' ', out);
     case Style::hex:
-      fmt::format_to(to, "{:x}", v);
-      return;
+      return append_number<16>(v, 0, ' ', out);
     case Style::zero3:
-      fmt::format_to(to, "{:03}", v);
-      return;
+      return append_number<10>(v, 3, '0', out);
     case Style::cpu_bitmap:
-      fmt::format_to(to, "{:08x},{:08x}", v >> 32, v & 0xffff'ffff);
-      return;
+      append_number<16>(v >> 32, 8, '0', out);
+      out += ',';
+      return append_number<16>(v & 0xffff'ffff, 8, '0', out);
     case Style::irq_ret:
       out += v ? "handled" : "unhandled";
       return;
@@ -131,15 +147,32 @@ void EventText::append_fields(const TraceEvent& e, std::string& out) const {
 
 void EventText::append_line(const TraceEvent& e, std::string& out) const {
   const TracepointInfo& info = km::tracepoint_table()[static_cast<std::size_t>(e.id)];
-  std::string comm;
+  constexpr std::size_t kComm = 16, kPid = 5, kEvent = 21;
+  static constexpr std::string_view kIdle = "<idle>";
+  const std::size_t comm_size = e.pid.v == 0 ? kIdle.size() : names_[e.comm].size();
+  if (comm_size < kComm) out.append(kComm - comm_size, ' ');
   if (e.pid.v == 0)
-    comm = "<idle>";
+    out += kIdle;
   else
-    append_comm(e.comm.v, comm);
-  const u64 seconds = e.ts.v / 1'000'000'000, ns = e.ts.v % 1'000'000'000;
+    append_comm(e.comm.v, out);
+  out += '-';
+  std::size_t from = out.size();
+  append_number<10>(static_cast<u64>(e.pid.v), 0, ' ', out);
+  pad_from(from, kPid, out);
+  out += " [";
+  append_number<10>(e.cpu.v, 3, '0', out);
+  out += "] ";
+  for (char c : {irqs_char(e.flags), resched_char(e.flags), irq_char(e.flags), depth_char(e.preempt_depth), ' '}) out += c;
+  append_number<10>(e.ts.v / 1'000'000'000, 5, ' ', out);
+  out += '.';
+  append_number<10>(e.ts.v % 1'000'000'000, 9, '0', out);
+  out += "5: ";
   // "name: " is 22 columns wide, as in trace-cmd report; longer names still get a blank.
-  fmt::format_to(std::back_inserter(out), "{:>16}-{:<5} [{:03}] {}{}{}{} {:>5}.{:09}5: {:<21} ", comm, e.pid.v, e.cpu.v, irqs_char(e.flags),
-                 resched_char(e.flags), irq_char(e.flags), depth_char(e.preempt_depth), seconds, ns, std::string(info.name) + ":");
+  from = out.size();
+  out += info.name;
+  out += ':';
+  pad_from(from, kEvent, out);
+  out += ' ';
   append_fields(e, out);
   out += '\n';
 }
