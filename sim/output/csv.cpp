@@ -23,4 +23,21 @@ void append_csv(double value, std::string& out) { fmt::format_to(std::back_inser
 void append_csv(km::u64 value, std::string& out) { fmt::format_to(std::back_inserter(out), "{}", value); }
 void append_csv(km::s64 value, std::string& out) { fmt::format_to(std::back_inserter(out), "{}", value); }
 
+std::vector<std::string> split_csv(std::string_view line) {
+  std::vector<std::string> cells(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"')
+      cells.back() += line[++i];
+    else if (c == '"')
+      quoted = !quoted;
+    else if (c == ',' && !quoted)
+      cells.emplace_back();
+    else
+      cells.back() += c;
+  }
+  return cells;
+}
+
 }  // namespace forksim

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/output/rows.hpp"
 
@@ -37,5 +38,8 @@ void append_csv_row(const Row& row, std::string& out) {
   });
   out += '\n';
 }
+
+/// The cells of one line without its newline; undoes the quoting of append_csv.
+std::vector<std::string> split_csv(std::string_view line);
 
 }  // namespace forksim
