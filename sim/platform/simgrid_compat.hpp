@@ -3,10 +3,12 @@
 // Purpose: one header to look at when SimGrid changes. The classes kernel::resource::Model and kernel::timer::Timer are installed but
 //          semi-private; what we use of them is the same in all these versions.
 // Source:  SimGrid ChangeLog: 3.34 renames on_state_change to on_onoff and surf/precision to precision/timing; 4.0 always has a root zone
-//          around the zones of the file. Units: seconds, Hz. Ownership: SimGrid owns its objects. Errors: compile-time only.
+//          around the zones of the file and creates actors through the engine. Units: seconds, Hz. Ownership: SimGrid owns its objects.
+//          Errors: compile-time only.
 // Not modelled: versions before 3.32.
 #pragma once
 
+#include <simgrid/s4u/Actor.hpp>
 #include <simgrid/s4u/Engine.hpp>
 #include <simgrid/s4u/Host.hpp>
 #include <simgrid/s4u/Link.hpp>
@@ -17,6 +19,7 @@
 #include <simgrid/kernel/Timer.hpp>
 #include <simgrid/kernel/resource/Model.hpp>
 #include <string>
+#include <utility>
 
 #if SIMGRID_VERSION < 33200
 #error "SimGrid 3.32 or later is needed"
@@ -37,6 +40,16 @@ void on_host_onoff(F&& f) {
   Host::on_onoff_cb(std::forward<F>(f));
 #else
   Host::on_state_change_cb(std::forward<F>(f));
+#endif
+}
+
+/// Only the reference engine of the tests has actors.
+template <class F>
+void start_actor([[maybe_unused]] Engine& engine, const std::string& name, Host* host, F&& code) {
+#if SIMGRID_VERSION >= 40000
+  engine.add_actor(name, host, std::forward<F>(code));
+#else
+  simgrid::s4u::Actor::create(name, host, std::forward<F>(code));
 #endif
 }
 

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "sim/engine/sim_engine.hpp"
-#include "tests/unit/sim/platform/child_process.hpp"
 #include "tests/unit/sim/engine/toy_kernel.hpp"
+#include "tests/unit/sim/platform/child_process.hpp"
 
 namespace forksim::test {
 
