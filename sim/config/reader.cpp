@@ -138,7 +138,7 @@ Value Reader::read_object(const YamlNode& n, std::string_view object, const std:
 
 void Reader::fill_default(Value& map, const KeyInfo& key, const std::string& path) {
   if (key.required()) {
-    diags_.add(doc_.at(map.line, map.col, child(path, key.key), "the key is missing", std::string(key.help)));
+    diags_.add(doc_.at(map.line, map.col, child(path, key.key), "the key is missing (" + std::string(key.help) + ")"));
     return;
   }
   if (!key.has_default()) return;
@@ -148,7 +148,7 @@ void Reader::fill_default(Value& map, const KeyInfo& key, const std::string& pat
   n.line = map.line;
   n.col = map.col;
   n.scalar = std::string(key.def);
-  n.from = "built-in default";
+  n.from = kBuiltInDefault;
   map.fields.push_back({std::string(key.key), read_key(n, key, child(path, key.key))});
 }
 
@@ -185,7 +185,8 @@ Value Reader::read_list(const YamlNode& n, const KeyInfo& key, const std::string
   Value v = start(n, Type::list, path);
   if (!expect(n, YamlNode::Kind::list, path, "a list")) return v;
   for (std::size_t i = 0; i < n.items.size(); ++i) v.items.push_back(read_object(n.items[i], key.arg, element(path, i)));
-  if (n.items.empty() && key.required()) error(n, path, "the list is empty", std::string(key.help));
+  if (n.items.empty() && key.required())
+    error(n, path, "the list is empty (" + std::string(key.help) + ")", "allowed is a list with at least one item");
   return v;
 }
 
@@ -212,7 +213,7 @@ Value Reader::read_phase(const YamlNode& n, const std::string& path) {
     const KeyInfo* key = is_action(n.scalar) ? find_key("phase." + n.scalar, n.scalar) : nullptr;
     if (!is_action(n.scalar)) complain(n, path, n.scalar);
     if (key && !key->has_default())
-      error(n, path, "\"" + n.scalar + "\" needs a value", std::string(key->help), "write {" + n.scalar + ": ...}");
+      error(n, path, "\"" + n.scalar + "\" needs a value (" + std::string(key->help) + ")", {}, "write {" + n.scalar + ": ...}");
     if (!key || !key->has_default()) return start(n, Type::object, path);
     YamlNode map = n;
     map.kind = YamlNode::Kind::map;
@@ -350,6 +351,8 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
       error(e, at, "unknown name", std::string("see forksim list ") + list, did_you_mean(name, names));
       continue;
     }
+    if (key.type == Type::features && e.key != name && n.find(name))
+      error(e, at, "the feature is given as " + std::string(name) + " and as NO_" + std::string(name), "one of the two");
     Value f = key.type == Type::tunables   ? read_tunable(e.value, e.key, at)
               : key.type == Type::features ? read_feature(e.value, e.key, at)
                                            : read_cost(e.value, e.key, at);
@@ -367,8 +370,9 @@ Value Reader::read_tunable(const YamlNode& n, const std::string& name, const std
   if (!p) return v;
   v.num = *p.value;
   if (v.num < 0 || static_cast<std::uint64_t>(v.num) < info.min || static_cast<std::uint64_t>(v.num) > info.max)
-    error(n, path, n.scalar + " is outside " + std::to_string(info.min) + ".." + std::to_string(info.max) + " " + std::string(info.unit),
-          std::string(info.doc));
+    error(n, path,
+          n.scalar + " is outside " + std::to_string(info.min) + ".." + std::to_string(info.max) + " " + std::string(info.unit) + " (" +
+              std::string(info.doc) + ")");
   return v;
 }
 
@@ -467,12 +471,12 @@ void Reader::check_range(const Value& v, const KeyInfo& key) {
   }
   if (fine) return;
   const std::string shown = is_expr(v.text) ? v.text + " = " + std::to_string(v.num) : v.text;
-  error(v, shown + " is outside " + std::string(key.range), std::string(key.help));
+  error(v, shown + " is outside " + std::string(key.range) + " (" + std::string(key.help) + ")");
 }
 
 void Reader::read_word(Value& v, const YamlNode& n, const KeyInfo& key) {
   if (key.type == Type::text) {
-    if (n.scalar.empty()) error(n, v.path, "the text is empty", std::string(key.help));
+    if (n.scalar.empty()) error(n, v.path, "the text is empty (" + std::string(key.help) + ")", "allowed is a text");
     return;
   }
   if (key.type == Type::name) {
@@ -499,8 +503,12 @@ Value Reader::read_cost_table(const YamlNode& n, const std::string& path) {
     v.fields.push_back({e.key, read_object(e.value, "cost", at)});
     check_bands(v.fields.back().value);
   }
+  std::vector<std::string_view> missing;
   for (std::string_view name : names)
-    if (!n.find(name)) error(n, child(path, name), "the phase is missing", "every phase of forksim list phases");
+    if (!n.find(name)) missing.push_back(name);
+  if (!missing.empty())
+    error(n, path, std::to_string(missing.size()) + " phases are missing: " + one_of(missing, 8),
+          "every phase of forksim list phases is needed");
   return v;
 }
 

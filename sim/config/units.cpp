@@ -66,7 +66,8 @@ std::optional<std::int64_t> scale(const Split& s, std::int64_t factor, bool& exa
   return value;
 }
 
-Parsed<std::int64_t> parse_with_unit(std::string_view text, const std::vector<UnitInfo>& units, const char* thing, const char* example) {
+Parsed<std::int64_t> parse_with_unit(std::string_view text, const std::vector<UnitInfo>& units, const char* thing, const char* example,
+                                     const char* guess) {
   const std::string allowed = std::string("allowed is a number with its unit, such as ") + example;
   const Split s = split_number(text);
   if (text == "0") return {0, {}, {}, {}};
@@ -75,7 +76,7 @@ Parsed<std::int64_t> parse_with_unit(std::string_view text, const std::vector<Un
   if (s.whole.size() > 1 && s.whole[0] == '0') return bad<std::int64_t>(quoted(text) + " has a leading zero", "numbers are decimal");
   if (s.rest.empty())
     return bad<std::int64_t>(quoted(text) + " has no unit", "only 0 may be bare; units are " + one_of(names_of(units)),
-                             std::string("write ") + std::string(text) + std::string(units[1].name) + " if that is what you mean");
+                             "write " + std::string(text) + guess + " if that is what you mean");
   auto unit = std::ranges::find(units, s.rest, &UnitInfo::name);
   if (unit == units.end())
     return bad<std::int64_t>(quoted(text) + " has an unknown unit " + quoted(s.rest), "units are " + one_of(names_of(units)),
@@ -102,9 +103,11 @@ const std::vector<UnitInfo>& size_units() {
   return kUnits;
 }
 
-Parsed<std::int64_t> parse_duration(std::string_view text) { return parse_with_unit(text, duration_units(), "time", "250us or 1.5ms"); }
+Parsed<std::int64_t> parse_duration(std::string_view text) {
+  return parse_with_unit(text, duration_units(), "time", "250us or 1.5ms", "us");
+}
 
-Parsed<std::int64_t> parse_size(std::string_view text) { return parse_with_unit(text, size_units(), "size", "100B or 64KiB"); }
+Parsed<std::int64_t> parse_size(std::string_view text) { return parse_with_unit(text, size_units(), "size", "100B or 64KiB", "B"); }
 
 Parsed<std::int64_t> parse_integer(std::string_view text) {
   const bool negative = !text.empty() && text[0] == '-';
@@ -134,7 +137,12 @@ Parsed<double> parse_real(std::string_view text) {
 Parsed<bool> parse_boolean(std::string_view text) {
   if (text == "true") return {true, {}, {}, {}};
   if (text == "false") return {false, {}, {}, {}};
-  return bad<bool>(quoted(text) + " is no truth value", "allowed are true and false");
+  std::string hint;
+  for (std::string_view yes : {"yes", "on", "True", "TRUE", "1"})
+    if (text == yes) hint = "write true";
+  for (std::string_view no : {"no", "off", "False", "FALSE", "0"})
+    if (text == no) hint = "write false";
+  return bad<bool>(quoted(text) + " is no truth value", "allowed are true and false", hint);
 }
 
 Parsed<std::vector<std::uint32_t>> parse_cpu_list(std::string_view text, std::uint32_t limit) {

@@ -123,6 +123,11 @@ class TreeBuilder final : public YAML::EventHandler {
                          "the first one is in line " + std::to_string(same->line)));
       return;
     }
+    if (value.kind == YamlNode::Kind::null) {  // yaml-cpp places it at the next token
+      value.line = e.line;
+      value.col = e.col;
+      value.from = provenance(e.line);
+    }
     e.value = std::move(value);
     top.node.fields.push_back(std::move(e));
   }
@@ -150,15 +155,16 @@ bool control_byte(char c) {
 }
 
 /// yaml-cpp's words for what users get wrong most, in ours.
-std::string explain(const std::string& msg) {
+std::string explain(const std::string& msg, const std::string& line) {
+  if (!line.empty() && line[0] == '\t') return "indent with blanks, not tabs";
   if (msg.find("end of map flow") != std::string::npos || msg.find("end of sequence flow") != std::string::npos)
     return "inside { } and [ ] an expression needs quotes: \"${a * b}\", or write $name";
-  if (msg.find("tab") != std::string::npos) return "indent with blanks, not tabs";
+  if (msg.find("block entry") != std::string::npos) return "is a { or [ still open above?";
   return {};
 }
 
 void set_origin(YamlNode& n, Origin origin, const std::string& from) {
-  n.origin = origin;
+  n.origin = n.from == kBuiltInDefault ? Origin::built_in : origin;
   if (origin == Origin::command_line || n.from.empty()) n.from = from;
   if (origin == Origin::command_line) n.line = n.col = 0;
   for (YamlNode& i : n.items) set_origin(i, origin, from);
@@ -182,7 +188,9 @@ void parse_into(const std::string& text, YamlDocument& doc, Diagnostics& diags) 
     }
   } catch (const YAML::Exception& e) {
     const int line = std::max(e.mark.line + 1, 1), col = std::max(e.mark.column + 1, 1);
-    diags.add(doc.at(line, col, {}, "this is not YAML: " + e.msg, {}, explain(e.msg)));
+    Diagnostic d = doc.at(line, col, {}, "this is not YAML: " + e.msg);
+    d.hint = explain(e.msg, d.source_line);
+    diags.add(std::move(d));
   } catch (const OverBudget&) {
     doc.root = {};
   }

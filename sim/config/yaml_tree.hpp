@@ -20,6 +20,9 @@ inline constexpr std::size_t kByteBudget = 4 << 20;
 /// Where a value came from; the order is the precedence.
 enum class Origin : unsigned char { built_in, platform, workload, command_line };
 
+/// How resolved.yaml calls a default; read back, the value counts as a default again.
+inline constexpr std::string_view kBuiltInDefault = "built-in default";
+
 struct YamlEntry;
 
 struct YamlNode {

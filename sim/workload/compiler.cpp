@@ -73,7 +73,7 @@ void Compiler::declare_programs() {
     p.has_affinity = bool(v["affinity"]);
     p.affinity = mask_of(v["affinity"]);
     p.args = static_cast<u16>(std::min<std::size_t>(v["args"].items.size(), 64));
-    if (v["args"].items.size() > 64) error(v["args"], "more than 64 args", "hand over fewer values");
+    if (v["args"].items.size() > 64) error(v["args"], "more than 64 args", "at most 64");
     if (!program_index_.emplace(p.name, static_cast<u32>(w_.programs.size())).second)
       error(v["name"], "\"" + p.name + "\" is declared twice", "each process has its own name");
     w_.programs.push_back(std::move(p));
@@ -176,7 +176,7 @@ std::vector<s64> Compiler::start_args(const Value& start, u32 p) {
   }
   for (std::string_view n : names)
     if (!given.find(n))
-      error(start["process"], "arg \"" + std::string(n) + "\" of \"" + w_.programs[p].name + "\" is missing", "give it under `with`");
+      error(start["process"], "arg \"" + std::string(n) + "\" of \"" + w_.programs[p].name + "\" is missing", {}, "give it under `with`");
   return out;
 }
 
@@ -248,7 +248,7 @@ void Compiler::check_endless() {
   for (const Value& v : tree_["start"].items) {
     const auto p = program_index_.find(v["process"].text);
     if (p == program_index_.end() || !endless((*program_values_[p->second])["phases"])) continue;
-    error(v["process"], "\"" + p->first + "\" never ends and the run has no end",
+    error(v["process"], "\"" + p->first + "\" never ends and the run has no end", {},
           "give the file an `until`, or the loop a count, an `until` or a break");
   }
 }
@@ -272,7 +272,7 @@ void Compiler::link_specs() {
 }
 
 u32 Compiler::program(const Value& name) {
-  if (name.text.empty()) return kNoIndex;
+  if (name.text.empty() || program_index_.empty()) return kNoIndex;
   const auto it = program_index_.find(name.text);
   if (it != program_index_.end()) return it->second;
   const auto names = keys(program_index_);

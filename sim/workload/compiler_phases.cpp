@@ -157,11 +157,12 @@ void Compiler::number(Scope& s, Instr& i, const Value& v, const std::string& act
 
 u32 Compiler::at_operand(Scope& s, const Value& at, const Value& place, u32 count, const std::string& what) {
   if (!at) {
-    if (count > 1) error(place, "which of the " + std::to_string(count) + " of " + what + "?", "`at` with 0.." + std::to_string(count - 1));
+    if (count > 1)
+      error(place, what + " is an array of " + std::to_string(count), {}, "say which with `at`: 0.." + std::to_string(count - 1));
     return kNoIndex;
   }
   if (at.expr.constant && at.num >= s64{count})
-    error(at, "index " + std::to_string(at.num) + " is outside " + what, "0.." + std::to_string(count - 1));
+    error(at, "index " + std::to_string(at.num) + " is outside " + what, "allowed are 0.." + std::to_string(count - 1));
   return bind(s, at);
 }
 
@@ -175,7 +176,7 @@ OnError Compiler::policy(const Value& v) {
 void Compiler::leaves(Scope& s, Instr& i, const Value& place) {
   if (i.on_error != OnError::leave && i.on_eof != OnError::leave) return;
   if (s.loops.empty())
-    error(place, "break outside a loop", "a loop around it");
+    error(place, "break outside a loop", "allowed inside a loop");
   else
     s.loops.back().breaks.push_back(static_cast<u32>(w_.code.size()));
 }
@@ -309,7 +310,8 @@ void Compiler::loop(Scope& s, const Value& v) {
   const Value &count = v["loop"], &until = v["until"], &name = v["index"];
   const bool forever = count.num < 0 && count.text == "forever";
   if (!takes_time(v["body"]))
-    error(v["body"], "a round of this loop may take no time", "at least one action that always takes time (run, sleep, a system call)");
+    error(v["body"], "a round of this loop may take no time", {},
+          "put in at least one action that always takes time (run, sleep, a system call)");
   Instr begin;
   begin.code = Code::loop_begin;
   begin.slot = slot(s, v, 3);
@@ -359,13 +361,13 @@ void Compiler::choose(Scope& s, const Value& v) {
     jump.code = Code::jump;
     ends.push_back(emit(jump));
   }
-  if (total == 0) error(v["choose"], "there is nothing to choose", "at least one case with a weight above 0");
+  if (total == 0) error(v["choose"], "there is nothing to choose", "allowed is at least one case with a weight above 0");
   for (u32 e : ends) patch(e);
   w_.choices[i.a] = std::move(choice);
 }
 
 void Compiler::brk(Scope& s, const Value& v) {
-  if (s.loops.empty()) return error(v, "break outside a loop", "a loop around it");
+  if (s.loops.empty()) return error(v, "break outside a loop", "allowed inside a loop");
   Instr jump;
   jump.code = Code::jump;
   s.loops.back().breaks.push_back(emit(jump));

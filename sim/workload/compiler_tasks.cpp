@@ -29,7 +29,7 @@ std::vector<u32> Compiler::args(Scope& s, const Value& v, u32 p) {
   for (const Value& a : declared.items) {
     names.push_back(a.text);
     const Value* value = given.find(a.text);
-    if (!value) error(v, "arg \"" + a.text + "\" of \"" + w_.programs[p].name + "\" is missing", "give it under `with`");
+    if (!value) error(v, "arg \"" + a.text + "\" of \"" + w_.programs[p].name + "\" is missing", {}, "give it under `with`");
     out.push_back(value ? bind(s, *value) : 0);
   }
   for (const Field& f : given.fields)
@@ -48,7 +48,7 @@ bool Compiler::fork_site(Scope& s, const Value& v, const std::string& action, Fo
   site.inline_child = bool(child);
   if (bool(child) == !name.text.empty()) {
     error(v, child ? "both a program and a child" : "neither a program nor a child",
-          "{" + action + ": PROGRAM}, or {" + action + ": , child: [...]}");
+          "allowed is {" + action + ": PROGRAM}, or {" + action + ": , child: [...]}");
     return false;
   }
   if (child) {
@@ -196,8 +196,10 @@ void Compiler::each_child(Scope& s, const Value& v, const std::string& name, Ins
   const auto it = std::ranges::find(s.children, name, &ChildName::name);
   if (it == s.children.end()) {
     const bool wait = i.code == Code::wait_child;
-    return error(v, "there is no child \"" + name + "\" here",
-                 std::string(wait ? "one, all, " : "") + "or a name given by `as` before: " + one_of(names), did_you_mean(name, names));
+    return error(
+        v, "there is no child \"" + name + "\" here",
+        (wait ? "allowed are one, all, and names given by `as` before: " : "allowed are names given by `as` before: ") + one_of(names),
+        did_you_mean(name, names));
   }
   i.slot = it->base;
   i.children = it->count;
@@ -233,11 +235,12 @@ void Compiler::signal(Scope& s, const Value& v) {
   i.b = what == "ignore" ? 1 : what == "handler" ? 2 : 0;
   i.flag = v["nocldwait"].num != 0;
   const std::string& name = v["signal"].text;
-  if (i.b != 0 && (name == "SIGKILL" || name == "SIGSTOP")) error(v["do"], name + " can be neither caught nor ignored", "default");
-  if (i.flag && name != "SIGCHLD") error(v["nocldwait"], "SA_NOCLDWAIT belongs to SIGCHLD", "signal: SIGCHLD");
+  if (i.b != 0 && (name == "SIGKILL" || name == "SIGSTOP"))
+    error(v["do"], name + " can be neither caught nor ignored", "allowed is default");
+  if (i.flag && name != "SIGCHLD") error(v["nocldwait"], "SA_NOCLDWAIT belongs to SIGCHLD", {}, "leave it out");
   if ((i.b == 2) != bool(v["handler"]))
     return error(v, i.b == 2 ? "the handler's phases are missing" : "a handler needs do: handler",
-                 "{signal: S, do: handler, handler: [...]}");
+                 "allowed is {signal: S, do: handler, handler: [...]}");
   if (i.b != 2) {
     emit(i);
     return;

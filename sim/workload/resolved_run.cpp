@@ -55,10 +55,10 @@ void apply_profile(ResolvedRun& run) {
   }
 }
 
-/// In the order in which they apply: a bound first, then single phases; the command line after the file.
+/// Bounds first, then single phases; of each, the command line after the file.
 void collect_costs(ResolvedRun& run) {
   for (const Field& f : run.tree["costs"].fields) run.costs.push_back({f.key, f.value.text, f.value.origin, f.value.from});
-  std::ranges::stable_sort(run.costs, {}, [](const CostOverride& c) { return std::pair(c.origin, c.key != "bound"); });
+  std::ranges::stable_sort(run.costs, {}, [](const CostOverride& c) { return std::pair(c.key != "bound", c.origin); });
 }
 
 void collect_views(ResolvedRun& run) {
@@ -78,10 +78,10 @@ void check_plots(const Value& tree, const YamlDocument& doc, Diagnostics& diags)
   for (const Value& p : tree["plots"].items) {
     const bool cdf = p["kind"].text == "cdf", gantt = p["kind"].text == "gantt";
     auto refuse = [&](const Value& v, const char* what, const char* allowed) { diags.add(doc.at(v.line, v.col, v.path, what, allowed)); };
-    if (cdf && !p["metric"]) refuse(p, "a cdf needs its metrics", "metric: [fork_to_run, wakeup]");
+    if (cdf && !p["metric"]) refuse(p, "a cdf needs its metrics", "such as metric: [fork_to_run, wakeup]");
     if (cdf && (p["from"] || p["to"])) refuse(p["from"] ? p["from"] : p["to"], "from and to belong to a gantt", "leave it out");
     if (gantt && p["metric"]) refuse(p["metric"], "metric belongs to a cdf", "leave it out");
-    if (p["from"] && p["to"] && p["from"].num >= p["to"].num) refuse(p["to"], "to is not after from", "from < to");
+    if (p["from"] && p["to"] && p["from"].num >= p["to"].num) refuse(p["to"], "to is not after from", "allowed is from < to");
   }
 }
 
@@ -89,7 +89,7 @@ void check_plots(const Value& tree, const YamlDocument& doc, Diagnostics& diags)
 void tell_origins(Value& v, const std::string& file) {
   if (v.from.empty()) {
     if (v.origin == Origin::workload) v.from = file + ":" + std::to_string(v.line);
-    if (v.origin == Origin::built_in) v.from = "built-in default";
+    if (v.origin == Origin::built_in) v.from = kBuiltInDefault;
   }
   for (Value& i : v.items) tell_origins(i, file);
   for (Field& f : v.fields) tell_origins(f.value, file);
@@ -147,6 +147,11 @@ Diagnostics validate_file(const std::string& file, const Vocabulary& vocabulary)
   Diagnostics diags;
   YamlDocument doc = load_yaml(file, diags);
   if (!diags.ok()) return diags;
+  if (!doc.root.is_map()) {
+    diags.add(doc.at(std::max(doc.root.line, 1), std::max(doc.root.col, 1), {}, "the file is no map of keys",
+                     "allowed is a file that begins with its schema key"));
+    return diags;
+  }
   const YamlNode* schema = doc.root.find("schema");
   const std::string name = schema ? schema->scalar : std::string{};
   if (name.starts_with("forksim.costs/")) {

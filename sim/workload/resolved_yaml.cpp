@@ -132,7 +132,9 @@ void emit_costs(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) {
     const std::string name(km::kPhaseTable[i].name);
     std::string from = "platform " + m.platform_file;
     for (const CostOverride& c : run.costs)
-      if (c.key == name || c.key == "bound") from = c.from;
+      if (c.key == "bound") from = c.from;
+    for (const CostOverride& c : run.costs)
+      if (c.key == name) from = c.from;  // a phase of its own wins over a bound
     e.line(2, name + ": " + format_duration(static_cast<s64>(m.costs->ns[i].v)), from);
   }
 }
