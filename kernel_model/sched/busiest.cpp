@@ -45,8 +45,7 @@ void LoadBalancer::update_cpu_capacity(SchedDomain& sd, CpuId cpu) {
 
 void LoadBalancer::update_group_capacity(SchedDomain& sd, CpuId cpu) {
   SchedGroup& local = *sd.groups.front();
-  const u64 max_interval = u64{hz_} * s_.cpu_active_mask().count() / 10;
-  local.next_update = s_.jiffies() + std::clamp(msecs_to_jiffies(sd.balance_interval), u64{1}, max_interval);
+  local.next_update = s_.jiffies() + std::clamp(msecs_to_jiffies(sd.balance_interval), u64{1}, max_interval_);
   if (!sd.child) {
     update_cpu_capacity(sd, cpu);
     return;

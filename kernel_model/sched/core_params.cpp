@@ -92,18 +92,6 @@ CpuId Scheduler::set_cpus_allowed(Task& p, const CpuMask& mask) {
   return dest < cpus() ? CpuId(dest) : p.cpu;
 }
 
-void Scheduler::sched_move_task_exit(Task& p) {
-  this_cpu_ = p.cpu;
-  Rq& r = rq(p.cpu);
-  update_rq_clock(r);
-  const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
-  if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
-  if (running) put_prev_task(r, p);
-  if (p.sched_class == SchedClass::fair) fair_.task_move_group_fair(p, nullptr);
-  if (queued) enqueue_task(r, p, ENQUEUE_RESTORE | ENQUEUE_MOVE | ENQUEUE_NOCLOCK);
-  if (running) set_curr_task(r);
-}
-
 CpuId Scheduler::sched_exec_select(CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Task& p = *rq(this_cpu).curr;
@@ -144,11 +132,12 @@ void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {
   Rq& r = rq(cpu);
   if (r.online == online) return;
   r.online = online;
-  if (online) {
+  if (online)
     active_.set(cpu);
-    return;
-  }
-  active_.clear(cpu);
+  else
+    active_.clear(cpu);
+  balancer_.update_max_interval();
+  if (online) return;
   FS_CONTRACT(!active_.empty(), "the last CPU stays online");
   sched_ttwu_pending(cpu);
   while (Task* p = first_queued(r.cfs)) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);

@@ -69,7 +69,7 @@ void Scheduler::sched_fork(Task& p, CpuId this_cpu) {
   se.exec_start = se.sum_exec_runtime = se.prev_sum_exec_runtime = se.nr_migrations = 0;
   se.vruntime = VNs(0);
   p.state = TASK_NEW;
-  p.prio = p.normal_prio = r.curr == r.idle ? p.normal_prio : r.curr->normal_prio;
+  p.prio = p.normal_prio;
   FairClass::init_entity_runnable_average(se);
   set_task_cpu_raw(p, this_cpu);
   if (p.sched_class == SchedClass::fair) fair_.task_fork_fair(p, r);

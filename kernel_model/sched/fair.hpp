@@ -84,6 +84,7 @@ class FairClass {
   void reweight_entity(CfsRq& cfs_rq, SchedEntity& se, u64 weight, u64 runnable);
   void update_blocked_averages(CpuId cpu);
   void list_add_leaf_cfs_rq(CfsRq& cfs_rq);
+  static void list_del_leaf_cfs_rq(CfsRq& cfs_rq);
 
   u64 sched_migration_cost() const { return migration_cost_; }
   bool group_sched() const { return group_sched_; }

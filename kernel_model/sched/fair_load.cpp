@@ -281,6 +281,13 @@ void FairClass::list_add_leaf_cfs_rq(CfsRq& q) {
   rq.tmp_alone_branch = &q;
 }
 
+void FairClass::list_del_leaf_cfs_rq(CfsRq& q) {
+  // The kernel leaves tmp_alone_branch on the removed node, whose stale links lead back into the list; only the list head is safe here.
+  if (q.rq->tmp_alone_branch == &q) q.rq->tmp_alone_branch = decltype(q.rq->leaf_cfs_rq_list)::prev(&q);
+  q.rq->leaf_cfs_rq_list.remove(&q);
+  q.on_list = false;
+}
+
 void FairClass::update_blocked_averages(CpuId cpu) {
   Rq& rq = s_.rq(cpu);
   s_.update_rq_clock(rq);
@@ -295,10 +302,7 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
     if (update_cfs_rq_load_avg(rq.clock_task, *q)) update_tg_load_avg(*q, false);
     if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se)) update_load_avg(*se->cfs_rq, *se, 0);
-    if (cfs_rq_is_decayed(*q)) {
-      rq.leaf_cfs_rq_list.remove(q);
-      q->on_list = false;
-    }
+    if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;
   }
   if (done) rq.has_blocked_load = false;

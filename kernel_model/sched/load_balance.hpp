@@ -35,6 +35,9 @@ class LoadBalancer {
  public:
   LoadBalancer(Scheduler& s, const KernelProfile& k);
   void init_jiffies(u64 j);
+  /// max_load_balance_interval, jiffies. Boot value HZ/10; update_max_interval sets HZ * online CPUs / 10 as CPUs come and go.
+  void set_max_interval(u64 jiffies) { max_interval_ = jiffies; }
+  void update_max_interval();
 
   // --- one attempt (load_balance.cpp) ---
   /// Tasks moved to `this_cpu`; `cont` becomes false when another CPU of the group should do this.
@@ -100,7 +103,7 @@ class LoadBalancer {
   void nohz_newidle_balance(Rq& this_rq);
 
   Scheduler& s_;
-  u64 migration_cost_;
+  u64 migration_cost_, max_interval_ = 0;
   u32 nr_migrate_, hz_;
   bool preempt_, lb_min_, cache_hot_buddy_;
   struct Nohz {

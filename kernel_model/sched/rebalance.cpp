@@ -6,7 +6,10 @@
 
 namespace forksim::km {
 
+void LoadBalancer::update_max_interval() { max_interval_ = std::max(u64{hz_} * s_.cpu_active_mask().count() / 10, u64{1}); }
+
 void LoadBalancer::init_jiffies(u64 j) {
+  update_max_interval();
   nohz_.next_balance = nohz_.next_blocked = j;
   nohz_.nr_busy_cpus.assign(s_.cpus(), 0);
   for (u32 c = 0; c < s_.cpus(); ++c)
@@ -15,7 +18,7 @@ void LoadBalancer::init_jiffies(u64 j) {
 
 u64 LoadBalancer::get_sd_balance_interval(const SchedDomain& sd, bool busy) const {
   const u64 ms = busy ? sd.balance_interval * sd.busy_factor : sd.balance_interval;
-  return std::clamp(msecs_to_jiffies(ms), u64{1}, u64{hz_} * s_.cpu_active_mask().count() / 10);
+  return std::clamp(msecs_to_jiffies(ms), u64{1}, max_interval_);
 }
 
 void LoadBalancer::update_next_balance(const SchedDomain& sd, u64& next_balance) const {

@@ -171,7 +171,19 @@ class Scheduler {
   /// set_cpus_allowed without the migration itself; returns a CPU of the new mask the task must move to, or its own.
   CpuId set_cpus_allowed(Task& p, const CpuMask& mask);
   /// sched_move_task of an exiting task (sched_autogroup_exit_task): dequeue, detach, attach, enqueue, even without a group change.
-  void sched_move_task_exit(Task& p);
+  void sched_move_task_exit(Task& p) { sched_move_task(p, nullptr); }
+
+  // --- task groups (groups.cpp) ---
+  /// sched_create_group and sched_online_group below `parent` (null: root). Lives until destroy_group.
+  TaskGroup& create_group(TaskGroup* parent);
+  /// sched_offline_group and sched_destroy_group of an empty group.
+  void destroy_group(TaskGroup& tg);
+  /// sched_group_set_shares; `shares` is scaled.
+  void set_group_shares(TaskGroup& tg, u64 shares);
+  /// sched_move_task to `tg` (null: root), executed on the task's CPU.
+  void sched_move_task(Task& p, TaskGroup* tg);
+  /// sched_change_group(TASK_SET_GROUP) of a task that has not run yet (cpu_cgroup_fork).
+  void set_task_group(Task& p, TaskGroup* tg);
   /// CPU off: moves every queued task away (select_fallback_rq), takes the CPU out of placement. On: back in.
   void set_cpu_online(CpuId cpu, bool online, CpuId this_cpu);
   bool cpu_active(CpuId c) const { return rq(c).online; }
@@ -250,6 +262,7 @@ class Scheduler {
   FairClass fair_;
   Placement placement_;
   LoadBalancer balancer_;
+  std::vector<std::unique_ptr<TaskGroup>> groups_;  ///< in order of creation
 };
 
 }  // namespace forksim::km

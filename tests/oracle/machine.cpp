@@ -13,6 +13,8 @@ MachineTopology quad() {
 
 Machine::Machine(const Config& cfg) : config(cfg), sched(config.profile, quad(), *this, trace) {
   sched.init_jiffies(kBootJiffies);
+  // The generator brought no CPU up, so its limit stayed the boot value.
+  sched.balancer().set_max_interval(config.profile.hz / 10);
   for (u32 c = 0; c < kCpus; ++c) {
     sched.init_idle(idle[c], CpuId(c));
     Task& s = stopper[c];
