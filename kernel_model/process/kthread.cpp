@@ -193,6 +193,7 @@ void boot(Core& k) {
   k.boot_pids_ = k.pids.live();
   for (auto& c : k.cpus_) {
     k.apply_speed(*c, k.machine_.opp_hz[c->opp]);
+    k.set_power(*c, true);
     k.run_steps(*c);
   }
 }

@@ -185,6 +185,12 @@ void set_handler_frame(Ctx& x, int sig) {
   x.k.user.enter_handler(t.user, sig);
 }
 
+/// What sa_handler shows: SIG_DFL 0, SIG_IGN 1, else an address (programs have none, so one stands for all).
+u64 handler_address(SigDisposition d) {
+  constexpr u64 kHandler = 0x400500;
+  return d == SigDisposition::handler ? kHandler : d == SigDisposition::ign;
+}
+
 Next get_signal(Ctx& x) {
   Task& t = x.t;
   Signal& s = *t.signal;
@@ -201,7 +207,7 @@ Next get_signal(Ctx& x) {
   recalc_sigpending(t);
   if (!sig) return ret();
   const SigDisposition d = sig == kSIGKILL ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
-  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, u64{d == SigDisposition::handler}, u64{0});
+  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
   if (d == SigDisposition::ign) return jump(0);
   if (d == SigDisposition::handler) {
     if (t.handler_depth == 0) {

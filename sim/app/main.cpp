@@ -1,2 +1,92 @@
+// The command line (the only file that includes CLI11).
+#include <CLI/CLI.hpp>
 #include <cstdio>
-int main() { std::puts("forksim"); }
+
+#include "sim/app/build_info.hpp"
+#include "sim/app/commands.hpp"
+
+namespace {
+
+using namespace forksim;
+
+void add_run(CLI::App& app, RunCommand& c) {
+  CLI::App* run = app.add_subcommand("run", "simulate a workload, print the report, write the result folder");
+  run->add_option("workload", c.workload, "workload file (YAML)")->required()->check(CLI::ExistingFile);
+  run->add_option("--platform", c.platform, "name or file of the platform");
+  run->add_option("--kernel", c.kernel, "kernel profile (forksim list kernels)");
+  run->add_option("--seed", c.seed, "master seed");
+  run->add_option("--set", c.sets, "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*")->allow_extra_args(false);
+  run->add_option("--until", c.until, "end date, such as 2s");
+  run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
+  run->add_option("--jobs", c.jobs, "processes for --repeat")->check(CLI::Range(1, 4096));
+  run->add_option("--out", c.out, "result folder");
+  run->add_option("--trace", c.trace, "traces to write: ftrace")->delimiter(',')->allow_extra_args(false);
+  run->add_flag("--json", c.json, "print report.json instead of the text");
+  run->add_flag("--quiet", c.quiet, "print nothing but errors");
+  run->add_flag("--lockstep", c.lockstep, "one engine round per kernel date (the slow reference; same bytes)");
+}
+
+/// Commands of the contract that later versions bring: refused by name.
+void add_later(CLI::App& app, std::string& later) {
+  for (const char* name : {"compare", "sweep", "explain", "ps", "import", "migrate"}) {
+    CLI::App* sub = app.add_subcommand(name, "not in this version");
+    sub->group("")->allow_extras();
+    sub->callback([name, &later] { later = name; });
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"forksim: how Linux creates, places, runs, switches and buries processes, event by event"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", build_version());
+
+  RunCommand run;
+  run.argv.assign(argv, argv + argc);
+  add_run(app, run);
+
+  std::vector<std::string> files;
+  app.add_subcommand("validate", "check YAML files of ours; all errors at once")->add_option("files", files, "files")->required();
+
+  ReportCommand report;
+  CLI::App* rep = app.add_subcommand("report", "print the report of a result folder");
+  rep->add_option("dir", report.dir, "result folder")->required();
+  rep->add_flag("--json", report.json, "report.json instead of the text");
+
+  PlotCommand plot;
+  CLI::App* plt = app.add_subcommand("plot", "draw plots of result folders into DIR/plots");
+  plt->add_option("dirs", plot.dirs, "result folders; plots go to the first")->required();
+  plt->add_option("--kind", plot.kinds, "cdf, gantt or all")->delimiter(',')->allow_extra_args(false);
+  plt->add_option("--metric", plot.metrics, "latency metrics of the CDF (default fork_to_run)")->delimiter(',')->allow_extra_args(false);
+  plt->add_option("--format", plot.formats, "svg, png")->delimiter(',')->allow_extra_args(false);
+  plt->add_option("--from", plot.from, "start of the Gantt chart, such as 10ms");
+  plt->add_option("--to", plot.to, "end of the Gantt chart");
+
+  std::string schema, list;
+  bool list_json = false;
+  app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload or costs")->required()->check(CLI::IsMember({"workload", "costs", "study"}));
+  CLI::App* lst = app.add_subcommand("list", "what there is, one line each");
+  lst->add_option("what", list, "platforms, kernels, placements, features, tunables, metrics, tracepoints, phases")
+      ->required()
+      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "phases"}));
+  lst->add_flag("--json", list_json, "for machines");
+
+  std::string later;
+  add_later(app, later);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? ExitCode::kOk : ExitCode::kBadInput;
+  }
+  if (!later.empty()) {
+    std::fprintf(stderr, "forksim %s: not in this version\n", later.c_str());
+    return ExitCode::kBadInput;
+  }
+  if (app.got_subcommand("run")) return run_command(run);
+  if (app.got_subcommand("validate")) return validate_command(files);
+  if (app.got_subcommand("report")) return report_command(report);
+  if (app.got_subcommand("plot")) return plot_command(plot);
+  if (app.got_subcommand("schema")) return schema_command(schema);
+  return list_command(list, list_json);
+}

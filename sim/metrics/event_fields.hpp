@@ -26,6 +26,8 @@ struct Field {
   static constexpr km::u32 kSig = 0, kSigPid = 4, kSigRes = 6, kSigHandler = 3;
   // forksim events: the pid is always first, then the rest
   static constexpr km::u32 kSubject = 0;
+  // sched_info_arrive
+  static constexpr km::u32 kArriveDelay = 1;
   static constexpr km::u32 kUserKind = 1, kExitCode = 1, kAutoreap = 2;
   // placement
   static constexpr km::u32 kPlaceKind = 0, kPlacePid = 1, kPlaceThis = 2, kPlacePrev = 3, kPlaceCpu = 4, kPlaceIdle = 5, kPlaceRunThis = 6,

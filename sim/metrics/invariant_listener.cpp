@@ -20,7 +20,7 @@ using km::u64;
 km::TpSet InvariantListener::events() {
   return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,
                  Tp::task_rename, Tp::sched_process_exec, Tp::sched_process_free, Tp::task_struct_free, Tp::stack_free, Tp::do_exit,
-                 Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct});
+                 Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct, Tp::sched_info_arrive});
 }
 
 void InvariantListener::violate(const TraceEvent& e, std::string what) {
@@ -65,11 +65,12 @@ void InvariantListener::on_event(const TraceEvent& e) {
     case Tp::sched_wakeup:
     case Tp::sched_wakeup_new: {
       TaskState& t = touch(e, arg(e, Field::kPid));
-      if (t.running) return;
-      t.runnable = true;
-      t.runnable_since = e.ts;
+      if (!t.running) t.runnable = true;
       return;
     }
+    case Tp::sched_info_arrive:
+      touch(e, arg(e, Field::kSubject)).waited = Ns(arg(e, Field::kArriveDelay));
+      return;
     case Tp::sched_waking:
     case Tp::sched_migrate_task:
     case Tp::sched_process_free:
@@ -97,13 +98,11 @@ void InvariantListener::on_switch(const TraceEvent& e) {
     TaskState& p = touch(e, arg(e, Field::kPrevPid));
     p.running = false;
     p.runnable = state_letter(arg(e, Field::kPrevState)) == 'R';
-    p.runnable_since = e.ts;
   }
   curr = next;
   if (next.v == 0) return;
   TaskState& n = touch(e, arg(e, Field::kNextPid));
   if (!check(!n.running)) violate(e, fmt::format("pid {} starts on CPU {} while it runs on CPU {}", next.v, e.cpu.v, n.cpu));
-  if (n.runnable) n.waited += e.ts - n.runnable_since;
   n.runnable = false;
   n.running = true;
   n.cpu = e.cpu.v;

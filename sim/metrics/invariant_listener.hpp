@@ -64,7 +64,7 @@ class InvariantListener final : public km::TraceListener {
     bool born = false, taken_over = false, running = false, runnable = false;
     km::u8 old_unfreed = 0;  ///< previous owners of the pid whose task_struct is not freed yet
     km::u32 cpu = 0;
-    km::Ns runnable_since, waited;
+    km::Ns waited;  ///< by sched_info_arrive
   };
   struct PowerState {
     km::Ns since, boot;  ///< last transition; length of the time before the first

@@ -11,7 +11,7 @@ using km::TraceEvent;
 km::TpSet LatencyListener::events() {
   return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::task_newtask, Tp::sched_process_exec,
                  Tp::signal_generate, Tp::signal_deliver, Tp::fork_call, Tp::fork_return, Tp::user_first, Tp::vfork_wait, Tp::vfork_done,
-                 Tp::exec_call, Tp::do_exit, Tp::stack_free, Tp::exit_notify, Tp::release_task, Tp::task_struct_free});
+                 Tp::exec_call, Tp::do_exit, Tp::stack_free, Tp::exit_notify, Tp::release_task, Tp::task_struct_free, Tp::sched_info_arrive});
 }
 
 void LatencyListener::on_event(const TraceEvent& e) {
@@ -23,15 +23,18 @@ void LatencyListener::on_event(const TraceEvent& e) {
       return;
     case Tp::sched_wakeup: {
       TaskState& t = tasks_.at(arg(e, Field::kPid));
-      if (t.switched_in != kNever)
-        t.waking = kNever;
-      else
-        t.runnable = e.ts;
+      if (t.switched_in != kNever) t.waking = kNever;
       return;
     }
     case Tp::sched_wakeup_new: {
-      TaskState& t = tasks_.at(arg(e, Field::kPid));
-      t.wakeup_new = t.runnable = e.ts;
+      tasks_.at(arg(e, Field::kPid)).wakeup_new = e.ts;
+      return;
+    }
+    case Tp::sched_info_arrive: {
+      TaskState& t = tasks_.at(arg(e, Field::kSubject));
+      const km::Ns sum(arg(e, Field::kArriveDelay));
+      add(Metric::run_delay, t.run_delay, sum);
+      t.run_delay = sum;
       return;
     }
     case Tp::task_newtask:
@@ -64,14 +67,12 @@ void LatencyListener::on_switch(const TraceEvent& e) {
     TaskState& prev = tasks_.at(arg(e, Field::kPrevPid));
     const char state = state_letter(arg(e, Field::kPrevState));
     close(Metric::timeslice, prev.switched_in, e.ts);
-    prev.runnable = state == 'R' ? e.ts : kNever;
     if ((state == 'Z' || state == 'X') && prev.do_exit != kNever) add(Metric::exit_to_switch, prev.do_exit, e.ts);
   }
   if (arg(e, Field::kNextPid) == 0) return;
   TaskState& next = tasks_.at(arg(e, Field::kNextPid));
   close(Metric::fork_to_run, next.wakeup_new, e.ts);
   close(Metric::wakeup, next.waking, e.ts);
-  close(Metric::run_delay, next.runnable, e.ts);
   next.switched_in = e.ts;
 }
 

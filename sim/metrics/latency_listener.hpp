@@ -2,7 +2,7 @@
 //
 // Purpose: one histogram per metric. Source: contract.md, "Latency metrics"; each interval opens and closes at the events named there.
 // Choices: wakeup     a task woken while still on its CPU that never sleeps (ttwu_remote) gives no sample.
-//          run_delay  one sample per wait; a wait starts at sched_wakeup, sched_wakeup_new or a switch-out in state R.
+//          run_delay  one sample per arrival on a CPU: what the kernel's own sched_info.run_delay grew by.
 //          fork_call  failed calls return to user mode too, so they count.
 //          exit_to_reap  a task that reaps itself (thread, ignored SIGCHLD) is never a zombie and gives no sample.
 //          kill_to_exit  the signal that ended the task is the low 7 bits of do_exit's code; ignored signals never match.
@@ -28,9 +28,10 @@ class LatencyListener final : public km::TraceListener {
  private:
   /// Dates at which the open intervals of one task began; kNever when closed.
   struct TaskState {
-    km::Ns waking = km::kNever, runnable = km::kNever, wakeup_new = km::kNever, switched_in = km::kNever;
+    km::Ns waking = km::kNever, wakeup_new = km::kNever, switched_in = km::kNever;
     km::Ns fork_call = km::kNever, clone_entry = km::kNever, vfork_wait = km::kNever, exec_call = km::kNever;
     km::Ns do_exit = km::kNever, exit_notify = km::kNever, killed = km::kNever;
+    km::Ns run_delay{0};              ///< sum of the waits at the last arrival
     km::Ns old_do_exit = km::kNever;  ///< of the previous owner of this pid, not freed yet
     km::u8 kill_sig = 0;
   };

@@ -64,7 +64,7 @@ void collect_costs(ResolvedRun& run) {
 void collect_views(ResolvedRun& run) {
   for (const Value& m : run.tree["measure"].items) run.measure.push_back(m.text);
   for (const Value& p : run.tree["plots"].items) {
-    PlotRequest r;
+    PlannedPlot r;
     r.kind = p["kind"].text;
     for (const Value& m : p["metric"].items) r.metrics.push_back(m.text);
     if (p["from"]) r.from = km::Ns(static_cast<u64>(p["from"].num));

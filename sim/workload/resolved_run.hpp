@@ -26,7 +26,7 @@ struct CostOverride {
   std::string from;  ///< where it came from, in words
 };
 
-struct PlotRequest {
+struct PlannedPlot {
   std::string kind;                  ///< cdf or gantt
   std::vector<std::string> metrics;  ///< of a cdf
   std::optional<km::Ns> from, to;    ///< of a gantt
@@ -42,7 +42,7 @@ struct ResolvedRun {
   u64 seed = 1;
   km::Ns until = km::kNever;         ///< kNever: when nothing is left to happen
   std::vector<std::string> measure;  ///< empty: all metrics
-  std::vector<PlotRequest> plots;
+  std::vector<PlannedPlot> plots;
   Value tree;  ///< the input as read, for resolved_yaml
 };
 

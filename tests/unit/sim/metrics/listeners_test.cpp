@@ -155,6 +155,7 @@ TEST_CASE("invariants: a proper life violates nothing") {
   s.newtask(0, 0, 10, 11);
   s.wake(10, 0, 10, Tp::sched_wakeup_new, 11, 1);
   s.sw(20, 1, 0, 'R', 11);
+  s.mark(20, 1, 11, Tp::sched_info_arrive, 11, 10);
   s.mark(30, 1, 11, Tp::do_exit, 11);
   s.acct(40, 1, 11, 1, 2, 10);  // waited 10..20
   s.sw(50, 1, 11, 'Z', 0);

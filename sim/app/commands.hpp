@@ -1,0 +1,47 @@
+// The sub-commands behind the command line.
+//
+// Purpose: what each command does, free of option parsing (main.cpp) and of modelling. Source: contract.md, "Sub-commands" and exit codes.
+// Units:   times as text with unit where the user gives them. Ownership: plain options in, exit code out.
+// Errors:  ExitCode; everything wrong with the input is printed to stderr at once. Not here yet: compare, sweep, explain, ps, import.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace forksim {
+
+struct ExitCode {
+  static constexpr int kOk = 0, kFailed = 1, kBadInput = 2, kInternal = 3, kIncomplete = 4, kInterrupted = 130;
+};
+
+struct RunCommand {
+  std::string workload;
+  std::string platform, kernel, seed, until;  ///< empty: not given
+  std::vector<std::string> sets;              ///< key=value
+  unsigned repeat = 1, jobs = 1;
+  std::string out;                            ///< empty: results/runs/<workload>-<hash>
+  std::vector<std::string> trace;
+  bool json = false, quiet = false, lockstep = false;
+  std::vector<std::string> argv;              ///< for the manifest
+};
+int run_command(const RunCommand& c);
+
+int validate_command(const std::vector<std::string>& files);
+int schema_command(const std::string& what);
+int list_command(const std::string& what, bool json);
+
+struct ReportCommand {
+  std::string dir;
+  bool json = false;
+};
+int report_command(const ReportCommand& c);
+
+struct PlotCommand {
+  std::vector<std::string> dirs;
+  std::vector<std::string> kinds, metrics, formats;
+  std::string from, to;
+};
+int plot_command(const PlotCommand& c);
+
+}  // namespace forksim

@@ -1,0 +1,125 @@
+// validate, schema, list, report: commands that look at files and tables.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/trace/trace.hpp"
+#include "kernel_model/version/profile.hpp"
+#include "sim/app/commands.hpp"
+#include "sim/app/platform_files.hpp"
+#include "sim/app/vocabulary.hpp"
+#include "sim/output/report.hpp"
+#include "sim/workload/resolved_run.hpp"
+
+namespace forksim {
+
+int validate_command(const std::vector<std::string>& files) {
+  int code = ExitCode::kOk;
+  for (const std::string& file : files) {
+    const Diagnostics d = validate_file(file, app_vocabulary());
+    if (d.ok()) {
+      fmt::print("{}: ok\n", file);
+      continue;
+    }
+    fmt::print(stderr, "{}", d.text());
+    code = ExitCode::kBadInput;
+  }
+  return code;
+}
+
+int schema_command(const std::string& what) {
+  if (what == "study") {
+    fmt::print(stderr, "schema study: not in this version; allowed: workload, costs\n");
+    return ExitCode::kBadInput;
+  }
+  fmt::print("{}\n", json_schema(what, app_vocabulary()));
+  return ExitCode::kOk;
+}
+
+namespace {
+
+/// One line of a list: name, columns in between, text.
+struct Entry {
+  std::string name, detail, doc;
+};
+using List = std::vector<Entry>;
+
+List kernels() {
+  List l;
+  for (const km::KernelProfile& p : km::kernel_profiles()) l.push_back({std::string(p.name), fmt::format("HZ={}", p.hz), std::string(p.doc)});
+  return l;
+}
+List features() {
+  List l;
+  for (const km::FeatureInfo& f : km::kFeatureTable) l.push_back({std::string(f.name), f.default_on ? "on" : "off", std::string(f.doc)});
+  return l;
+}
+List tunables() {
+  List l;
+  for (const km::TunableInfo& t : km::kTunableTable)
+    l.push_back({std::string(t.name), fmt::format("{} {}{}, {}..{}", t.base, t.unit, t.scaled ? " (scaled by CPUs)" : "", t.min, t.max), std::string(t.doc)});
+  return l;
+}
+List metrics() {
+  return {
+#define METRIC(name, from, to) {#name, "ns", "from " from " to " to},
+#include "sim/metrics/metrics.def"
+#undef METRIC
+  };
+}
+List tracepoints() {
+  List l;
+  for (const km::TracepointInfo& t : km::tracepoint_table()) l.push_back({fmt::format("{}:{}", t.system, t.name), std::string(t.format), std::string(t.doc)});
+  return l;
+}
+List phases() {
+  List l;
+  for (const km::PhaseInfo& p : km::kPhaseTable) l.push_back({std::string(p.name), fmt::format("per {}", p.per), std::string(p.doc)});
+  return l;
+}
+List platforms() {
+  List l;
+  for (const std::string& n : platform_names()) l.push_back({n, find_platform(n), ""});
+  return l;
+}
+List placements() { return {{"kernel", "fork, exec, wake", "the kernel's own rule (the only one in this version)"}}; }
+
+struct Kind {
+  std::string_view name;
+  List (*make)();
+};
+constexpr Kind kKinds[] = {{"platforms", platforms}, {"kernels", kernels}, {"placements", placements}, {"features", features},
+                           {"tunables", tunables},   {"metrics", metrics}, {"tracepoints", tracepoints}, {"phases", phases}};
+
+}  // namespace
+
+int list_command(const std::string& what, bool json) {
+  for (const Kind& k : kKinds) {
+    if (k.name != what) continue;
+    nlohmann::ordered_json out = nlohmann::ordered_json::array();
+    for (const Entry& e : k.make()) {
+      if (json)
+        out.push_back({{"name", e.name}, {"detail", e.detail}, {"doc", e.doc}});
+      else
+        fmt::print("{:<28} {}{}{}\n", e.name, e.detail, e.detail.empty() || e.doc.empty() ? "" : "  ", e.doc);
+    }
+    if (json) fmt::print("{}\n", out.dump(2));
+    return ExitCode::kOk;
+  }
+  return ExitCode::kBadInput;
+}
+
+int report_command(const ReportCommand& c) {
+  try {
+    const Report r = load_report(c.dir);
+    fmt::print("{}", c.json ? render_report_json(r) : render_report_text(r));
+    return ExitCode::kOk;
+  } catch (const ReportError& e) {
+    fmt::print(stderr, "{}\n", e.what());
+    return ExitCode::kBadInput;
+  }
+}
+
+}  // namespace forksim

@@ -1,0 +1,161 @@
+#include "sim/app/single_run.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+
+#include "sim/app/build_info.hpp"
+#include "sim/app/planned_plots.hpp"
+#include "sim/app/platform_files.hpp"
+#include "sim/app/progress.hpp"
+#include "sim/app/vocabulary.hpp"
+#include "sim/engine/km_kernel.hpp"
+#include "sim/engine/sim_engine.hpp"
+#include "sim/output/ftrace_writer.hpp"
+#include "sim/output/result_writer.hpp"
+#include "sim/platform/cost_file.hpp"
+#include "sim/workload/programs.hpp"
+#include "sim/workload/resolved_run.hpp"
+
+namespace forksim {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<Override> overrides_of(const RunCommand& c) {
+  std::vector<Override> all;
+  for (const std::string& s : c.sets) all.push_back(parse_set(s));
+  const std::pair<const char*, const std::string*> options[] = {{"platform", &c.platform}, {"kernel", &c.kernel}, {"seed", &c.seed}, {"until", &c.until}};
+  for (const auto& [key, value] : options)
+    if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", key, *value)});
+  return all;
+}
+
+/// Everything that has to exist before a kernel can be made.
+struct Setup {
+  ResolvedRun run;
+  std::unique_ptr<SimEngine> engine;
+  km::KernelConfig config;
+  std::string resolved;
+};
+
+bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags) {
+  s.run = resolve_run(c.workload, overrides_of(c), app_vocabulary(), diags);
+  if (!diags.ok()) return false;
+  const std::string platform = find_platform(s.run.platform);
+  if (platform.empty()) {
+    std::string names;
+    for (const std::string& n : platform_names()) names += (names.empty() ? "" : ", ") + n;
+    Diagnostic d;
+    d.file = c.workload;
+    d.path = "platform";
+    d.what = fmt::format("no platform \"{}\"", s.run.platform);
+    d.allowed = names + ", or the path of a platform file";
+    diags.add(std::move(d));
+    return false;
+  }
+  s.engine = std::make_unique<SimEngine>(platform, diags);
+  if (!diags.ok()) return false;
+  const PlatformDesc& desc = s.engine->platform();
+  PlatformCosts costs = load_costs(desc.costs_file.empty() ? costs_file_of(platform) : desc.costs_file, diags);
+  if (!diags.ok()) return false;
+  for (const CostOverride& o : s.run.costs) apply_cost_override(costs, o.key, o.text, o.from, diags);
+  check_cpus(s.run, static_cast<km::u32>(desc.cpus.size()), diags);
+  if (!diags.ok()) return false;
+  s.config.machine = s.engine->machine();
+  s.config.costs = costs.table();
+  s.config.profile = s.run.kernel;
+  km::resolve_tunables(s.config.profile, s.config.machine.topology.cpus, s.run.given_tunables);
+  s.resolved = resolved_yaml(s.run, {&s.config.profile, &s.config.costs, costs.file});
+  return true;
+}
+
+FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunResult& result) {
+  FinalNumbers f;
+  f.now = result.now;
+  f.totals = kernel.totals();
+  f.alive = kernel.alive();
+  const km::u32 cpus = s.config.machine.topology.cpus;
+  for (km::u32 i = 0; i < cpus; ++i)
+    f.cpus.push_back({kernel.cpu_times(km::CpuId(i)), result.now - s.engine->off_ns(km::CpuId(i)), result.energy_j[i]});
+  const CpuDesc& cpu = s.engine->platform().cpus[0];
+  const std::size_t opps = cpu.opp_hz.size();
+  for (std::size_t o = 0; o < opps; ++o) f.watts.push_back({cpu.watts[opps + o], cpu.watts[o]});
+  f.boot_opp = cpu.boot_opp;
+  return f;
+}
+
+std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& programs, const km::Kernel& kernel, const RunMetrics& metrics) {
+  std::vector<std::pair<std::string, km::u64>> out;
+  for (const auto& [name, count] : programs.diagnostics()) out.emplace_back(std::string(name), count);
+  if (const auto stuck = kernel.stuck_tasks(); !stuck.empty()) out.emplace_back("tasks_stuck_at_end", stuck.size());
+  if (metrics.schedule.cut()) out.emplace_back("schedule_rows_cut", metrics.schedule.cut());
+  return out;
+}
+
+}  // namespace
+
+SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic<bool>& stop, Diagnostics& diags) {
+  Setup s;
+  SingleRun out;
+  out.exit_code = ExitCode::kBadInput;
+  if (!set_up(c, s, diags)) return out;
+  out.exit_code = ExitCode::kOk;
+  const std::vector<InputFile> inputs{{"resolved.yaml", canonical_text(s.resolved)}};
+  out.dir = dir.empty() ? default_result_dir(s.run.workload.name, inputs) : dir;
+  ResultWriter writer(out.dir);
+
+  km::Trace trace;
+  Programs programs(s.run.workload);
+  RunMetrics metrics(s.config.machine.topology.cpus);
+  metrics.subscribe(trace);
+  std::unique_ptr<FtraceWriter> ftrace;
+  if (!c.trace.empty()) {
+    ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
+    trace.subscribe(*ftrace, FtraceWriter::events());
+  }
+  km::Kernel kernel(s.config, programs, s.engine->power(), trace);
+  programs.instantiate(kernel);
+
+  const auto start = std::chrono::steady_clock::now();
+  KmKernel model(kernel);
+  RunResult result;
+  {
+    Progress progress(kernel, s.run.until, !c.quiet);
+    result = s.engine->run(model, {.until = s.run.until, .lockstep = c.lockstep, .stop = &stop, .progress = [&](km::Ns now) { progress.update(now); }});
+  }
+  kernel.finish(result.now);
+  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (ftrace) ftrace->close();
+
+  const FinalNumbers final = final_numbers(s, kernel, result);
+  metrics.finish(final);
+  out.report = build_report({.workload = s.run.workload.name,
+                             .platform = s.engine->platform().name,
+                             .kernel = std::string(s.config.profile.name),
+                             .seed = s.run.seed,
+                             .final = final,
+                             .energy_j = result.energy_total_j,
+                             .diagnostics = diagnostics_of(programs, kernel, metrics)},
+                            metrics, trace.names());
+  writer.add_file("resolved.yaml", s.resolved);
+  writer.add_report(out.report, metrics, trace.names());
+  draw_planned(writer.dir(), s.run.plots);
+  writer.commit({.command = c.argv,
+                 .versions = build_versions(),
+                 .git = build_git(),
+                 .seeds = {s.run.seed},
+                 .inputs = inputs,
+                 .wall_s = wall,
+                 .sched_events = final.totals.sched_events});
+  out.interrupted = result.end == RunEnd::stopped;
+  if (out.interrupted)
+    out.exit_code = ExitCode::kInterrupted;
+  else if (out.report.invariants.violated)
+    out.exit_code = ExitCode::kFailed;
+  return out;
+}
+
+}  // namespace forksim
