@@ -15,8 +15,9 @@ namespace forksim {
 
 class PowerLog {
  public:
-  void start(km::u32 cpus, km::u32 pstates, const std::vector<km::u32>& now_in, const std::vector<bool>& on) {
-    for (km::u32 c = 0; c < cpus; ++c) cpus_.push_back({std::vector<km::Ns>(pstates), km::Ns(0), km::Ns(0), now_in[c], on[c]});
+  /// All CPUs in pstate `boot`, those with !on[cpu] off.
+  void start(km::u32 pstates, km::u32 boot, const std::vector<bool>& on) {
+    for (const bool up : on) cpus_.push_back({std::vector<km::Ns>(pstates), km::Ns(0), km::Ns(0), boot, up});
   }
   void set_pstate(km::u32 cpu, km::u32 pstate, km::Ns at) {
     settle(cpus_[cpu], at);

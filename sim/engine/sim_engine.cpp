@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <utility>
 
 #include "kernel_model/base/contract.hpp"
@@ -126,13 +127,13 @@ class SimEngine::Impl final : public km::PowerPort {
 
   KernelModel* kernel_ = nullptr;  ///< set during run
   RunOptions options_;
-  sg::Timer* horizon_ = nullptr;     ///< keeps SimGrid's loop going until the run ends
-  std::vector<Transition> pending_;  ///< power states not yet charged, by date
-  std::vector<Notice> notices_;      ///< not yet told to the kernel
-  std::vector<double> ratio_;        ///< available speed of each host
-  std::vector<u32> pstate_;          ///< of each host
-  std::vector<bool> on_, told_on_;   ///< as SimGrid has it, as the kernel knows it
+  sg::Timer* horizon_ = nullptr;    ///< keeps SimGrid's loop going until the run ends
+  std::deque<Transition> pending_;  ///< power states not yet charged, by date
+  std::vector<Notice> notices_;     ///< not yet told to the kernel
+  std::vector<double> ratio_;       ///< available speed of each host
+  std::vector<bool> on_, told_on_;  ///< as SimGrid has it, as the kernel knows it
   bool ending_ = false;
+  bool charging_ = false;  ///< inside our own set_pstate
   RunEnd end_ = RunEnd::finished;
   u64 rounds_ = 0, transitions_ = 0;
 };
@@ -142,7 +143,6 @@ void SimEngine::Impl::attach() {
   for (u32 c = 0; c < cpus(); ++c) {
     sg::Host* h = platform_.hosts[c];
     h->set_pstate(boot);
-    pstate_.push_back(boot);
     ratio_.push_back(h->get_available_speed());
     on_.push_back(h->is_on());
     told_on_.push_back(true);
@@ -150,7 +150,7 @@ void SimEngine::Impl::attach() {
     if (!on_[c]) notices_.push_back({Ns(0), c, Notice::What::onoff});
     if (ratio_[c] != 1.0) notices_.push_back({Ns(0), c, Notice::What::speed});
   }
-  log_.start(cpus(), 2 * opps(), pstate_, on_);
+  log_.start(2 * opps(), boot, on_);
   sg::on_host_onoff([alive = alive_](const sg::Host& h) {
     if (*alive) (*alive)->host_onoff(h);
   });
@@ -174,10 +174,10 @@ void SimEngine::Impl::host_onoff(const sg::Host& h) {
 }
 
 void SimEngine::Impl::host_speed(const sg::Host& h) {
+  if (charging_) return;  // our own set_pstate
   const auto it = std::find(platform_.hosts.begin(), platform_.hosts.end(), &h);
   if (it == platform_.hosts.end()) return;
   const u32 cpu = static_cast<u32>(it - platform_.hosts.begin());
-  // our own set_pstate ends up here as well: only a profile changes the available share
   if (h.get_available_speed() == ratio_[cpu]) return;
   ratio_[cpu] = h.get_available_speed();
   notices_.push_back({clock(), cpu, Notice::What::speed});
@@ -255,16 +255,15 @@ void SimEngine::Impl::time_advanced() {
 }
 
 void SimEngine::Impl::apply_transitions(Ns now) {
-  std::size_t done = 0;
-  for (; done < pending_.size() && pending_[done].at <= now; ++done) {
-    const Transition& t = pending_[done];
+  for (; !pending_.empty() && pending_.front().at <= now; pending_.pop_front()) {
+    const Transition& t = pending_.front();
     FS_CONTRACT(t.at == now, "a power state is charged at its own date");
     log_.set_pstate(t.cpu.v, t.pstate, now);
-    pstate_[t.cpu.v] = t.pstate;
+    charging_ = true;
     platform_.hosts[t.cpu.v]->set_pstate(t.pstate);
+    charging_ = false;
     ++transitions_;
   }
-  pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(done));
 }
 
 void SimEngine::Impl::window_passed(Ns reached) {
