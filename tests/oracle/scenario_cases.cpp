@@ -17,8 +17,6 @@ struct Group {
   int parent = 0;
   TaskGroup* tg = nullptr;
   int refs = 0;
-  u64 last_shares = 0;
-  s64 last_load_avg = 0;
 };
 
 /// Which groups a process belongs to: its cgroup, and its session's autogroup which counts only in the root cgroup.
@@ -69,6 +67,7 @@ class Scenario {
   bool softirq_ = false;
   u32 ilb_ = 0, stopped_ = 0;
   std::size_t cpu_columns_ = 0;
+  bool with_groups_ = false;
 };
 
 // --- driving ---
@@ -275,7 +274,7 @@ int Scenario::put_autogroup(int group) {
 
 void Scenario::setsid(Task& p, const json& e) {
   const int group = static_cast<int>(snum(e, "arg")), old = members_[&p].autogroup;
-  groups_[group] = {1, 0, &s_.create_group(nullptr), 1, 0, 0};
+  groups_[group] = {1, 0, &s_.create_group(nullptr), 1};
   members_[&p].autogroup = group;
   s_.sched_move_task(p, tg(effective(p)));
   check_.eq("destroyed", snum(e, "destroyed"), s64{put_autogroup(old)});
@@ -284,7 +283,7 @@ void Scenario::setsid(Task& p, const json& e) {
 void Scenario::group_event(const std::string& ev, const json& e) {
   const int arg = static_cast<int>(snum(e, "arg")), number = static_cast<int>(snum(e, "task"));
   if (ev == "mkgroup") {
-    groups_[number] = {2, arg, &s_.create_group(tg(arg)), 0, 0, 0};
+    groups_[number] = {2, arg, &s_.create_group(tg(arg)), 0};
   } else if (ev == "rmgroup") {
     s_.destroy_group(*tg(number));
     groups_[number].kind = 0;
@@ -334,18 +333,15 @@ json Scenario::task_row(const json& key) {
   const int state = p.state == TASK_DEAD ? 0 : m_.sched.rq(p.cpu).curr == &p ? 2 : p.on_rq ? 1 : 3;
   json row = {number(&p),      p.cpu.v,         state,           se.vruntime.v,   se.sum_exec_runtime, se.prev_sum_exec_runtime,
               se.avg.load_avg, se.avg.util_avg, se.avg.load_sum, se.avg.util_sum, se.avg.util_est.ewma};
-  if (expected_.contains("tgs 0") || groups_.size() > 1) row.push_back(effective(p));
+  if (with_groups_) row.push_back(effective(p));
   return row;
 }
 
 json Scenario::tg_row(const json& key) {
   const int number = key.at(0);
-  Group& g = groups_.at(number);
-  if (g.tg) {
-    g.last_shares = g.tg->shares;
-    g.last_load_avg = g.tg->load_avg;
-  }
-  return {number, g.kind, g.parent, g.last_shares, g.last_load_avg};
+  const Group& g = groups_.at(number);
+  if (!g.tg) return {number, 0, g.parent, 0, 0};
+  return {number, g.kind, g.parent, g.tg->shares, g.tg->load_avg};
 }
 
 json Scenario::gcpu_row(const json& key) {
@@ -391,6 +387,7 @@ void Scenario::compare_rows(const char* kind, const json& rows, json (Scenario::
 
 void Scenario::compare(const json& e) {
   const json& cpus = e.at("cpus");
+  with_groups_ = e.contains("tgs");
   if (!cpus.empty()) cpu_columns_ = cpus.at(0).size();
   compare_rows("cpu", cpus, &Scenario::cpu_row, 1);
   compare_rows("task", e.at("tasks"), &Scenario::task_row, 1);
