@@ -10,6 +10,8 @@ namespace forksim {
 
 namespace {
 
+__extension__ typedef __int128 Wide;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 template <class T>
@@ -56,13 +58,17 @@ std::optional<std::int64_t> scale(const Split& s, std::int64_t factor, bool& exa
   for (char c : s.whole)
     if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, c - '0', &value)) return std::nullopt;
   if (__builtin_mul_overflow(value, factor, &value)) return std::nullopt;
-  std::int64_t part = factor;
-  for (char c : s.fraction) {
-    if (c != '0' && part % 10 != 0) exact = false;
-    part /= 10;
-    if (!exact) return std::nullopt;
-    if (__builtin_add_overflow(value, part * (c - '0'), &value)) return std::nullopt;
+  std::string_view fraction = s.fraction;
+  while (fraction.ends_with('0')) fraction.remove_suffix(1);
+  std::int64_t digits = 0, ten = 1;
+  exact = fraction.size() <= 18;
+  for (char c : fraction.substr(0, 18)) {
+    digits = digits * 10 + (c - '0');
+    ten *= 10;
   }
+  const Wide part = static_cast<Wide>(factor) * digits;
+  exact = exact && part % ten == 0;
+  if (!exact || __builtin_add_overflow(value, static_cast<std::int64_t>(part / ten), &value)) return std::nullopt;
   return value;
 }
 
