@@ -6,6 +6,7 @@
 #include <array>
 #include <string_view>
 
+#include "sim/output/out_file.hpp"
 #include "sim/output/plot_kinds.hpp"
 
 namespace forksim {
@@ -33,6 +34,14 @@ void check(const PlotRequest& r) {
 }  // namespace
 
 std::string plot_subject(const Report& r) { return fmt::format("{} on {}, kernel {}, seed {}", r.workload, r.platform, r.kernel, r.seed); }
+
+fs::path plots_folder(const fs::path& dir) {
+  const fs::path plots = dir / "plots";
+  std::error_code ec;
+  fs::create_directories(plots, ec);
+  if (ec) throw OutputError(plots.string() + ": cannot be created: " + ec.message());
+  return plots;
+}
 
 std::vector<fs::path> plot(const fs::path& dir, const PlotRequest& request) {
   check(request);

@@ -6,7 +6,7 @@
 // Output:  DIR/plots/<name>.svg and .png with script (<name>.gp) and data (<name>.dat ...) beside them; SVG bytes are deterministic for one
 //          gnuplot version. Units: us (cdf), ms (gantt). Ownership: values.
 // Errors:  PlotRefused (exit code 2: unknown kind, format, metric; nothing to draw), PlotError (exit code 4: gnuplot missing or failed),
-//          ReportError for a folder that is not a result.
+//          ReportError for a folder that is not a result, OutputError when DIR cannot be written.
 // Not modelled: other kinds and PDF are refused by name.
 #pragma once
 

@@ -21,11 +21,13 @@ struct Curve {
   std::size_t colour, dash;
 };
 struct Mark {
-  u32 per_100k;
   const char* name;
+  double percent;
+  u64 LatencyRow::*value;
   int point_type;
 };
-constexpr std::array kMarks{Mark{50'000, "p50", 7}, Mark{90'000, "p90", 9}, Mark{99'000, "p99", 5}, Mark{99'900, "p99.9", 13}};
+constexpr std::array kMarks{Mark{"p50", 50, &LatencyRow::p50, 7}, Mark{"p90", 90, &LatencyRow::p90, 9},
+                            Mark{"p99", 99, &LatencyRow::p99, 5}, Mark{"p99.9", 99.9, &LatencyRow::p999, 13}};
 /// Drawn when no metric is asked for, as far as they have samples.
 constexpr std::array kDefault{Metric::fork_call, Metric::fork_to_run, Metric::fork_to_user,
                               Metric::exec_call, Metric::wakeup,      Metric::exit_to_reap};
@@ -66,8 +68,8 @@ std::vector<std::string> labels_of(const std::vector<Report>& reports, const std
   return labels;
 }
 
-/// Steps of one curve, then (second block) its percentiles; blocks are separated by two blank lines for gnuplot's `index`.
-void append_curve(const Histogram& h, std::string& data) {
+/// Steps of one curve, then (second block) the report's percentiles; blocks are separated by two blank lines for gnuplot's `index`.
+void append_curve(const Histogram& h, const LatencyRow& row, std::string& data) {
   u64 seen = 0;
   data += fmt::format("{} 0\n", to_us(h.min()));
   for (u32 b = 0; b < h.counts().size(); ++b) {
@@ -78,8 +80,14 @@ void append_curve(const Histogram& h, std::string& data) {
                         100.0 * static_cast<double>(seen) / static_cast<double>(h.count()));
   }
   data += "\n\n";
-  for (const Mark& m : kMarks) data += fmt::format("{} {}\n", to_us(h.quantile(m.per_100k)), m.per_100k / 1000.0);
+  for (const Mark& m : kMarks) data += fmt::format("{} {}\n", to_us(row.*m.value), m.percent);
   data += "\n\n";
+}
+
+const LatencyRow& row_of(const Report& r, std::string_view metric) {
+  const auto at = std::find_if(r.latency.begin(), r.latency.end(), [&](const LatencyRow& l) { return l.metric == metric; });
+  if (at == r.latency.end()) throw ReportError("report.json has no metric " + std::string(metric));
+  return *at;
 }
 
 std::string script(const std::string& title, const std::string& data_file, const std::vector<Curve>& curves, double low, double high) {
@@ -143,14 +151,13 @@ std::vector<fs::path> plot_cdf(const fs::path& dir, const PlotRequest& request) 
       const std::string_view name = kMetricTable[static_cast<std::size_t>(metrics[m])].name;
       curves.push_back({many ? fmt::format("{}, {} ({})", name, labels[f], h.count()) : fmt::format("{} ({})", name, h.count()),
                         many ? f : m, many ? m : m / kPlotColours.size()});
-      append_curve(h, data);
+      append_curve(h, row_of(reports[f], name), data);
       low = std::min(low, std::max<u64>(h.min(), 1));
       high = std::max(high, h.max());
     }
   if (curves.empty()) throw PlotRefused(dir.string() + ": no latency metric asked for has a sample; nothing to draw");
   const std::string name = picture_name(request);
-  const fs::path plots = dir / "plots";
-  fs::create_directories(plots);
+  const fs::path plots = plots_folder(dir);
   write_file(plots / (name + ".dat"), data);
   const std::string title =
       plot_subject(reports[0]) + (many ? fmt::format(" and {} more", folders.size() - 1) : "") + " (samples in brackets)";

@@ -164,8 +164,7 @@ std::vector<fs::path> plot_gantt(const fs::path& dir, const PlotRequest& request
   const bool others = std::any_of(rows.begin(), rows.end(), [&](const ScheduleRow& r) {
     return r.kind == "run" && std::find(names.begin(), names.end(), r.comm) == names.end();
   });
-  const fs::path plots = dir / "plots";
-  fs::create_directories(plots);
+  const fs::path plots = plots_folder(dir);
   Marks marks;
   write_file(plots / "gantt.dat", boxes_of(rows, names));
   write_file(plots / "gantt-forks.dat", marks_of(rows, "fork", -0.42, marks.forks));

@@ -16,6 +16,9 @@ namespace forksim {
 /// "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1"
 std::string plot_subject(const Report& r);
 
+/// DIR/plots, made when missing; OutputError when it cannot be.
+std::filesystem::path plots_folder(const std::filesystem::path& dir);
+
 std::vector<std::filesystem::path> plot_cdf(const std::filesystem::path& dir, const PlotRequest& request);
 std::vector<std::filesystem::path> plot_gantt(const std::filesystem::path& dir, const PlotRequest& request);
 

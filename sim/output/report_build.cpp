@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "sim/output/event_text.hpp"
 #include "sim/output/perf_table.hpp"
 #include "sim/output/report.hpp"
@@ -9,6 +11,8 @@ using km::u32;
 using km::u64;
 
 namespace {
+
+constexpr std::string_view kScheduleCut = "schedule_rows_cut";
 
 TotalsRow totals_row(const km::Totals& t) {
   TotalsRow r;
@@ -78,7 +82,8 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   r.invariants.checked = metrics.invariants.checked();
   r.invariants.violated = metrics.invariants.violated();
   r.diagnostics = run.diagnostics;
-  if (metrics.schedule.cut() > 0) r.diagnostics.emplace_back("schedule_rows_cut", metrics.schedule.cut());
+  const bool told = std::any_of(r.diagnostics.begin(), r.diagnostics.end(), [](const auto& d) { return d.first == kScheduleCut; });
+  if (metrics.schedule.cut() > 0 && !told) r.diagnostics.emplace_back(kScheduleCut, metrics.schedule.cut());
   r.task_latency = perf_rows(metrics.tasks.records(), names);
   const EventText text(names);
   for (const Violation& v : metrics.invariants.violations()) r.violations.push_back(violation_text(v, text));

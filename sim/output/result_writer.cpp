@@ -109,8 +109,8 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
 
 void ResultWriter::commit(const ManifestInfo& manifest) {
   std::vector<std::string> names;
-  for (const fs::directory_entry& e : fs::directory_iterator(temp_))
-    if (e.is_regular_file()) names.push_back(e.path().filename().string());
+  for (const fs::directory_entry& e : fs::recursive_directory_iterator(temp_))
+    if (e.is_regular_file()) names.push_back(e.path().lexically_relative(temp_).generic_string());
   std::sort(names.begin(), names.end());
   std::vector<std::pair<std::string, std::string>> outputs;
   for (const std::string& n : names) outputs.emplace_back(n, sha256_file(temp_ / n));

@@ -1,12 +1,12 @@
 #include "sim/output/result_writer.hpp"
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <set>
 
 #include "sim/output/out_file.hpp"
 #include "tests/unit/sim/output/sample_run.hpp"
+#include "tests/unit/sim/output/temp_place.hpp"
 
 TEST_SUITE_BEGIN("sim/output");
 
@@ -15,14 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of its own for a test case, removed at the end.
-struct Place {
-  fs::path path = fs::temp_directory_path() / ("forksim-result-" + std::to_string(getpid()));
-  Place() { fs::create_directories(path); }
-  ~Place() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
+struct Place : test::TempPlace {
+  Place() : TempPlace("forksim-result") {}
 };
 
 std::set<std::string> names_in(const fs::path& dir) {

@@ -34,6 +34,7 @@ struct SampleRun {
     s.mark(1'080'000, 0, 10, Tp::fork_return, 10, 11);
     s.emit(1'064'000, 1, 0, Tp::cpu_power, {1, 0, 1});
     s.sw(1'066'500, 1, 0, 'R', 11);
+    s.mark(1'066'500, 1, 11, Tp::sched_info_arrive, 11, 6'500);
     s.mark(1'090'250, 1, 11, Tp::user_first, 11, 0);
     s.sw(2'000'000, 0, 10, 'S', 0);
     s.emit(2'000'000, 0, 0, Tp::cpu_power, {0, 0, 0});
@@ -48,6 +49,7 @@ struct SampleRun {
     s.mark(6'058'000, 1, 0, Tp::stack_free, 11, 1);
     s.emit(6'056'000, 0, 0, Tp::cpu_power, {0, 0, 1});
     s.sw(6'059'000, 0, 0, 'R', 10);
+    s.mark(6'059'000, 0, 10, Tp::sched_info_arrive, 10, 4'000);
     s.mark(6'070'000, 0, 10, Tp::release_task, 11);
     s.emit(7'000'000, 0, 10, Tp::sched_stat_runtime, {s.comm(10), 10, 2'941'000, 0});
     s.mark(9'000'000, 0, 10, Tp::task_struct_free, 11);
