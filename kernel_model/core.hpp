@@ -50,6 +50,9 @@ class Core : public SchedHooks {
   void send_reschedule(CpuId from, CpuId to) override;
   bool idle_polling(CpuId cpu) const override { return cpus_[cpu.v]->polling; }
   u8 trace_flags(CpuId cpu) const override;
+  void stop_one_cpu_nowait(CpuId from, CpuId cpu) override;
+  /// A CPU whose stopper `from` has to wake for active balancing, or `from` when there is none left.
+  CpuId take_stop_request(CpuId from);
 
   // --- tables ---
   Ns cost(Phase p) const { return costs_[p]; }
@@ -109,6 +112,13 @@ class Core : public SchedHooks {
   Scheduler sched;
   UserSpace& user;
   Totals totals;
+  /// `totals` with the scheduler's own counters filled in.
+  const Totals& all_totals() {
+    totals.migrations = sched.counters().migrations;
+    totals.balance_attempts = sched.counters().balance_attempts;
+    totals.balance_pulls = sched.counters().balance_pulls;
+    return totals;
+  }
   std::deque<Pipe> pipes;
   std::deque<Lock> locks;
   std::vector<std::pair<ObjectKind, u32>> objects;  ///< facade id -> index in pipes or locks
@@ -151,6 +161,7 @@ class Core : public SchedHooks {
   Pool<Sighand, 64> sighands_;
   Pool<Signal, 64> signals_;
   Task* init_ = nullptr;
+  std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
   Ns now_{0};
   Ns next_jiffy_{0};
   u64 timer_seq_ = 0;

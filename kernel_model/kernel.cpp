@@ -23,7 +23,7 @@ void Kernel::finish(Ns now) { impl_->finish(now); }
 void Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { impl_->cpu_onoff(cpu, on, now); }
 void Kernel::speed_changed(CpuId cpu, u64 hz, Ns now) { impl_->speed_changed(cpu, hz, now); }
 Ns Kernel::now() const { return impl_->now(); }
-const Totals& Kernel::totals() const { return impl_->totals; }
+const Totals& Kernel::totals() const { return impl_->all_totals(); }
 Alive Kernel::alive() const { return impl_->alive(); }
 CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
 std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }

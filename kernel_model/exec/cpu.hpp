@@ -103,6 +103,7 @@ struct Cpu {
   Task *kworker = nullptr, *migration = nullptr;
   Task* stop_task = nullptr;  ///< task the stopper has to move
   CpuId stop_dest;
+  bool active_balance = false;  ///< the stopper has to run active_load_balance_cpu_stop
 
   u32 opp = 0;
   u64 kernel_scale = 65536, user_scale = 65536;  ///< 16.16: reference ns to ns at the frequency in force

@@ -216,6 +216,21 @@ void Core::send_reschedule(CpuId from, CpuId to) {
   }
 }
 
+void Core::stop_one_cpu_nowait(CpuId from, CpuId cpu) {
+  cpus_[cpu.v]->active_balance = true;
+  stop_requests_.emplace_back(from, cpu);
+}
+
+CpuId Core::take_stop_request(CpuId from) {
+  for (auto r = stop_requests_.begin(); r != stop_requests_.end(); ++r) {
+    if (r->first != from) continue;
+    const CpuId target = r->second;
+    stop_requests_.erase(r);
+    return target;
+  }
+  return from;
+}
+
 u8 Core::trace_flags(CpuId cpu) const {
   const Cpu& c = *cpus_[cpu.v];
   u8 flags = 0;

@@ -1,5 +1,7 @@
 // Interrupts, softirqs and the idle loop as paths.
 // Mirrors Linux 4.19 kernel/softirq.c, kernel/sched/idle.c, kernel/time/{hrtimer,tick-sched}.c, scheduler_ipi; GIC cost is half on entry, half on exit.
+#include <bit>
+
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -22,6 +24,14 @@ Next irq_exit(Ctx& x) {
   return hold();
 }
 
+NameId softirq_name(Ctx& x, u32 vec) { return x.k.name(vec == kSCHED_SOFTIRQ ? "SCHED" : "RCU"); }
+
+void raise_softirq(Ctx& x, u32 vec) {
+  if (x.c.softirq_pending & (1u << vec)) return;
+  x.c.softirq_pending |= 1u << vec;
+  x.k.emit(Tp::softirq_raise, x.c, vec, softirq_name(x, vec));
+}
+
 Next ipi_entry(Ctx& x) {
   x.k.emit(Tp::ipi_entry, x.c, x.k.name("Rescheduling interrupts"));
   return advance();
@@ -32,7 +42,8 @@ Ns pending_cost(Ctx& x) {
   return (x.k.cost(Phase::enqueue_task) + x.k.cost(Phase::check_preempt)) * n;
 }
 Next ipi_pending(Ctx& x) {
-  x.k.sched.sched_ttwu_pending(x.c.id);
+  x.k.sched.scheduler_ipi(x.c.id);
+  if (x.k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
   return advance();
 }
 Next ipi_exit(Ctx& x) {
@@ -57,7 +68,8 @@ Next timer_tick(Ctx& x) {
   ++k.totals.sched_events;
   ++x.c.times.ticks;
   k.sched.scheduler_tick(x.c.id);
-  if (x.c.rcu.due() <= k.now()) x.c.softirq_pending |= 1u << kRCU_SOFTIRQ;
+  if (x.c.rcu.due() <= k.now()) raise_softirq(x, kRCU_SOFTIRQ);
+  if (k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
   return advance();
 }
 
@@ -78,6 +90,7 @@ Next timer_exit(Ctx& x) {
   return irq_exit(x);
 }
 
+// Locals of kSoftirq: a[0] the vector being served.
 /// __do_softirq: the lowest pending vector next.
 Next softirq_next(Ctx& x) {
   x.c.softirq = 1;
@@ -85,22 +98,39 @@ Next softirq_next(Ctx& x) {
     x.c.softirq = 0;
     return ret();
   }
-  x.c.softirq_pending = 0;
-  x.k.emit(Tp::softirq_entry, x.c, u64{kRCU_SOFTIRQ}, x.k.name("RCU"));
+  const u32 vec = static_cast<u32>(std::countr_zero(x.c.softirq_pending));
+  x.c.softirq_pending &= ~(1u << vec);
+  x.f.a[0] = vec;
+  x.k.emit(Tp::softirq_entry, x.c, vec, softirq_name(x, vec));
+  return vec == kSCHED_SOFTIRQ ? advance() : jump(3);
+}
+Next softirq_done(Ctx& x) {
+  const u32 vec = static_cast<u32>(x.f.a[0]);
+  x.k.emit(Tp::softirq_exit, x.c, vec, softirq_name(x, vec));
+  return jump(0);
+}
+
+/// run_rebalance_domains; an active balance it asked for wakes that CPU's stopper.
+Next rebalance(Ctx& x) {
+  x.k.sched.run_rebalance_domains(x.c.id);
   return advance();
 }
+Next wake_stoppers(Ctx& x) {
+  const CpuId target = x.k.take_stop_request(x.c.id);
+  if (target == x.c.id) return softirq_done(x);
+  call_ttwu(x, *x.k.cpu(target).migration, TASK_NORMAL);
+  return jump(2);
+}
+
 Ns rcu_cost(Ctx& x) { return x.c.rcu.due() <= x.k.now() ? x.k.cost(Phase::task_struct_free) : Ns(0); }
 
 /// delayed_put_task_struct, one callback per round.
 Next rcu_callback(Ctx& x) {
-  if (x.c.rcu.due() > x.k.now()) {
-    x.k.emit(Tp::softirq_exit, x.c, u64{kRCU_SOFTIRQ}, x.k.name("RCU"));
-    return jump(0);
-  }
+  if (x.c.rcu.due() > x.k.now()) return softirq_done(x);
   Task& t = *x.c.rcu.pop();
   x.k.emit(Tp::sched_process_free, x.c, t.comm, t.pid, t.prio);
   x.k.put_task_struct(t);
-  return jump(1);
+  return jump(3);
 }
 
 /// Before WFI: a waiting wake-up ends the idle period without an interrupt (the loop polls need_resched); else the tick is stopped.
@@ -163,6 +193,8 @@ constexpr Step kTimerSteps[] = {
 };
 constexpr Step kSoftirqSteps[] = {
     {softirq_next, Phase::count_, nullptr, kOff},
+    {rebalance, Phase::rebalance_domains, nullptr, StepFlag::kNoPreempt},
+    {wake_stoppers, Phase::count_, nullptr, StepFlag::kNoPreempt},
     {rcu_callback, Phase::count_, rcu_cost, StepFlag::kNoPreempt},
 };
 constexpr Step kIdleSteps[] = {

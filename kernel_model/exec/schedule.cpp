@@ -26,6 +26,8 @@ Ns newidle_cost(Ctx& x) {
 Next schedule_switch(Ctx& x) {
   Task& prev = x.t;
   Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
+  for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
+    x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
   if (&next == &prev) return jump(4);
   ++x.k.totals.context_switches;
   const bool involuntary = x.f.a[0] || (prev.state == TASK_RUNNING && &prev != x.c.idle);

@@ -46,18 +46,20 @@ Next worker_vfree(Ctx& x) {
 }
 
 Next stopper_sleep(Ctx& x) {
-  if (x.c.stop_task) return advance();
+  if (x.c.stop_task || x.c.active_balance) return advance();
   x.t.state = TASK_INTERRUPTIBLE;
   call(x, kSchedule);
   return jump(0);
 }
 Next stopper_move(Ctx& x) {
+  if (!x.c.stop_task) {
+    x.c.active_balance = false;
+    x.k.sched.active_load_balance_cpu_stop(x.c.id);
+    return jump(0);
+  }
   Task& p = *x.c.stop_task;
   x.c.stop_task = nullptr;
-  if (p.on_rq == TASK_ON_RQ_QUEUED && p.cpu == x.c.id && !p.on_cpu) {
-    ++x.k.totals.migrations;
-    x.k.sched.migrate_queued_task(p, x.c.stop_dest, x.c.id);
-  }
+  if (p.on_rq == TASK_ON_RQ_QUEUED && p.cpu == x.c.id && !p.on_cpu) x.k.sched.migrate_queued_task(p, x.c.stop_dest, x.c.id);
   return jump(0);
 }
 

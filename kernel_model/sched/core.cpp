@@ -206,6 +206,7 @@ Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
        next.prio);
   r.curr = &next;
   sched_info_switch(r.clock, r.idle, prev, next);
+  if (&next != r.idle) emit(Tp::sched_info_arrive, cpu, next.pid, next.run_delay);
   next.on_cpu = true;
   return next;
 }

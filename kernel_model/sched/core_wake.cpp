@@ -28,6 +28,7 @@ void Scheduler::set_task_cpu(Task& p, CpuId new_cpu) {
   if (p.cpu != new_cpu) {
     if (p.sched_class == SchedClass::fair) fair_.migrate_task_rq_fair(p);
     p.se.nr_migrations++;
+    ++counters_.migrations;
   }
   set_task_cpu_raw(p, new_cpu);
 }

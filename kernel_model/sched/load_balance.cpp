@@ -225,6 +225,7 @@ u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle
       break;
   }
   const int src = outcome == Outcome::balanced ? -1 : static_cast<int>(env.src_cpu.v);
+  s_.count_balance(moved);
   s_.emit(Tp::load_balance, s_.this_cpu(), static_cast<int>(idle), src, moved);
   return moved;
 }

@@ -80,6 +80,11 @@ struct SchedHooks {
   }
 };
 
+/// What the scheduler counts by itself, for report.json's totals.
+struct SchedCounters {
+  u64 migrations = 0, balance_attempts = 0, balance_pulls = 0;
+};
+
 class Scheduler {
  public:
   /// `k` must be resolved (resolve_tunables). Balancing dates start from jiffies 0; init_jiffies moves them. All CPUs start online and idle
@@ -238,6 +243,12 @@ class Scheduler {
   void set_rd_overload(bool v) { rd_overload_ = v; }
   Ns newidle_cost() const { return newidle_cost_; }
   const CpuMask& cpu_active_mask() const { return active_; }
+  const SchedCounters& counters() const { return counters_; }
+  /// One load_balance call and the tasks it moved.
+  void count_balance(int moved) {
+    ++counters_.balance_attempts;
+    counters_.balance_pulls += static_cast<u64>(moved);
+  }
 
  private:
   void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
@@ -256,6 +267,7 @@ class Scheduler {
   std::vector<std::unique_ptr<Rq>> rqs_;
   Ns now_{0}, newidle_cost_{0};
   u64 jiffies_ = 0;
+  SchedCounters counters_;
   CpuId this_cpu_;
   CpuMask active_;
   bool rd_overload_ = false, ttwu_queue_;
