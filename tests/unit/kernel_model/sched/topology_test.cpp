@@ -1,0 +1,88 @@
+#include <doctest/doctest.h>
+
+#include "tests/unit/kernel_model/sched/test_machine.hpp"
+
+using namespace forksim::km;
+using namespace forksim::km::test;
+
+TEST_SUITE_BEGIN("sched/topology");
+
+namespace {
+std::vector<u32> ring(const SchedDomain& sd) {
+  std::vector<u32> out;
+  for (const SchedGroup* g : sd.groups) out.push_back(g->span.first());
+  return out;
+}
+}  // namespace
+
+TEST_CASE("without SCHED_MC four CPUs form one DIE domain and share no cache as far as the scheduler knows") {
+  const DomainTree t(topology(4, 4), rpi());
+  const SchedDomain& sd = *t.lowest(CpuId(2));
+  CHECK(sd.name == "DIE");
+  CHECK(sd.flags == 0x102f);
+  CHECK(sd.imbalance_pct == 125);
+  CHECK(sd.idle_idx == 1);
+  CHECK(sd.parent == nullptr);
+  CHECK(sd.min_interval == 4);
+  CHECK(sd.max_interval == 8);
+  CHECK(ring(sd) == std::vector<u32>{2, 3, 0, 1});
+  CHECK(t.llc(CpuId(2)) == nullptr);
+  CHECK(t.llc_size(CpuId(2)) == 1);
+  CHECK(t.llc_id(CpuId(2)) == CpuId(2));
+}
+
+TEST_CASE("with SCHED_MC the MC level already covers everything and DIE is dropped") {
+  const DomainTree t(topology(4, 4), mc());
+  const SchedDomain& sd = *t.lowest(CpuId(3));
+  CHECK(sd.name == "MC");
+  CHECK(sd.flags == 0x122f);
+  CHECK(sd.imbalance_pct == 117);
+  CHECK(sd.parent == nullptr);
+  CHECK(t.llc(CpuId(3)) == &sd);
+  CHECK(t.llc_size(CpuId(3)) == 4);
+  CHECK(t.llc_id(CpuId(3)) == CpuId(0));
+}
+
+TEST_CASE("two clusters give MC below DIE, whose groups are whole clusters shared by their CPUs") {
+  const DomainTree t(topology(8, 4), mc(8));
+  const SchedDomain& low = *t.lowest(CpuId(5));
+  const SchedDomain& top = *low.parent;
+  CHECK(ring(low) == std::vector<u32>{5, 6, 7, 4});
+  CHECK(top.name == "DIE");
+  CHECK(top.child == &low);
+  REQUIRE(top.groups.size() == 2);
+  CHECK(top.groups[0]->span.low_word() == 0xf0);
+  CHECK(top.groups[0]->capacity == 4096);
+  CHECK(top.groups[0] == t.lowest(CpuId(7))->parent->groups[0]);
+  CHECK(top.groups[0] == t.lowest(CpuId(0))->parent->groups[1]);
+  CHECK(t.llc_id(CpuId(5)) == CpuId(4));
+}
+
+TEST_CASE("a single CPU has no domain") {
+  const DomainTree t(topology(1, 1), mc(1));
+  CHECK(t.lowest(CpuId(0)) == nullptr);
+  CHECK(t.llc_size(CpuId(0)) == 1);
+}
+
+TEST_CASE("every size from 2 to 1024 CPUs has a top domain over the whole machine whose groups partition it") {
+  for (u32 cpus : {2u, 3u, 6u, 64u, 65u, 256u, 1024u}) {
+    CAPTURE(cpus);
+    const DomainTree t(topology(cpus, 4), mc(cpus));
+    for (u32 c : {0u, cpus / 2, cpus - 1}) {
+      const SchedDomain* sd = t.lowest(CpuId(c));
+      while (sd->parent) sd = sd->parent;
+      CHECK(sd->span == CpuMask::first_n(cpus));
+      CpuMask all;
+      u32 sum = 0;
+      for (const SchedGroup* g : sd->groups) {
+        all = all | g->span;
+        sum += g->weight;
+      }
+      CHECK(all == sd->span);
+      CHECK(sum == cpus);
+      CHECK(sd->groups[0]->span.test(CpuId(c)));
+    }
+  }
+}
+
+TEST_SUITE_END();
