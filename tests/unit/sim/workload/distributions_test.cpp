@@ -53,10 +53,11 @@ TEST_CASE("known sequences: the same bits give the same values on every compiler
   const u64 bits[] = {next_u64(s), next_u64(s), next_u64(s)};  // u = 0.350079..., 0.173644..., 0.532207...
   CHECK(draw({DistKind::uniform, 0, 0, 1000, 1999}, bits[0]).value == 1350);
   CHECK(draw({DistKind::uniform, 0, 0, 1000, 1999}, bits[1]).value == 1173);
-  CHECK(draw({DistKind::exponential, 1e6, 0, 0, kFar}, bits[0]).value == static_cast<s64>(std::floor(-1e6 * std::log(unit_open(bits[0])) + 0.5)));
-  CHECK(draw({DistKind::normal, 1e6, 1e5, 0, kFar}, 0x8000000000000000ULL).value == 1'000'000);   // u = 1/2 + 2^-54
+  CHECK(draw({DistKind::exponential, 1e6, 0, 0, kFar}, bits[0]).value ==
+        static_cast<s64>(std::floor(-1e6 * std::log(unit_open(bits[0])) + 0.5)));
+  CHECK(draw({DistKind::normal, 1e6, 1e5, 0, kFar}, 0x8000000000000000ULL).value == 1'000'000);  // u = 1/2 + 2^-54
   CHECK(draw({DistKind::lognormal, 200'000, 0.8, 0, kFar}, 0x8000000000000000ULL).value == 200'000);
-  CHECK(draw({DistKind::pareto, 1000, 2, 0, kFar}, 0x4000000000000000ULL).value == 2000);          // (1/4)^(-1/2) = 2
+  CHECK(draw({DistKind::pareto, 1000, 2, 0, kFar}, 0x4000000000000000ULL).value == 2000);  // (1/4)^(-1/2) = 2
   CHECK(draw({DistKind::constant, 77, 0, 0, 0}, bits[2]).value == 77);
 }
 
@@ -86,7 +87,7 @@ TEST_CASE("moments of 200,000 draws are within five standard errors") {
   CHECK(double(l.median) == doctest::Approx(200'000).epsilon(0.01));
   CHECK(l.mean == doctest::Approx(200'000 * std::exp(0.32)).epsilon(0.02));  // median * exp(sigma^2 / 2)
   const Moments p = moments({DistKind::pareto, 1000, 3, 0, kFar}, kSeed);
-  CHECK(p.mean == doctest::Approx(1500).epsilon(0.02));                      // scale * a / (a - 1)
+  CHECK(p.mean == doctest::Approx(1500).epsilon(0.02));  // scale * a / (a - 1)
   CHECK(double(p.median) == doctest::Approx(1000 * std::cbrt(2.0)).epsilon(0.01));
 }
 

@@ -1,6 +1,6 @@
-#include "tests/unit/sim/workload/support.hpp"
-
 #include <set>
+
+#include "tests/unit/sim/workload/support.hpp"
 
 using namespace forksim;
 using namespace forksim::test;
@@ -30,7 +30,8 @@ TEST_CASE("phases are asked for one by one; at the end a process exits with 0") 
 }
 
 TEST_CASE("a child runs its own phases; the parent learns the pid and can wait for it and kill it") {
-  Rig r(Rig::one("- {fork: , child: [{run: 1us}, {exit_group: 3}], as: p}\n- {kill: p, signal: SIGKILL}\n- {wait: p, options: [nohang, untraced]}"));
+  Rig r(Rig::one(
+      "- {fork: , child: [{run: 1us}, {exit_group: 3}], as: p}\n- {kill: p, signal: SIGKILL}\n- {wait: p, options: [nohang, untraced]}"));
   const u32 child = r.fork(r.next(), 1, 77);
   km::Op op = r.next(1, 77);
   CHECK(op.kind == OpKind::kill);
@@ -47,8 +48,10 @@ TEST_CASE("a child runs its own phases; the parent learns the pid and can wait f
 }
 
 TEST_CASE("flags of fork, vfork, clone and thread are those that glibc passes on arm64") {
-  Rig r(Rig::one("- {fork: , child: [yield]}\n- {vfork: , child: [yield]}\n- {clone: , flags: [CLONE_VM, CLONE_VFORK], child: [yield]}\n- {thread: , child: [yield]}\n"
-                 "- {clone: , flags: [CLONE_VM, CLONE_SIGHAND, CLONE_THREAD], child: [yield]}"));
+  Rig r(
+      Rig::one("- {fork: , child: [yield]}\n- {vfork: , child: [yield]}\n- {clone: , flags: [CLONE_VM, CLONE_VFORK], child: [yield]}\n- "
+               "{thread: , child: [yield]}\n"
+               "- {clone: , flags: [CLONE_VM, CLONE_SIGHAND, CLONE_THREAD], child: [yield]}"));
   CHECK(r.next(1, 0).fork->clone_flags == 0x1200011);
   CHECK(r.next(1, 2).fork->clone_flags == 0x4111);
   CHECK(r.next(1, 3).fork->clone_flags == 0x4111);  // what posix_spawn passes
@@ -67,8 +70,10 @@ TEST_CASE("a thread that reaches its end exits alone; a process ends with all it
 }
 
 TEST_CASE("count forks children with their numbers, args and a gap between") {
-  Rig r("until: 1s\nprocesses:\n  - name: a\n    phases:\n      - {fork: b, count: 3, gap: 5us, with: {twice: \"${40 + 2}\"}, as: kids}\n      - {wait: kids, at: 1}\n      - {join: kids}\n"
-        "  - name: b\n    args: [twice]\n    phases:\n      - {touch: anon, pages: \"${twice + index}\"}\nstart:\n  - {process: a}\n");
+  Rig r(
+      "until: 1s\nprocesses:\n  - name: a\n    phases:\n      - {fork: b, count: 3, gap: 5us, with: {twice: \"${40 + 2}\"}, as: kids}\n    "
+      "  - {wait: kids, at: 1}\n      - {join: kids}\n"
+      "  - name: b\n    args: [twice]\n    phases:\n      - {touch: anon, pages: \"${twice + index}\"}\nstart:\n  - {process: a}\n");
   for (int i = 0; i < 3; ++i) {
     if (i > 0) {
       const km::Op gap = r.next(1, i == 0 ? 0 : 100 + i - 1);
@@ -83,7 +88,8 @@ TEST_CASE("count forks children with their numbers, args and a gap between") {
 }
 
 TEST_CASE("an inline child sees its parent's names with their values at the fork") {
-  Rig r(Rig::one("- loop: 2\n  index: i\n  body:\n    - {fork: , count: 2, index: j, child: [{touch: anon, pages: \"${10 * i + j + 1}\"}]}"));
+  Rig r(
+      Rig::one("- loop: 2\n  index: i\n  body:\n    - {fork: , count: 2, index: j, child: [{touch: anon, pages: \"${10 * i + j + 1}\"}]}"));
   std::vector<u64> pages;
   s64 result = 0;
   for (int n = 0; n < 4; ++n) {
@@ -135,8 +141,9 @@ TEST_CASE("a failed exec is counted and ends the process with 127") {
 }
 
 TEST_CASE("exec replaces the program and hands over args") {
-  Rig r("until: 1s\nprocesses:\n  - name: a\n    phases: [{loop: 7, index: i, body: [{exec: b, with: {n: \"${i + 5}\"}}]}]\n"
-        "  - name: b\n    file: ./b\n    args: [n]\n    shape: {vmas: 99}\n    phases: [{touch: anon, pages: $n}]\nstart: [{process: a}]\n");
+  Rig r(
+      "until: 1s\nprocesses:\n  - name: a\n    phases: [{loop: 7, index: i, body: [{exec: b, with: {n: \"${i + 5}\"}}]}]\n"
+      "  - name: b\n    file: ./b\n    args: [n]\n    shape: {vmas: 99}\n    phases: [{touch: anon, pages: $n}]\nstart: [{process: a}]\n");
   const km::Op op = r.next();
   CHECK(op.exec->filename == "./b");
   CHECK(op.exec->shape->vmas == 99);
@@ -197,7 +204,9 @@ TEST_CASE("a loop with a time limit is left at its head once the time has passed
 }
 
 TEST_CASE("a handler runs its phases and the interrupted call ends afterwards") {
-  Rig r(Rig::one("- {signal: SIGUSR1, do: handler, handler: [{loop: 2, index: i, body: [{touch: anon, pages: \"${i + 1}\"}]}]}\n- {sleep: 10ms}\n- yield"));
+  Rig r(
+      Rig::one("- {signal: SIGUSR1, do: handler, handler: [{loop: 2, index: i, body: [{touch: anon, pages: \"${i + 1}\"}]}]}\n- {sleep: "
+               "10ms}\n- yield"));
   const km::Op action = r.next();
   CHECK(action.kind == OpKind::sigaction);
   CHECK(action.arg == 10);
@@ -231,9 +240,12 @@ TEST_CASE("a forked child keeps its parent's handlers, an exec drops them") {
 }
 
 TEST_CASE("objects: arrays by index, ends of socket pairs, instances of their own") {
-  Rig r("until: 1s\nmutexes: [{name: m, count: 3}]\npipes: [{name: p, per: instance, count: 2}]\nsocketpairs: [{name: s}]\nbarriers: [{name: b, parties: 4}]\n"
-        "processes:\n  - name: a\n    phases:\n      - {lock: m, at: 2}\n      - {write: p, size: 1B, at: 1}\n      - {write: s, size: 1B, end: a}\n      - {read: s, size: 1B, end: b}\n"
-        "      - {write: s, size: 1B, end: b}\n      - {read: s, size: 1B, end: a}\n      - {barrier: b}\nstart: [{process: a, count: 2}]\n");
+  Rig r(
+      "until: 1s\nmutexes: [{name: m, count: 3}]\npipes: [{name: p, per: instance, count: 2}]\nsocketpairs: [{name: s}]\nbarriers: [{name: "
+      "b, parties: 4}]\n"
+      "processes:\n  - name: a\n    phases:\n      - {lock: m, at: 2}\n      - {write: p, size: 1B, at: 1}\n      - {write: s, size: 1B, "
+      "end: a}\n      - {read: s, size: 1B, end: b}\n"
+      "      - {write: s, size: 1B, end: b}\n      - {read: s, size: 1B, end: a}\n      - {barrier: b}\nstart: [{process: a, count: 2}]\n");
   // shared: 3 mutexes (0-2), the barrier (3), the socket pair's two pipes (4, 5); then two pipes per instance (6, 7 and 8, 9)
   REQUIRE(r.kernel.objects.size() == 10);
   CHECK(r.kernel.objects[3].param == 4);
@@ -249,12 +261,15 @@ TEST_CASE("objects: arrays by index, ends of socket pairs, instances of their ow
 }
 
 TEST_CASE("a pipe used only by a program that is exec'ed later is open from the start") {
-  Rig r("until: 1s\npipes: [{name: p}, {name: unused}]\nprocesses:\n  - {name: sh, phases: [{fork: , child: [{exec: cat}]}]}\n  - {name: cat, phases: [{read: p, size: 1B}]}\nstart: [{process: sh}]\n");
+  Rig r(
+      "until: 1s\npipes: [{name: p}, {name: unused}]\nprocesses:\n  - {name: sh, phases: [{fork: , child: [{exec: cat}]}]}\n  - {name: "
+      "cat, phases: [{read: p, size: 1B}]}\nstart: [{process: sh}]\n");
   CHECK(r.kernel.attached == std::vector<std::pair<u32, u32>>{{1, 0}});
 }
 
 TEST_CASE("an index outside its array is counted and wraps; overflow gives 0 and is counted") {
-  Rig r(Rig::one("- {loop: 4, index: i, body: [{lock: m, at: $i}]}\n- {loop: 1, index: i, body: [{touch: anon, pages: \"${1 / i}\"}]}", "mutexes: [{name: m, count: 3}]\n"));
+  Rig r(Rig::one("- {loop: 4, index: i, body: [{lock: m, at: $i}]}\n- {loop: 1, index: i, body: [{touch: anon, pages: \"${1 / i}\"}]}",
+                 "mutexes: [{name: m, count: 3}]\n"));
   for (u32 expected : {0u, 1u, 2u, 0u}) CHECK(r.next().object == expected);
   CHECK(r.programs.anomaly(Anomaly::index_wrapped) == 1);
   CHECK(r.next().count == 0);
@@ -262,13 +277,16 @@ TEST_CASE("an index outside its array is counted and wraps; overflow gives 0 and
 }
 
 TEST_CASE("a child that was never forked is not waited for") {
-  Rig r(Rig::one("- {choose: [{weight: 0, body: [{fork: , child: [yield], as: p}]}, {weight: 1, body: []}]}\n- {wait: p}\n- {kill: p}\n- yield"));
+  Rig r(Rig::one(
+      "- {choose: [{weight: 0, body: [{fork: , child: [yield], as: p}]}, {weight: 1, body: []}]}\n- {wait: p}\n- {kill: p}\n- yield"));
   CHECK(r.next().kind == OpKind::yield);
   CHECK(r.programs.anomaly(Anomaly::no_such_child) == 2);
 }
 
 TEST_CASE("choose follows its weights") {
-  Rig r(Rig::one("- {loop: 10000, body: [{choose: [{weight: 3, body: [{run: 1ns}]}, {weight: 0, body: [{run: 2ns}]}, {weight: 1, body: [{run: 3ns}]}]}]}"));
+  Rig r(
+      Rig::one("- {loop: 10000, body: [{choose: [{weight: 3, body: [{run: 1ns}]}, {weight: 0, body: [{run: 2ns}]}, {weight: 1, body: "
+               "[{run: 3ns}]}]}]}"));
   int counts[4] = {};
   for (int i = 0; i < 10'000; ++i) ++counts[r.next().ns.v];
   CHECK(counts[2] == 0);

@@ -40,7 +40,8 @@ inline ResolvedRun compiled(const std::string& text, const std::vector<Override>
 
 /// A compiled workload whose tasks are driven one operation at a time.
 struct Rig {
-  explicit Rig(const std::string& text, const std::vector<Override>& overrides = {}) : run(compiled(text, overrides)), programs(run.workload) {
+  explicit Rig(const std::string& text, const std::vector<Override>& overrides = {})
+      : run(compiled(text, overrides)), programs(run.workload) {
     programs.instantiate(kernel);
   }
   /// One program `a` with these phases (flow YAML items, one per line).
