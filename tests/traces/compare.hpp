@@ -10,6 +10,8 @@
 //     aside runnable by such a task and coming back is left out: it happens at the whim of the recorder's and the kernel's threads.
 //   - sched_process_free: an RCU callback, on any CPU, in this phase or a later one; its rules are in check_trace.
 //   - the receiver of a signal sent outside the program, unless it is init: P's parent is the recorder there, init here.
+//   - Z or X of a last switch, when the recording has Z and the simulated trace shows the parent in the middle of the wait4 that reaps the
+//     task: a fast parent on another CPU may claim it between exit_notify and the switch, and the recordings' grammar allows it.
 //   - CPU numbers up to a renaming, made anew in each phase: P's CPU at the mark is P's CPU; a new task's CPU takes the name of the
 //     recorded one when neither has a name yet and no task of the program ran there. So which of several idle CPUs a child gets may
 //     differ (their decayed load comes from threads that are not simulated), never whether it gets one of its own.

@@ -35,6 +35,7 @@ class Reducer {
   std::vector<Phase> run(const std::vector<Event>& events) {
     for (const Event& e : events) {
       current_[e.cpu] = e.pid;
+      note_wait(e);
       if (e.name == "print")
         begin_phase(e);
       else if (!phases_.empty())
@@ -68,7 +69,22 @@ class Reducer {
     s.kind = kind->second;
     if (s.kind == StepKind::newtask && ours(e.pid)) names_[number(e.body, "pid")] = std::string("C").append(std::to_string(names_.size()));
     s.who = task(e.pid);
-    if (fill(s, e)) phases_.back().steps.push_back(std::move(s));
+    if (!fill(s, e)) return;
+    phases_.back().steps.push_back(std::move(s));
+    if (phases_.back().steps.back().state == "X")
+      last_switch_[number(e.body, "prev_pid")] = {phases_.size() - 1, phases_.back().steps.size() - 1, waiting_};
+  }
+
+  /// Follows who is inside wait4 and has not slept there, to find out which last switches came after the parent had claimed the task.
+  void note_wait(const Event& e) {
+    if (e.name == "sys_enter" && e.body.starts_with("NR 260 ")) waiting_[e.pid] = e.ns;
+    if (e.name == "sys_exit" || e.name == "sched_switch") waiting_.erase(e.pid);
+    if (e.name != "release_task") return;
+    const auto last = last_switch_.find(number(e.body, "pid"));
+    if (last == last_switch_.end()) return;
+    const auto now = waiting_.find(e.pid), then = last->second.waiting.find(e.pid);
+    if (now == waiting_.end() || then == last->second.waiting.end() || now->second != then->second) return;
+    phases_[last->second.phase].steps[last->second.step].reaped_early = true;
   }
 
   /// Completes a step; false when it concerns no task of this phase.
@@ -152,7 +168,13 @@ class Reducer {
 
   std::vector<Phase> phases_;
   std::map<long, std::string> names_;  ///< pid to P, C1 ...
-  std::map<unsigned, int> current_;    ///< CPU to the pid that runs there
+  struct LastSwitch {
+    std::size_t phase, step;
+    std::map<long, std::uint64_t> waiting;  ///< waiting_ at that moment
+  };
+  std::map<long, LastSwitch> last_switch_;  ///< by pid
+  std::map<long, std::uint64_t> waiting_;   ///< pid inside wait4, awake since it entered, and when it entered
+  std::map<unsigned, int> current_;         ///< CPU to the pid that runs there
   int p_ = 0;
 };
 

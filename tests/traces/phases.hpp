@@ -42,11 +42,13 @@ struct Step {
   unsigned cpu = 0;
   std::string who;  ///< current task on `cpu`
   StepKind kind = StepKind::switch_;
-  std::string subject;       ///< the task acted upon; of a switch, the next task
-  std::string prev, state;   ///< of a switch
-  int target_cpu = -1;       ///< of wake-ups and migrations
-  bool target_free = false;  ///< no task of the phase was current on target_cpu
-  std::string detail;        ///< call and result, flags, signal
+  std::string subject;        ///< the task acted upon; of a switch, the next task
+  std::string prev, state;    ///< of a switch
+  int target_cpu = -1;        ///< of wake-ups and migrations
+  bool target_free = false;   ///< no task of the phase was current on target_cpu
+  bool reaped_early = false;  ///< of a switch to X: another task reaps prev in a wait4 it was already in and did not sleep in (known from
+                              ///< release_task, simulated only)
+  std::string detail;         ///< call and result, flags, signal
 };
 
 /// As order.txt writes it, e.g. `switch(P:S->-)` or `waking(P@3)`.

@@ -32,14 +32,14 @@ string_view take_word(string_view& s) {
   return word;
 }
 
-/// "4.876229680" to ns; exact for up to nine digits behind the point.
+/// "4.876229680" to ns; digits behind the ninth are cut off (forksim writes a tenth for readers that go through a double).
 std::optional<std::uint64_t> to_ns(string_view s) {
   const std::size_t point = s.find('.');
   if (point == string_view::npos) return std::nullopt;
-  const string_view fraction = s.substr(point + 1);
+  const string_view fraction = s.substr(point + 1, 9);
   const auto seconds = to_number<std::uint64_t>(s.substr(0, point));
   auto part = to_number<std::uint64_t>(fraction);
-  if (!seconds || !part || fraction.size() > 9) return std::nullopt;
+  if (!seconds || !part) return std::nullopt;
   for (std::size_t i = fraction.size(); i < 9; ++i) *part *= 10;
   return *seconds * 1'000'000'000 + *part;
 }

@@ -3,7 +3,7 @@
 // Purpose: turn `trace-cmd report -t -N` text and tracefs / forksim `trace.ftrace` text into the same list of events.
 // Source:  line layouts of trace-cmd 3.1.6 and of Linux 4.19 kernel/trace/trace_output.c:
 //            `comm-pid [cpu] sec.frac: event: body` and `comm-pid (tgid) [cpu] flags sec.frac: event: body`.
-// Units:   ns; a fraction of 6 or 9 digits (or any other number) is scaled exactly. Ownership: events own their text.
+// Units:   ns; a fraction of up to 9 digits is scaled exactly, further digits are cut off. Ownership: events own their text.
 // Errors:  lines that are neither an event, a comment nor a header are listed in `bad_lines`, never skipped silently.
 // Not modelled: binary formats, function_graph layout.
 #pragma once

@@ -131,6 +131,18 @@ TEST_SUITE("traces") {
     CHECK_FALSE(after(kRpi, "h_autoreap", [](Phase& p) { p.steps[find_step(p, "switch(C1:X->-)")].state = "Z"; }).empty());
   }
 
+  TEST_CASE("X instead of Z is accepted only when the parent was just reaping the task") {
+    const auto reaped = [](bool early) {
+      return [early](Phase& p) {
+        Step& s = p.steps[find_step(p, "switch(C1:Z->-)")];
+        s.state = "X";
+        s.reaped_early = early;
+      };
+    };
+    CHECK(after(kRpi, "a_forkwait", reaped(true)).empty());
+    CHECK_FALSE(after(kRpi, "a_forkwait", reaped(false)).empty());
+  }
+
   TEST_CASE("a wrong signal, result, flag or CPU of an event is refused") {
     CHECK_FALSE(after(kRpi, "a_forkwait", [](Phase& p) {
                   p.steps[find_step(p, "signal_generate(sig=17 code=1 to=P grp=1 res=1)")].detail = "sig=17 code=1 to=P grp=1 res=0";

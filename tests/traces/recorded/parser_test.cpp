@@ -37,6 +37,12 @@ TEST_SUITE("traces") {
     CHECK(t.events[1].body == "a1: child exits");
   }
 
+  TEST_CASE("digits behind the ninth are cut off") {
+    const auto t = parse_trace("  x-1 [000] d..2 1.0000000015: sched_waking: a\n", StateLetters::sane);
+    REQUIRE(t.events.size() == 1);
+    CHECK(t.events[0].ns == 1000000001);
+  }
+
   TEST_CASE("names with blanks, dashes and brackets do not confuse the line or the fields") {
     const auto t = parse_trace(
         "  odd [1] x-y-33    [001] ....  0.5: sched_switch: prev_comm=odd [1] x-y prev_pid=33 prev_prio=120 prev_state=R+ ==> "
@@ -81,5 +87,23 @@ TEST_SUITE("traces") {
 
   TEST_CASE("marks by two tasks are no phases") {
     CHECK_THROWS(reduce(parse_trace("  x-1 [0] 1.0: print: a\n  y-2 [0] 1.0: print: b\n", StateLetters::sane).events));
+  }
+
+  TEST_CASE("a parent that reaps while its child switches away for the last time is recognised") {
+    const auto child_switch = [](const std::string& between) {
+      const std::string text =
+          "  p-1 [000] 1.1: print: m\n  p-1 [000] 1.2: task_newtask: pid=2 comm=p clone_flags=1200011 oom_score_adj=0\n"
+          "  p-1 [000] 1.3: sys_enter: NR 260 (2, 0)\n" +
+          between +
+          "  p-2 [001] 1.5: sched_switch: prev_comm=p prev_pid=2 prev_prio=120 prev_state=X ==> next_comm=swapper/1 next_pid=0 "
+          "next_prio=120\n"
+          "  p-1 [000] 1.6: release_task: pid=2\n";
+      return reduce(parse_trace(text, StateLetters::sane).events).at(0).steps.back().reaped_early;
+    };
+    CHECK(child_switch(""));
+    CHECK_FALSE(child_switch("  p-1 [000] 1.4: sys_exit: NR 260 = 0\n"));
+    CHECK_FALSE(
+        child_switch("  p-1 [000] 1.4: sched_switch: prev_comm=p prev_pid=1 prev_prio=120 prev_state=S ==> next_comm=swapper/0 next_pid=0 "
+                     "next_prio=120\n"));
   }
 }

@@ -1,0 +1,84 @@
+// Whole runs: events and life cycles per second, bytes per task, start-up of the program.
+#include <benchmark/benchmark.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "tests/bench/child.hpp"
+#include "tests/bench/simulation.hpp"
+
+namespace forksim::bench {
+
+namespace {
+
+/// Runs `text` in a child per iteration; the time is the CPU time of the simulation alone, so that other programs do not count.
+void run_workload(benchmark::State& state, const std::string& text) {
+  double events = 0, lifecycles = 0;
+  for (auto _ : state) {
+    const Numbers n = in_child([&] {
+      const Measured m = simulate(text);
+      return Numbers{m.seconds, static_cast<double>(m.totals.sched_events), static_cast<double>(m.totals.task_structs_freed)};
+    });
+    state.SetIterationTime(n[0]);
+    events += n[1];
+    lifecycles += n[2];
+  }
+  state.counters["events_per_second"] = benchmark::Counter(events, benchmark::Counter::kIsRate);
+  state.counters["lifecycles_per_second"] = benchmark::Counter(lifecycles, benchmark::Counter::kIsRate);
+}
+
+/// Mostly wake-ups, switches and short slices.
+void thread_pool(benchmark::State& state) { run_workload(state, shipped("thread_pool", "jobs", static_cast<km::u64>(state.range(0)))); }
+BENCHMARK(thread_pool)->Arg(20000)->Arg(100000)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+/// Fork, run, exit, reap, free, one after the other.
+void unixbench_spawn(benchmark::State& state) {
+  run_workload(state, shipped("unixbench_spawn", "loops", static_cast<km::u64>(state.range(0))));
+}
+BENCHMARK(unixbench_spawn)->Arg(20000)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+std::string sleepers(km::u64 count) {
+  return "schema: forksim.workload/1\ndescription: many tasks alive at once\nsource: benchmark\nprocesses:\n  - name: parent\n    "
+         "phases:\n      - loop: " +
+         std::to_string(count) +
+         "\n        body:\n          - {fork: , child: [{sleep: 1000s}]}\n      - {sleep: 1000s}\nstart:\n  - {process: parent}\n";
+}
+
+/// Memory of one more sleeping process, from two runs that differ in nothing else.
+void bytes_per_task(benchmark::State& state) {
+  constexpr km::u64 kFew = 2000, kMany = 18000;
+  const auto bytes = [](km::u64 count) {
+    return in_child([count] {
+      const Measured m = simulate(sleepers(count), km::Ns(100'000'000'000));
+      return Numbers{static_cast<double>(m.bytes), static_cast<double>(m.alive.task_structs)};
+    });
+  };
+  double per_task = 0;
+  for (auto _ : state) {
+    const Numbers few = bytes(kFew), many = bytes(kMany);
+    per_task = (many[0] - few[0]) / (many[1] - few[1]);
+  }
+  state.counters["bytes_per_task"] = per_task;
+}
+BENCHMARK(bytes_per_task)->Iterations(1)->Unit(benchmark::kMillisecond);
+
+/// `forksim run` of a workload that is over in a moment, as a user starts it: process, SimGrid, YAML, result folder.
+void start_up(benchmark::State& state) {
+  const auto out = std::filesystem::temp_directory_path() /
+                   ("forksim-bench-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
+  const std::string command =
+      "cd '" FORKSIM_SOURCE_DIR "' && '" FORKSIM_BINARY_DIR "/forksim' run workloads/kill_sleeper.yaml --quiet --out " + out.string();
+  for (auto _ : state)
+    if (std::system(command.c_str()) != 0) {
+      state.SkipWithError("forksim run failed");
+      break;
+    }
+  std::filesystem::remove_all(out);
+}
+BENCHMARK(start_up)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+}  // namespace forksim::bench

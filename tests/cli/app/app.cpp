@@ -1,0 +1,26 @@
+#include "tests/cli/app/app.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace forksim::cli {
+
+Session::Session() { std::filesystem::create_directory_symlink(kSource + "/platforms", path() / "platforms"); }
+
+std::string Session::file(const std::string& name, const std::string& text) const {
+  write_file(path() / name, text);
+  return name;
+}
+
+std::vector<std::string> Session::files() const {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path()))
+    if (!entry.is_symlink())
+      names.push_back(std::filesystem::relative(entry.path(), path()).generic_string() + (entry.is_directory() ? "/" : ""));
+  std::ranges::sort(names);
+  return names;
+}
+
+bool is_json(const std::string& text) { return nlohmann::json::accept(text); }
+
+}  // namespace forksim::cli

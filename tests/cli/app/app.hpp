@@ -1,0 +1,39 @@
+// The forksim binary under test, and a small workload of the tests' own.
+//
+// Purpose: shared by the tests of the command line. Each Session has a folder of its own, in which commands run.
+// Ownership: a Session removes its folder. Errors: as in process.hpp. Not modelled: terminals.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/cli/process.hpp"
+
+namespace forksim::cli {
+
+inline const std::string kForksim = FORKSIM_BINARY_DIR "/forksim";
+inline const std::string kSource = FORKSIM_SOURCE_DIR;
+
+class Session {
+ public:
+  /// Platforms are found in platforms/ of the folder, wherever the binary was built.
+  Session();
+  /// Runs `forksim ARGUMENTS` in the session's folder.
+  Result operator()(const std::string& arguments) const { return run("'" + kForksim + "' " + arguments, dir_.path()); }
+  const std::filesystem::path& path() const { return dir_.path(); }
+  /// Writes a file in the folder and returns its name.
+  std::string file(const std::string& name, const std::string& text) const;
+  /// Everything in the folder but platforms/, relative, sorted; folders end in '/'.
+  std::vector<std::string> files() const;
+
+ private:
+  TempDir dir_;
+};
+
+/// A workload of the shipped ones that runs in a moment.
+inline const std::string kSmall = FORKSIM_SOURCE_DIR "/workloads/kill_sleeper.yaml";
+
+bool is_json(const std::string& text);
+
+}  // namespace forksim::cli
