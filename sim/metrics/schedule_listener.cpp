@@ -8,7 +8,7 @@ using km::NameId;
 using km::Tp;
 using km::TraceEvent;
 
-km::TpSet ScheduleListener::events() { return tp_set({Tp::sched_switch, Tp::sched_process_fork, Tp::do_exit}); }
+km::TpSet ScheduleListener::events() { return tp_set({Tp::sched_switch, Tp::sched_process_fork, Tp::do_exit, Tp::task_rename}); }
 
 void ScheduleListener::push(ScheduleRecord r) {
   if (records_.size() >= limit_) {
@@ -29,6 +29,14 @@ void ScheduleListener::on_event(const TraceEvent& e) {
   if (e.id == Tp::sched_switch) {
     end_run(e.cpu, e.ts);
     running_[e.cpu.v] = {e.ts, pid_arg(e, Field::kNextPid), NameId(static_cast<km::u32>(arg(e, Field::kNextComm)))};
+    return;
+  }
+  if (e.id == Tp::task_rename) {
+    Running& r = running_[e.cpu.v];
+    if (r.pid != pid_arg(e, Field::kRenamePid) || r.pid.v == 0) return;
+    const km::Pid pid = r.pid;
+    end_run(e.cpu, e.ts);
+    r = {e.ts, pid, NameId(static_cast<km::u32>(arg(e, Field::kRenameNewComm)))};
     return;
   }
   const bool fork = e.id == Tp::sched_process_fork;

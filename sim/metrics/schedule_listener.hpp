@@ -1,6 +1,7 @@
 // Who ran where and when, with fork and exit marks: the data of the Gantt chart.
 //
-// Purpose: schedule.csv. Source: sched_switch, sched_process_fork, forksim:do_exit. Units: ns. Ownership: the caller's.
+// Purpose: schedule.csv. Source: sched_switch, sched_process_fork, forksim:do_exit, task_rename. Units: ns. Ownership: the caller's.
+// Choices: a task that changes its name while it runs (execve, prctl) gets a row per name.
 // Limit:   at most `limit` rows; later ones are only counted (cut()), which the report shows as diagnostics.schedule_rows_cut.
 // Errors:  none. Not modelled: idle time and interrupts (gaps between rows).
 #pragma once

@@ -30,6 +30,7 @@ Histogram from_json(const Json& j) {
     if (bucket >= Histogram::kBuckets) throw ReportError("a bucket number is " + std::to_string(bucket) + ", too large");
     h.add_bucket(bucket, pair.at(1).get<u64>());
   }
+  if (j.at("min").get<u64>() > j.at("max").get<u64>()) throw ReportError("min is larger than max");
   h.restore_totals(j.at("sum").get<u64>(), j.at("min").get<u64>(), j.at("max").get<u64>());
   return h;
 }

@@ -18,6 +18,7 @@ using km::u64;
 namespace {
 
 constexpr std::size_t kRowsShown = 2500;  ///< more cannot be told apart in one picture
+constexpr u64 kVisible = 500;             ///< a name with less than this part of the run time is one of the others
 constexpr u32 kOther = 0x9a9a9a;
 
 double to_ms(u64 ns) { return static_cast<double>(ns) / 1e6; }
@@ -69,13 +70,17 @@ Window choose_window(const std::vector<ScheduleRow>& rows, const Report& report,
 /// The names with the most run time in the window, longest first; they get colours of their own.
 std::vector<std::string> main_names(const std::vector<ScheduleRow>& rows) {
   std::map<std::string, u64> time;
-  for (const ScheduleRow& r : rows)
-    if (r.kind == "run") time[r.comm] += r.end_ns - r.start_ns;
+  u64 all = 0;
+  for (const ScheduleRow& r : rows) {
+    if (r.kind != "run") continue;
+    time[r.comm] += r.end_ns - r.start_ns;
+    all += r.end_ns - r.start_ns;
+  }
   std::vector<std::pair<std::string, u64>> sorted(time.begin(), time.end());
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
   std::vector<std::string> names;
   for (const auto& [name, ns] : sorted)
-    if (names.size() < kPlotColours.size()) names.push_back(name);
+    if (names.size() < kPlotColours.size() && ns >= all / kVisible) names.push_back(name);
   return names;
 }
 

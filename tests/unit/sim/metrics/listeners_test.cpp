@@ -130,6 +130,22 @@ TEST_CASE("schedule: rows run from switch-in to switch-out, idle is a gap, and w
   CHECK(l.cut() == 1);
 }
 
+TEST_CASE("schedule: a task that execs while it runs gets a row per name") {
+  FakeStream s;
+  ScheduleListener l(1);
+  s.trace.subscribe(l, ScheduleListener::events());
+  s.sw(100, 0, 0, 'R', 11);
+  s.emit(250, 0, 11, Tp::task_rename, {11, s.comm(11), s.name("cc1"), 0});
+  s.emit(260, 0, 11, Tp::task_rename, {12, s.comm(12), s.name("kthread"), 0});  // of another task
+  s.sw(400, 0, 11, 'S', 0);
+  REQUIRE(l.records().size() == 2);
+  CHECK(l.records()[0].end.v == 250);
+  CHECK(s.trace.names()[l.records()[0].comm] == "t11");
+  CHECK(l.records()[1].start.v == 250);
+  CHECK(l.records()[1].end.v == 400);
+  CHECK(s.trace.names()[l.records()[1].comm] == "cc1");
+}
+
 namespace {
 struct Checked {
   FakeStream s;

@@ -257,6 +257,9 @@ TEST_CASE("histograms.json: buckets, count, sum, min and max survive writing and
     CHECK(back[m].min() == h.min());
     CHECK(back[m].max() == h.max());
   }
+  CHECK_THROWS_AS(parse_histograms_json(
+                      "{\"schema\":\"forksim.histograms/1\",\"metrics\":{\"wakeup\":{\"sum\":1,\"min\":5,\"max\":1,\"buckets\":[[1,1]]}}}"),
+                  ReportError);
   CHECK_THROWS_AS(parse_histograms_json("{}"), ReportError);
   CHECK_THROWS_AS(parse_histograms_json("{\"schema\":\"forksim.histograms/1\",\"metrics\":{\"wakeup\":{\"buckets\":[[999999,1]]}}}"),
                   ReportError);
