@@ -59,10 +59,15 @@ TEST_SUITE("arch") {
     CHECK(violations("sim/output/x.hpp", "#include <nlohmann/json.hpp>\n") == 1);
     CHECK(violations("sim/metrics/x.cpp", "#include <simgrid/s4u.hpp>\n") == 1);
     CHECK(violations("sim/output/x.cpp", "#include <CLI/CLI.hpp>\n") == 1);
+    CHECK(violations("sim/app/x.cpp", "#include <simgrid/version.h>\n") == 1);
+    CHECK(violations("sim/app/build_info.cpp", "#include <simgrid/version.h>\n") == 0);
   }
 
   TEST_CASE("headers begin with a comment, and files stay short and finished") {
     CHECK(check_file("sim/config/x.hpp", "#pragma once\n").size() == 1);
+    CHECK(check_file("sim/config/x.hpp", "// one\n// two\n#pragma once\n").size() == 1);
+    CHECK(check_file("tests/unit/x.hpp", "#pragma once\n").size() == 1);
+    CHECK(check_file("tests/unit/x.hpp", "// one\n#pragma once\n").empty());
     CHECK(check_file("sim/config/x.def", "ROW(a)\n").size() == 1);
     CHECK(check_file("sim/config/x.cpp", "int x;\n").empty());
     std::string longest;
