@@ -129,11 +129,14 @@ class Core : public SchedHooks {
 
  private:
   friend void boot(Core& k);
+  void run_ahead(Cpu& c, u64 end);
   void run_cpu(Cpu& c);
+  u64 key_of(const Cpu& c) const;
   void run_steps(Cpu& c);
   void apply(FrameStack& st, Frame& f, Next n);
   bool enter_step(Cpu& c);
   bool push_pending(Cpu& c);
+  bool irq_due(Cpu& c);
   void take_irq(Cpu& c);
   bool preempt_wanted(const Cpu& c, const Frame& top) const;
   Ns step_cost(Ctx& x, const Step& s);
@@ -150,6 +153,8 @@ class Core : public SchedHooks {
   Trace& trace_;
   std::vector<std::unique_ptr<Cpu>> cpus_;
   WinnerTree next_;
+  const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
+  u64 bound_ = 0;                 ///< run_ahead must stop before this key
   std::vector<StartSpec> starts_;
   std::size_t next_start_ = 0;
   std::vector<std::pair<u32, u32>> preset_pipes_;

@@ -112,7 +112,8 @@ struct Cpu {
   Ns acct_at{0};
   CpuTimes times;
 
-  Ns irq_at() const { return std::min({ipi_at, tick_at, timer_at}); }
+  Ns irq_next = kNever;  ///< earliest of the three; update_irq() after any of them changed
+  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at}); }
 };
 
 }  // namespace forksim::km

@@ -19,15 +19,30 @@ void Core::advance(Ns limit) {
   for (;;) {
     const u64 key = next_.min_key();
     const Ns d = key == kNoKey ? kNever : Ns(key / 2);
-    if (next_start_ < starts_.size() && std::max(starts_[next_start_].at, now_) <= std::min(d, limit)) {
-      set_clock(std::max(starts_[next_start_].at, now_));
+    const Ns start = next_start_ < starts_.size() ? std::max(starts_[next_start_].at, now_) : kNever;
+    if (start <= std::min(d, limit) && start != kNever) {
+      set_clock(start);
       start_process(starts_[next_start_++]);
       continue;
     }
     if (d > limit || d == kNever) return;
-    set_clock(d);
-    run_cpu(*cpus_[next_.winner()]);
+    run_ahead(*cpus_[next_.winner()], std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, start < kNever ? start.v * 2 : kNoKey));
   }
+}
+
+/// Runs `c`, whose event is the earliest, for as long as its next one comes before `end` and before that of every other CPU. An effect that
+/// changes another CPU's date lowers bound_ through touch().
+void Core::run_ahead(Cpu& c, u64 end) {
+  running_ = &c;
+  bound_ = std::min(end, next_.second_key());
+  u64 key = next_.key(c.id.v);
+  do {
+    set_clock(Ns(key / 2));
+    run_cpu(c);
+    key = key_of(c);
+  } while (key < bound_);
+  running_ = nullptr;
+  next_.update(c.id.v, key);
 }
 
 void Core::set_clock(Ns t) {
@@ -41,22 +56,28 @@ void Core::set_clock(Ns t) {
   }
 }
 
-void Core::touch(Cpu& c) {
+/// Date of the next event of `c` with the phase in the lowest bit: interrupts before ends of steps.
+u64 Core::key_of(const Cpu& c) const {
   Ns d = c.seg_end;
   u64 phase = 1;
-  if (!(c.seg_flags & StepFlag::kIrqsOff)) {
-    const Ns irq = c.irq_at();
-    if (irq <= d) {
-      d = irq;
-      phase = 0;
-    }
+  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= d) {
+    d = c.irq_next;
+    phase = 0;
   }
-  next_.update(c.id.v, d == kNever ? kNoKey : std::max(d, now_).v * 2 + phase);
+  return d == kNever ? kNoKey : std::max(d, now_).v * 2 + phase;
+}
+
+void Core::touch(Cpu& c) {
+  if (&c == running_) return;
+  const u64 key = key_of(c);
+  next_.update(c.id.v, key);
+  bound_ = std::min(bound_, key);
 }
 
 void Core::run_cpu(Cpu& c) {
   charge(c);
-  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_at() <= now_) {
+  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= now_) {
+    if (!irq_due(c)) return touch(c);
     suspend(c);
     take_irq(c);
     run_steps(c);
@@ -68,6 +89,14 @@ void Core::run_cpu(Cpu& c) {
   Ctx x{*this, c, st, f, *c.cur};
   apply(st, f, f.path->steps[f.pc].effect(x));
   run_steps(c);
+}
+
+/// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
+bool Core::irq_due(Cpu& c) {
+  if (c.ipi_at <= now_ || c.tick_at <= now_) return true;
+  c.timer_at = c.timers.next();
+  c.update_irq();
+  return c.irq_next <= now_;
 }
 
 void Core::run_steps(Cpu& c) {
@@ -104,7 +133,7 @@ bool Core::enter_step(Cpu& c) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
     Frame& f = st.top();
     const Step& s = f.path->steps[f.pc];
-    if (!(s.flags & StepFlag::kIrqsOff) && c.irq_at() <= now_) {
+    if (!(s.flags & StepFlag::kIrqsOff) && c.irq_next <= now_ && irq_due(c)) {
       take_irq(c);
       continue;
     }
@@ -212,6 +241,7 @@ void Core::send_reschedule(CpuId from, CpuId to) {
   const Ns arrival = now_ + machine_.ipi[from.v * nr_cpus() + to.v];
   if (arrival < target.ipi_at) {
     target.ipi_at = arrival;
+    target.update_irq();
     touch(target);
   }
 }
@@ -245,6 +275,7 @@ void Core::arm_timer(Cpu& c, Task& t, Ns soft) {
   t.timer_seq = ++timer_seq_;
   c.timers.push({soft + Ns(profile().tun(Tunable::timer_slack_ns)), soft, t.timer_seq, &t});
   c.timer_at = c.timers.next();
+  c.update_irq();
 }
 
 void Core::speed_changed(CpuId id, u64 hz, Ns now) {

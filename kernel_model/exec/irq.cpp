@@ -64,6 +64,7 @@ Next timer_tick(Ctx& x) {
   Core& k = x.k;
   const u64 tick = k.profile().tick_ns();
   x.c.tick_at = Ns((k.now().v / tick + 1) * tick);
+  x.c.update_irq();
   ++k.totals.ticks;
   ++k.totals.sched_events;
   ++x.c.times.ticks;
@@ -82,6 +83,7 @@ Next timer_expire(Ctx& x) {
   Task* t = x.c.timers.pop();
   t->timer_seq = 0;
   x.c.timer_at = x.c.timers.next();
+  x.c.update_irq();
   call_ttwu(x, *t, TASK_NORMAL);
   return jump(2);
 }
@@ -149,6 +151,7 @@ Next idle_sleep(Ctx& x) {
     if (!k.sched.rq(c.id).tick_stopped) k.sched.nohz_tick_stop(c.id);
   }
   c.polling = false;
+  c.update_irq();
   return advance();
 }
 Ns idle_enter_cost(Ctx& x) {
@@ -176,6 +179,7 @@ Next idle_exit(Ctx& x) {
   x.k.sched.sched_ttwu_pending(c.id);
   if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
   c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
+  c.update_irq();
   call(x, kSchedule);
   return jump(0);
 }
@@ -213,7 +217,10 @@ const Path kIdle{"do_idle", kIdleSteps};
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;
   Frame& f = c.irq.push(ipi ? kIrqIpi : kIrqTimer);
-  if (ipi) c.ipi_at = kNever;
+  if (ipi) {
+    c.ipi_at = kNever;
+    c.update_irq();
+  }
   f.a[0] = c.wfi;
   ++c.hardirq;
   if (c.wfi) {

@@ -5,6 +5,7 @@
 // Ownership: a value. Errors: none.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 #include <vector>
@@ -24,6 +25,12 @@ class WinnerTree {
     for (u32 n = (leaves_ + i) / 2; n > 0; n /= 2) win_[n] = better(win_[2 * n], win_[2 * n + 1]);
   }
   u32 winner() const { return leaves_ == 1 ? 0 : win_[1]; }
+  /// Smallest key of all but the winner.
+  u64 second_key() const {
+    u64 k = std::numeric_limits<u64>::max();
+    for (u32 n = leaves_ + winner(); n > 1; n /= 2) k = std::min(k, key_[win_[n ^ 1]]);
+    return k;
+  }
   u64 key(u32 i) const { return key_[i]; }
   u64 min_key() const { return key_[winner()]; }
 

@@ -224,7 +224,8 @@ Next fetch(Ctx& x) {
   return dispatch(x);
 }
 
-Next work_done(Ctx&) { return jump(kPcFetch); }
+/// The next operation follows at once unless signals or rescheduling come first.
+Next work_done(Ctx& x) { return x.t.ti_flags ? jump(kPcFetch) : fetch(x); }
 Ns work_cost(Ctx& x) { return Ns(x.f.a[kWork]); }
 
 constexpr Step kUserSteps[] = {
