@@ -24,6 +24,8 @@ if ! forksim_make all; then
   finish 0 1
 fi
 
+validation=$forksim_build/validation.txt
+rm -f "$validation"
 junit=$(mktemp)
 trap 'rm -f "$junit"' EXIT
 SECONDS=0
@@ -39,6 +41,7 @@ failed=$(junit_count "$junit" failures)
 skipped=$(($(junit_count "$junit" skipped) + $(junit_count "$junit" disabled)))
 # ctest failed without a failing test (a crash of ctest itself): that is one failure.
 [[ $ctest_code -ne 0 && $failed -eq 0 ]] && failed=1
+[[ -f $validation ]] && cat "$validation"
 ((skipped > 0)) && echo "$skipped skipped"
 ((elapsed > kSlowSeconds)) && echo "warning: the tests took ${elapsed} s, more than ${kSlowSeconds} s"
 passed=$((total - failed - skipped))

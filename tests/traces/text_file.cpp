@@ -30,6 +30,21 @@ std::string unpack(const std::string& packed, const std::string& path) {
   return text;
 }
 
+std::vector<std::string> csv_fields(const std::string& line) {
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (char c : line) {
+    if (c == '\r') continue;
+    if (c == '"')
+      quoted = !quoted;
+    else if (c == ',' && !quoted)
+      fields.emplace_back();
+    else
+      fields.back() += c;
+  }
+  return fields;
+}
+
 }  // namespace
 
 std::string read_text_file(const std::string& path) {
@@ -38,6 +53,23 @@ std::string read_text_file(const std::string& path) {
   content << in.rdbuf();
   if (!in) throw std::runtime_error(path + ": cannot be read");
   return path.ends_with(".xz") ? unpack(content.str(), path) : content.str();
+}
+
+std::vector<std::map<std::string, std::string>> read_csv(const std::string& text) {
+  std::vector<std::map<std::string, std::string>> rows;
+  std::vector<std::string> header;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto fields = csv_fields(line);
+    if (header.empty()) {
+      header = fields;
+      continue;
+    }
+    if (fields.size() != header.size()) throw std::runtime_error("not " + std::to_string(header.size()) + " fields: " + line);
+    auto& row = rows.emplace_back();
+    for (std::size_t i = 0; i < fields.size(); ++i) row[header[i]] = fields[i];
+  }
+  return rows;
 }
 
 }  // namespace forksim::traces

@@ -15,46 +15,12 @@
 #include "tests/traces/text_file.hpp"
 
 using namespace forksim::km;
+using forksim::traces::read_csv;
+using forksim::traces::read_text_file;
 
 namespace {
 
 using Row = std::map<std::string, std::string>;
-
-/// One CSV line; fields may be quoted, the recorded ones never contain a quote.
-std::vector<std::string> split(const std::string& line) {
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (char c : line) {
-    if (c == '\r') continue;
-    if (c == '"')
-      quoted = !quoted;
-    else if (c == ',' && !quoted)
-      fields.emplace_back();
-    else
-      fields.back() += c;
-  }
-  return fields;
-}
-
-std::vector<Row> read_rows(const std::string& path) {
-  const std::string text = forksim::traces::read_text_file(path);
-  std::vector<Row> rows;
-  std::vector<std::string> header;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    const auto fields = split(text.substr(at, end - at));
-    at = end + 1;
-    if (header.empty()) {
-      header = fields;
-      continue;
-    }
-    REQUIRE(fields.size() == header.size());
-    Row row;
-    for (std::size_t i = 0; i < fields.size(); ++i) row[header[i]] = fields[i];
-    rows.push_back(row);
-  }
-  return rows;
-}
 
 struct NoHooks : SchedHooks {
   void send_reschedule(CpuId, CpuId) override {}
@@ -139,7 +105,7 @@ constexpr Recording kRecordings[] = {{"mc-4.19-arm64", "4.19-arm64-icount-instr/
                                      {"rpi-4.19-arm64", "4.19-arm64-rpi-icount-instr/d_forkstorm20", 21, 1}};
 
 std::vector<Row> rows_of(const Recording& r) {
-  return read_rows(std::string(FORKSIM_SOURCE_DIR "/tests/traces/data/") + r.file + ".decisions.csv.xz");
+  return read_csv(read_text_file(std::string(FORKSIM_SOURCE_DIR "/tests/traces/data/") + r.file + ".decisions.csv.xz"));
 }
 
 }  // namespace
