@@ -12,7 +12,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kExpr = R"(\$(\{.*\}|[A-Za-z_][A-Za-z0-9_]*))";
 
-Json ref(std::string_view object) { return {{"$ref", "#/definitions/" + std::string(object)}}; }
+Json definition_of(std::string_view object) { return {{"$ref", "#/definitions/" + std::string(object)}}; }
 Json array_of(Json items) { return {{"type", "array"}, {"items", std::move(items)}}; }
 Json text_matching(const std::string& pattern) { return {{"type", "string"}, {"pattern", "^(" + pattern + ")$"}}; }
 
@@ -43,7 +43,7 @@ Json choice_value(std::string_view arg, const Vocabulary& vocabulary) {
 Json draw_value() {
   Json any = Json::array({unit_value("ns|us|ms|s|min|h", "")});
   for (const ObjectInfo& o : schema_objects())
-    if (o.id.starts_with("dist.")) any.push_back(ref(o.id));
+    if (o.id.starts_with("dist.")) any.push_back(definition_of(o.id));
   return {{"anyOf", any}};
 }
 
@@ -61,7 +61,7 @@ Json map_value(Type type) {
   const Json time = unit_value("ns|us|ms|s|min|h", "");
   if (type == Type::features) return closed_map(km::kFeatureTable, Json{{"type", "boolean"}}, "NO_");
   if (type == Type::tunables) return closed_map(km::kTunableTable, Json{{"type", Json::array({"integer", "string"})}}, "");
-  if (type == Type::costtable) return closed_map(km::kPhaseTable, ref("cost"), "");
+  if (type == Type::costtable) return closed_map(km::kPhaseTable, definition_of("cost"), "");
   Json costs = closed_map(km::kPhaseTable, time, "");
   costs["properties"]["bound"] = Json{{"enum", Json::array({"low", "high"})}};
   return costs;
@@ -93,9 +93,9 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
     case Type::choice:
       return choice_value(k.arg, vocabulary);
     case Type::object:
-      return ref(k.arg);
+      return definition_of(k.arg);
     case Type::list:
-      return array_of(ref(k.arg));
+      return array_of(definition_of(k.arg));
     case Type::names:
       return {{"anyOf", Json::array({choice_value(k.arg, vocabulary), array_of(choice_value(k.arg, vocabulary))})}};
     case Type::cpus:
@@ -104,7 +104,7 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
       return {{"type", "object"}, {"additionalProperties", Json{{"type", Json::array({"integer", "string"})}}}};
     case Type::body:
     case Type::handler:
-      return array_of(ref("phase"));
+      return array_of(definition_of("phase"));
     case Type::tunables:
     case Type::features:
     case Type::costs:
@@ -147,7 +147,7 @@ std::string json_schema(std::string_view root, const Vocabulary& vocabulary) {
     for (const NamedDoc& a : schema_actions()) {
       const std::string id = "phase." + std::string(a.name);
       definitions[id] = object_of(id, a.doc, vocabulary);
-      any.push_back(ref(id));
+      any.push_back(definition_of(id));
       if (find_key(id, a.name)->has_default()) bare.push_back(a.name);
     }
     any.push_back(Json{{"enum", bare}});

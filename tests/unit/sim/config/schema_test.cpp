@@ -60,6 +60,7 @@ TEST_CASE("every reference inside the JSON Schema leads somewhere") {
     for (const auto& child : n) self(self, child);
   };
   walk(walk, j["definitions"]);
+  CHECK(j["definitions"]["phase"]["anyOf"][0]["$ref"] == "#/definitions/phase.run");
 }
 
 TEST_CASE("signal numbers are those of arm64") {
