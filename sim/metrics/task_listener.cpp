@@ -103,6 +103,12 @@ void TaskListener::on_newtask(const TraceEvent& e) {
   index_.at(arg(e, Field::kNewPid)) = 0;
   TaskRecord& child = record(arg(e, Field::kNewPid), NameId(static_cast<km::u32>(arg(e, Field::kNewComm))), e.ts);
   if (flags & km::kCLONE_THREAD) child.tgid = parent_tgid;
+  // A process that the workload starts comes out of nowhere, on the swapper's back; init is its parent.
+  constexpr int kInit = 1, kKthreadd = 2;
+  if (e.pid.v == 0) {
+    if (child.pid.v > kKthreadd) child.ppid = km::Pid(kInit);
+    return;
+  }
   child.ppid = (flags & (km::kCLONE_THREAD | km::kCLONE_PARENT)) ? grandparent : parent_tgid;
 }
 

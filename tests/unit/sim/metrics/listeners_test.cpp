@@ -19,8 +19,11 @@ TEST_CASE("tasks: identity follows the clone flags") {
   s.newtask(200, 0, 11, 12, 0x3d0f00);  // thread of 11: CLONE_THREAD
   s.newtask(300, 0, 12, 13);            // forked by the thread: its parent is the process 11
   s.newtask(400, 0, 11, 14, 0x8011);    // CLONE_PARENT: a sibling
+  s.newtask(500, 0, 0, 15);             // started by the workload: a child of init
   const auto& r = l.records();
-  REQUIRE(r.size() == 5);
+  REQUIRE(r.size() == 6);
+  CHECK(r[5].ppid.v == 1);
+  CHECK(r[5].tgid.v == 15);
   CHECK(r[1].tgid.v == 11);
   CHECK(r[1].ppid.v == 10);
   CHECK(r[2].tgid.v == 11);
