@@ -1,11 +1,9 @@
 // What the engine drives: anything that has a next event and can be advanced.
 //
-// Purpose: the seam between SimGrid and the kernel model, so that the engine is tested with a toy. km::Kernel is adapted in km_kernel.hpp.
-// Source:  facts of the bridge were measured with the same interface. Units: u64 ns.
-// Ownership: borrowed by SimEngine::run. Errors: contracts only.
+// Purpose: the seam between SimGrid and the kernel model, so that the engine is tested with a toy; km_kernel.hpp adapts km::Kernel.
+// Source:  kernel_model/kernel.hpp has the same calls. Units: u64 ns. Ownership: borrowed by SimEngine::run. Errors: contracts only.
 // Contract: advance(t) runs every event dated <= t and no other; cpu_onoff and speed_changed come at dates >= every date advanced to,
-// before
-//          the events of the same date. Not modelled: several kernels in one run.
+//          before the events of the same date. Not modelled: several kernels in one run.
 #pragma once
 
 #include "kernel_model/base/types.hpp"

@@ -1,16 +1,15 @@
 // The SimGrid bridge: SimGrid owns clock and loop, the kernel model is one more of its resource models.
 //
-// Purpose: run a KernelModel on a platform file. Every round SimGrid asks our model for its next date, jumps there, and the model runs its
-//          events. Power states of CPUs become host pstates at their exact dates, for which host_energy charges Joules; state and speed
-//          profiles of the platform reach the kernel as CPU off/on and throttling.
-//          Run-ahead (the default): the kernel runs ahead, in windows, up to the next date at which SimGrid has something of its own; the
-//          power transitions of a window are replayed at their dates. Lock-step: one round per kernel date. Same dates, same bytes, same
-//          Joules.
-// Source:  SimGrid 3.32 src/kernel/EngineImpl.cpp (order in a round: models, profile events, clock, on_time_advance, timers). Our model
-// says
-//          it is not idempotent, which makes SimGrid ask it last and tell it the date nothing may be run beyond.
-// Units:   u64 ns outside, seconds inside (sim_time.hpp). Ownership: one SimEngine per process (SimGrid is a singleton and never resets its
-//          clock); a study forks a process per case. Errors: Diagnostics at construction; FS_CONTRACT for our bugs; EngineError ends a run.
+// Purpose: run a KernelModel on a platform file. Every round SimGrid asks our model for its next date, jumps there, and the model runs
+//          its events. Power states of CPUs become host pstates at their exact dates, for which host_energy charges Joules; state and
+//          speed profiles of the platform reach the kernel as CPU off/on and throttling.
+//          Run-ahead (the default): the kernel runs, in windows, up to the next date at which SimGrid has something of its own; power
+//          transitions are replayed at their dates. Lock-step: a round per kernel date. Same dates, same bytes, same Joules.
+// Source:  SimGrid 3.32 src/kernel/EngineImpl.cpp (a round: models, profile events, clock, on_time_advance, timers). Our model says it is
+//          not idempotent, which makes SimGrid ask it last and tell it the date beyond which nothing may be run.
+// Units:   u64 ns outside, seconds inside (sim_time.hpp).
+// Ownership: one SimEngine and one run per process (SimGrid is a singleton, its clock never goes back); a study forks a process per case.
+// Errors:  Diagnostics at construction; FS_CONTRACT for our bugs; EngineError ends a run.
 // Not modelled: actors and Execs of SimGrid beside the kernel (they would coexist, nothing here starts one).
 #pragma once
 
@@ -44,7 +43,7 @@ enum class RunEnd : km::u8 {
   finished,  ///< the kernel has nothing to do any more
   until,     ///< cut at RunOptions::until
   stopped,   ///< RunOptions::stop was set
-  horizon,   ///< 2^53 ns: the clock cannot count further
+  horizon,   ///< 2^50 ns (13 days): beyond, seconds as doubles cannot tell every ns
 };
 
 struct RunResult {

@@ -3,8 +3,8 @@
 // Purpose: read and check the file, apply --set costs.PHASE=TIME and costs.bound=low|high, hand the kernel its CostTable.
 // Source:  platforms/bcm2711.costs.yaml; phases are declared in kernel_model/cost/phases.def, keys in sim/config/schema.def.
 // Units:   ns at the reference clock (the platform's fastest operating point). Ownership: values.
-// Errors:  Diagnostics with file:line:col, all at once: unknown or missing phase, value outside its band, a time without unit, unknown
-// word. Not modelled: costs that depend on other CPUs (contention).
+// Errors:  Diagnostics with file:line:col, all at once: unknown or missing phase, value outside its band, a time without unit.
+// Not modelled: costs that depend on other CPUs (contention).
 #pragma once
 
 #include <array>

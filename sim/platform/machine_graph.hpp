@@ -1,11 +1,12 @@
 // The machine as a Boost.Graph: CPUs, caches, links of the interconnect, and the latencies between them.
 //
-// Purpose: what the scheduler must know falls out of the graph: domain levels are connected components per cache level, interrupt latencies
-// are
-//          shortest paths. A topology that cannot be right is refused with the edge that offends.
-// Source:  the roles of Linux 4.19 arch/arm64/kernel/topology.c (which CPUs are siblings) and kernel/sched/topology.c (which levels there
-// are). Units:   ps on edges, ns in km::MachineDesc. Ownership: values. Errors: Diagnostics; a graph with errors must not be used. Not
-// modelled: a scheduling level for each of several nested shared caches (4.19 has SMT, MC and DIE only: the outermost shared cache is MC).
+// Purpose: what the scheduler must know falls out of the graph: domain levels are connected components per cache level, interrupt
+//          latencies are shortest paths. A topology that cannot be right is refused with the edge that offends.
+// Source:  the roles of Linux 4.19 arch/arm64/kernel/topology.c (who is whose sibling) and kernel/sched/topology.c (which levels).
+// Units:   ps on edges, ns in km::MachineDesc. Ownership: values.
+// Errors:  Diagnostics; a graph with errors must not be used.
+// Not modelled: a scheduling level for each of several nested shared caches: 4.19 has SMT, MC and DIE only, and the outermost shared
+//          cache is MC.
 #pragma once
 
 #include <boost/graph/adjacency_list.hpp>

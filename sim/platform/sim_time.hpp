@@ -1,9 +1,9 @@
 // Seconds of SimGrid <-> integer time of the kernel: the only place where the two meet.
 //
-// Purpose: SimGrid keeps its clock in seconds (double), the kernel in u64 ns; platform latencies are kept in ps so that 2.67 ns stays
-// exact. Source:  measured: t / 1e9 and llround(s * 1e9) round-trip every ns below 2^53 (104 days) through SimGrid's clock. Units:   as
-// named. Ownership: values. Errors: dates above kHorizon are not representable; the engine ends a run there. Not here: durations of phases
-// (integer arithmetic in the kernel model), text with units (cost_file, platform_text).
+// Purpose: SimGrid keeps its clock in seconds (double), the kernel in u64 ns; latencies of the platform are kept in ps (2.67 ns is exact).
+// Source:  below 2^50 ns (13 days) a second as double is within 0.12 ns and its product within 0.07, so llround(s * 1e9) finds every ns.
+// Units:   as named. Ownership: values. Errors: dates above kHorizon cannot be told apart; the engine ends a run there.
+// Not here: durations of phases (integer arithmetic in the kernel model), text with units (cost_file, platform_text).
 #pragma once
 
 #include <cmath>
@@ -12,8 +12,8 @@
 
 namespace forksim {
 
-/// Last date at which every ns still has its own double.
-inline constexpr km::Ns kHorizon{km::u64{1} << 53};
+/// Dates beyond are refused: at 2^53 ns a double of seconds counts in steps of 1.9 ns.
+inline constexpr km::Ns kHorizon{km::u64{1} << 50};
 
 inline double to_seconds(km::Ns t) { return static_cast<double>(t.v) / 1e9; }
 inline km::Ns to_ns(double seconds) { return km::Ns(static_cast<km::u64>(std::llround(seconds * 1e9))); }

@@ -2,10 +2,9 @@
 //
 // Purpose: one header to look at when SimGrid changes. The classes kernel::resource::Model and kernel::timer::Timer are installed but
 //          semi-private; what we use of them is the same in all these versions.
-// Source:  SimGrid ChangeLog: 3.34 renames on_state_change to on_onoff and surf/precision to precision/timing; 4.0 always has a root zone
-//          around the zones of the file and creates actors through the engine. Units: seconds, Hz. Ownership: SimGrid owns its objects.
-//          Errors: compile-time only.
-// Not modelled: versions before 3.32.
+// Source:  SimGrid ChangeLog: 3.34 renames on_state_change to on_onoff and surf/precision to precision/timing; 4.0 always has a root
+//          zone around the zones of the file and creates actors through the engine, 4.1 through the host.
+// Units:   seconds, Hz. Ownership: SimGrid owns its objects. Errors: compile-time only. Not modelled: versions before 3.32.
 #pragma once
 
 #include <simgrid/s4u/Actor.hpp>
@@ -46,7 +45,9 @@ void on_host_onoff(F&& f) {
 /// Only the reference engine of the tests has actors.
 template <class F>
 void start_actor([[maybe_unused]] Engine& engine, const std::string& name, Host* host, F&& code) {
-#if SIMGRID_VERSION >= 40000
+#if SIMGRID_VERSION >= 40100
+  host->add_actor(name, std::forward<F>(code));
+#elif SIMGRID_VERSION >= 40000
   engine.add_actor(name, host, std::forward<F>(code));
 #else
   simgrid::s4u::Actor::create(name, host, std::forward<F>(code));

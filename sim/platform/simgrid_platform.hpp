@@ -2,9 +2,9 @@
 //
 // Purpose: SimGrid reads the XML, owns hosts, links and routes; this reads them back as a PlatformDesc and finds every mistake it can.
 // Source:  SimGrid reference (platform files), host_energy plugin. Units: see platform_desc.hpp.
-// Ownership: hosts belong to the Engine, of which a process has one. Errors: Diagnostics. SimGrid aborts the process on some bad files, so
-// a
-//          child process tries the file first; its last words become the diagnostic.
+// Ownership: hosts belong to the Engine, of which a process has one.
+// Errors:  Diagnostics. SimGrid aborts the process on some bad files, so a child process tries the file first; its last words become
+//          the diagnostic.
 // Not modelled: virtual machines, disks, hosts that are not CPUs, several cores per host.
 #pragma once
 

@@ -134,6 +134,48 @@ TEST_SUITE("sim/engine") {
     CHECK(text == "stopped");
   }
 
+  TEST_CASE("a stop flag ends a lock-step run as well") {
+    const std::string text = in_child([] {
+      Diagnostics d;
+      SimEngine engine(kBoard, d);
+      ToyKernel toy(engine.machine(), std::vector<Burst>(1000, Burst{0, Ns(0), 3000}), engine.power());
+      std::atomic<bool> stop{false};
+      RunOptions o;
+      o.lockstep = true;
+      o.stop = &stop;
+      o.progress = [&](Ns now) { stop = now >= Ns(10'000); };
+      const RunResult r = engine.run(toy, o);
+      return std::to_string(static_cast<int>(r.end)) + " " + std::to_string(r.now.v);
+    });
+    CHECK(text == "2 10000");
+  }
+
+  TEST_CASE("the clock ends at 2^50 ns, before doubles of seconds stop counting ns") {
+    const Case c{kBoard, {{0, Ns(0), 3000}, {0, Ns((km::u64{1} << 50) + 1000), 3000}}, {}, {}};
+    CHECK(has(run_toy(c, false), "end 3 1125899906842624"));
+    CHECK(run_toy(c, true) == run_toy(c, false));
+  }
+
+  TEST_CASE("SimGrid and its energy plugin print nothing") {
+    const std::string text = in_child([] {
+      const std::string file = std::string(FORKSIM_BINARY_DIR) + "/test_silence_" + std::to_string(::getpid());
+      std::FILE* out = std::fopen(file.c_str(), "w+");
+      ::dup2(::fileno(out), 1);
+      ::dup2(::fileno(out), 2);
+      {
+        Diagnostics d;
+        SimEngine engine(kBoard, d);
+        ToyKernel toy(engine.machine(), {{0, Ns(0), 3000}}, engine.power());
+        engine.run(toy, {});
+      }
+      std::fflush(nullptr);
+      const long bytes = std::fseek(out, 0, SEEK_END) == 0 ? std::ftell(out) : -1;
+      std::remove(file.c_str());
+      return std::to_string(bytes);
+    });
+    CHECK(text == "0");
+  }
+
   TEST_CASE("lock-step and run-ahead give the same dates and the same Joules to the last bit on random work") {
     for (unsigned seed = 1; seed <= 8; ++seed) {
       CAPTURE(seed);

@@ -1,8 +1,8 @@
 // A kernel small enough to check by hand: each CPU runs its bursts first in, first out.
 //
 // Purpose: tests of the engine. A burst is a number of cycles that arrives at a date; work is kept in cycles x 1e9, so nothing is rounded
-// but
-//          the end, up to the next ns. Power: busy while a burst runs. Off: the burst stops and goes on later. Ownership: borrows the port.
+//          but the end, up to the next ns. Power: busy while a burst runs. Off: the burst stops and goes on later.
+// Ownership: borrows the power port.
 #pragma once
 
 #include <algorithm>
