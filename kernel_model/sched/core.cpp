@@ -28,6 +28,7 @@ Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHook
       active_(CpuMask::first_n(m.cpus)),
       ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
       fair_(*this, k),
+      rt_(*this, k),
       placement_(*this, k),
       balancer_(*this, k) {
   for (u32 c = 0; c < m.cpus; ++c) {
@@ -82,6 +83,8 @@ void Scheduler::enqueue_task(Rq& r, Task& p, u32 flags) {
   if (!(flags & ENQUEUE_RESTORE)) sched_info_queued(r.clock, p);
   if (p.sched_class == SchedClass::fair)
     fair_.enqueue_task_fair(r, p, flags);
+  else if (p.sched_class == SchedClass::rt)
+    rt_.enqueue_task_rt(r, p, flags);
   else
     add_nr_running(r, 1);
 }
@@ -91,6 +94,8 @@ void Scheduler::dequeue_task(Rq& r, Task& p, u32 flags) {
   if (!(flags & DEQUEUE_SAVE)) sched_info_dequeued(r.clock, p);
   if (p.sched_class == SchedClass::fair)
     fair_.dequeue_task_fair(r, p, flags);
+  else if (p.sched_class == SchedClass::rt)
+    rt_.dequeue_task_rt(r, p, flags);
   else
     sub_nr_running(r, 1);
 }
@@ -109,6 +114,7 @@ void Scheduler::check_preempt_curr(Rq& r, Task& p, u32 wake_flags) {
   const Task& curr = *r.curr;
   if (p.sched_class == curr.sched_class) {
     if (p.sched_class == SchedClass::fair) fair_.check_preempt_wakeup(r, p, wake_flags);
+    if (p.sched_class == SchedClass::rt) rt_.check_preempt_curr_rt(r, p);
   } else if (p.sched_class < curr.sched_class) {
     resched_curr(r);
   }
@@ -119,6 +125,8 @@ void Scheduler::check_preempt_curr(Rq& r, Task& p, u32 wake_flags) {
 void Scheduler::put_prev_task(Rq& r, Task& prev) {
   if (prev.sched_class == SchedClass::fair) {
     fair_.put_prev_task_fair(prev);
+  } else if (prev.sched_class == SchedClass::rt) {
+    rt_.put_prev_task_rt(r, prev);
   } else if (prev.sched_class == SchedClass::stop) {
     const u64 delta = r.clock_task - prev.se.exec_start;
     if (static_cast<s64>(delta) > 0) prev.se.sum_exec_runtime += delta;
@@ -129,6 +137,8 @@ void Scheduler::put_prev_task(Rq& r, Task& prev) {
 void Scheduler::set_curr_task(Rq& r) {
   if (r.curr->sched_class == SchedClass::fair)
     fair_.set_curr_task_fair(r);
+  else if (r.curr->sched_class == SchedClass::rt)
+    rt_.set_curr_task_rt(r);
   else if (r.curr->sched_class == SchedClass::stop)
     r.curr->se.exec_start = r.clock_task;
 }
@@ -176,19 +186,32 @@ bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {
 
 bool Scheduler::newidle_balance_wanted(CpuId cpu) const { return balancer_.newidle_wanted(rq(cpu)); }
 
+Task& Scheduler::idle_task(Rq& r, Task& prev) {
+  put_prev_task(r, prev);
+  return *r.idle;
+}
+
 Task& Scheduler::pick_next_task(Rq& r, Task& prev) {
-  for (;;) {
+  // Only fair tasks here and coming from one, or from idle: no other class can have anything to say.
+  if ((prev.sched_class == SchedClass::fair || prev.sched_class == SchedClass::idle) && r.nr_running == r.cfs.h_nr_running) {
+    const FairClass::Pick pick = fair_.pick_next_task_fair(r, prev);
+    if (pick.task) return *pick.task;
+    if (!pick.retry) return idle_task(r, prev);
+  }
+  for (bool retry = true; retry;) {
+    retry = false;
     if (r.stop && r.stop->on_rq == TASK_ON_RQ_QUEUED) {
       put_prev_task(r, prev);
       r.stop->se.exec_start = r.clock_task;
       return *r.stop;
     }
+    if (Task* p = rt_.pick_next_task_rt(r, prev, retry)) return *p;
+    if (retry) continue;
     const FairClass::Pick pick = fair_.pick_next_task_fair(r, prev);
     if (pick.task) return *pick.task;
-    if (pick.retry) continue;
-    put_prev_task(r, prev);
-    return *r.idle;
+    retry = pick.retry;
   }
+  return idle_task(r, prev);
 }
 
 Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
@@ -199,7 +222,10 @@ Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
   Task& next = pick_next_task(r, prev);
   prev.ti_flags &= ~TIF_NEED_RESCHED;
   r.clock_skip_active = r.clock_skip_update = false;
-  if (&prev == &next) return next;
+  if (&prev == &next) {
+    rt_.balance_callback(r);
+    return next;
+  }
   r.nr_switches++;
   ++(r.switch_voluntary ? prev.nvcsw : prev.nivcsw);
   emit(Tp::sched_switch, cpu, prev.comm, prev.pid, prev.prio, switch_state(preempt, r.prev_state, prev.exit_state), next.comm, next.pid,
@@ -215,6 +241,7 @@ void Scheduler::finish_task_switch(Task& prev, CpuId cpu) {
   this_cpu_ = cpu;
   prev.on_cpu = false;
   if (prev.state == TASK_DEAD && prev.sched_class == SchedClass::fair) fair_.task_dead_fair(prev);
+  rt_.balance_callback(rq(cpu));
 }
 
 // --- tick ---
@@ -224,6 +251,7 @@ void Scheduler::scheduler_tick(CpuId cpu) {
   Rq& r = rq(cpu);
   update_rq_clock(r);
   if (r.curr->sched_class == SchedClass::fair) fair_.task_tick_fair(*r.curr);
+  if (r.curr->sched_class == SchedClass::rt) rt_.task_tick_rt(r, *r.curr);
   cpu_load_update_active(r, jiffies_);
   r.idle_balance = idle_cpu(cpu);
   balancer_.trigger_load_balance(r);

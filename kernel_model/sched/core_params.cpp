@@ -13,6 +13,12 @@ LoadWeight task_weight(const Task& p) {
   return {scale_load(sched_prio_to_weight[i]), sched_prio_to_wmult[i]};
 }
 
+bool rt_policy(SchedPolicy p) { return p == SchedPolicy::fifo || p == SchedPolicy::rr; }
+
+int normal_prio(const Task& p) { return rt_policy(p.policy) ? MAX_RT_PRIO - 1 - static_cast<int>(p.rt_priority) : p.static_prio; }
+
+SchedClass class_of(int prio) { return prio < MAX_RT_PRIO ? SchedClass::rt : SchedClass::fair; }
+
 /// The task that a pick without a current entity would find, or null.
 Task* first_queued(const CfsRq& root) {
   const CfsRq* q = &root;
@@ -42,12 +48,67 @@ void Scheduler::set_load_weight(Task& p) const {
   p.se.runnable_weight = p.se.load.weight;
 }
 
-void Scheduler::set_params(Task& p, SchedPolicy policy, int nice) {
-  FS_CONTRACT(policy != SchedPolicy::fifo && policy != SchedPolicy::rr, "real-time policies are refused by the reader");
+void Scheduler::set_params(Task& p, SchedPolicy policy, int nice, u32 rt_priority) {
   p.policy = policy;
-  p.sched_class = SchedClass::fair;
-  p.static_prio = p.normal_prio = p.prio = DEFAULT_PRIO + nice;
+  p.rt_priority = rt_priority;
+  p.static_prio = DEFAULT_PRIO + nice;
+  p.normal_prio = p.prio = normal_prio(p);
+  p.sched_class = class_of(p.prio);
   set_load_weight(p);
+}
+
+/// set_load_weight of a task that is already known to its class: averages follow the weight.
+void Scheduler::update_load_weight(Task& p) {
+  if (p.policy == SchedPolicy::idle || p.sched_class != SchedClass::fair) {
+    set_load_weight(p);
+    return;
+  }
+  const LoadWeight w = task_weight(p);
+  fair_.reweight_task(p, w.weight, w.inv_weight);
+  p.se.runnable_weight = w.weight;
+}
+
+void Scheduler::check_class_changed(Rq& r, Task& p, SchedClass prev_class, int oldprio) {
+  if (prev_class != p.sched_class) {
+    if (prev_class == SchedClass::rt)
+      rt_.switched_from_rt(r, p);
+    else
+      fair_.switched_from_fair(p);
+    if (p.sched_class == SchedClass::rt)
+      rt_.switched_to_rt(r, p);
+    else
+      fair_.switched_to_fair(r, p);
+  } else if (oldprio != p.prio) {
+    if (p.sched_class == SchedClass::rt)
+      rt_.prio_changed_rt(r, p, oldprio);
+    else
+      fair_.prio_changed_fair(r, p, oldprio);
+  }
+}
+
+void Scheduler::sched_setscheduler(Task& p, SchedPolicy policy, u32 rt_priority, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  Rq& r = rq(p.cpu);
+  update_rq_clock(r);
+  if (policy == p.policy && (!rt_policy(policy) || rt_priority == p.rt_priority)) return;
+  const int oldprio = p.prio;
+  u32 flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
+  // Without a change of the effective priority the task keeps its place in the queue.
+  if (MAX_RT_PRIO - 1 - static_cast<int>(rt_priority) == oldprio) flags &= ~DEQUEUE_MOVE;
+  const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
+  if (queued) dequeue_task(r, p, flags);
+  if (running) put_prev_task(r, p);
+  const SchedClass prev_class = p.sched_class;
+  p.policy = policy;
+  p.rt_priority = rt_priority;
+  p.normal_prio = normal_prio(p);
+  update_load_weight(p);
+  p.prio = p.normal_prio;
+  p.sched_class = class_of(p.prio);
+  if (queued) enqueue_task(r, p, oldprio < p.prio ? flags | ENQUEUE_HEAD : flags);
+  if (running) set_curr_task(r);
+  check_class_changed(r, p, prev_class, oldprio);
+  rt_.balance_callback(r);
 }
 
 void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
@@ -55,17 +116,15 @@ void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
   if (p.static_prio == DEFAULT_PRIO + nice) return;
   Rq& r = rq(p.cpu);
   update_rq_clock(r);
+  if (rt_policy(p.policy)) {
+    p.static_prio = DEFAULT_PRIO + nice;
+    return;
+  }
   const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
   if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_NOCLOCK);
   if (running) put_prev_task(r, p);
   p.static_prio = DEFAULT_PRIO + nice;
-  if (p.policy == SchedPolicy::idle) {
-    set_load_weight(p);
-  } else {
-    const LoadWeight w = task_weight(p);
-    fair_.reweight_task(p, w.weight, w.inv_weight);
-    p.se.runnable_weight = w.weight;
-  }
+  update_load_weight(p);
   const int delta = p.static_prio - p.prio;
   p.normal_prio = p.prio = p.static_prio;
   if (queued) {
@@ -125,6 +184,7 @@ void Scheduler::yield_task(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
   if (r.curr->sched_class == SchedClass::fair) fair_.yield_task_fair(r);
+  if (r.curr->sched_class == SchedClass::rt) rt_.yield_task_rt(r);
 }
 
 void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {

@@ -48,6 +48,8 @@ CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
     cpu = CpuId(p.cpus_allowed.first());
   else if (p.sched_class == SchedClass::fair)
     cpu = placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
+  else if (p.sched_class == SchedClass::rt)
+    cpu = rt_.select_task_rq_rt(p, prev_cpu, sd_flag);
   const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && active_.test(cpu);
   return allowed ? cpu : select_fallback_rq(p);
 }
@@ -60,7 +62,9 @@ void Scheduler::sched_fork(Task& p, CpuId this_cpu) {
   SchedEntity& se = p.se;
   p.on_rq = 0;
   p.on_cpu = false;
-  p.group_node = {};
+  p.group_node = p.rt_run_list = p.pushable_tasks = {};
+  p.rt = {};
+  p.rt.time_slice = rt_.rr_timeslice();
   p.wake_entry = nullptr;
   p.run_delay = p.last_queued = Ns(0);
   se.task = &p;
@@ -95,6 +99,7 @@ void Scheduler::wake_up_new_task_activate(Task& p, CpuId this_cpu) {
   p.on_rq = TASK_ON_RQ_QUEUED;
   emit_task(Tp::sched_wakeup_new, p);
   check_preempt_curr(r, p, WF_FORK);
+  if (p.sched_class == SchedClass::rt) rt_.task_woken_rt(r, p);
 }
 
 // --- wake-up ---
@@ -103,6 +108,7 @@ void Scheduler::ttwu_do_wakeup(Rq& r, Task& p, u32 wake_flags) {
   check_preempt_curr(r, p, wake_flags);
   p.state = TASK_RUNNING;
   emit_task(Tp::sched_wakeup, p);
+  if (p.sched_class == SchedClass::rt) rt_.task_woken_rt(r, p);
   if (!r.idle_stamp) return;
   update_avg(r.avg_idle, r.clock - r.idle_stamp);
   r.avg_idle = std::min(r.avg_idle, 2 * r.max_idle_balance_cost);

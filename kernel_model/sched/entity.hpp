@@ -3,7 +3,7 @@
 // Source: Linux 4.19 include/linux/sched.h (load_weight, sched_avg, sched_entity), kernel/sched/sched.h (cfs_rq, rq). Field names are
 //         the kernel's. Units: vruntime in VNs, clocks in ns, weights scaled (nice 0 = 1 << 20), averages in the kernel's own units.
 // Ownership: a SchedEntity lives in its Task (or TaskGroup); queues hold plain pointers. Errors: none.
-// Not modelled: schedstats, NUMA balancing, core scheduling; rt and deadline queues come with their classes (issue 4).
+// Not modelled: schedstats, NUMA balancing, core scheduling, the deadline class.
 #pragma once
 
 #include <array>
@@ -58,6 +58,14 @@ struct SchedEntity {
   CfsRq* my_q = nullptr;    ///< the queue it owns; null for a task
   Task* task = nullptr;     ///< the task it belongs to; null for a group
   SchedAvg avg;
+};
+
+/// struct sched_rt_entity without groups.
+struct SchedRtEntity {
+  bool on_rq = false, on_list = false;
+  bool pushable = false;  ///< in rt_rq.pushable_tasks
+  int pushable_prio = 0;  ///< priority when it was put there
+  u32 time_slice = 0;     ///< ticks left (SCHED_RR)
 };
 
 struct CfsRq {

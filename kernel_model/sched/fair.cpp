@@ -262,6 +262,14 @@ void FairClass::switched_to_fair(Rq& rq, Task& p) {
     s_.check_preempt_curr(rq, p, 0);
 }
 
+void FairClass::prio_changed_fair(Rq& rq, Task& p, int oldprio) {
+  if (p.on_rq != TASK_ON_RQ_QUEUED) return;
+  if (rq.curr != &p)
+    s_.check_preempt_curr(rq, p, 0);
+  else if (p.prio > oldprio)
+    s_.resched_curr(rq);
+}
+
 void FairClass::reweight_task(Task& p, u64 weight, u32 inv_weight) {
   reweight_entity(*p.se.cfs_rq, p.se, weight, weight);
   p.se.load.inv_weight = inv_weight;

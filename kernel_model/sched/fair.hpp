@@ -41,6 +41,7 @@ class FairClass {
   void task_dead_fair(Task& p) { remove_entity_load_avg(p.se); }
   void switched_from_fair(Task& p) { detach_task_cfs_rq(p); }
   void switched_to_fair(Rq& rq, Task& p);
+  void prio_changed_fair(Rq& rq, Task& p, int oldprio);
   /// set_user_nice of a fair task: new weight, averages rescaled.
   void reweight_task(Task& p, u64 weight, u32 inv_weight);
   /// task_move_group_fair: to `tg` (null: root) on the task's CPU.

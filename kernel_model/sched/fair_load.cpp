@@ -294,7 +294,8 @@ void FairClass::update_blocked_averages(CpuId cpu) {
   rq.last_blocked_load_update_tick = s_.jiffies();
   if (!group_sched_) {
     update_cfs_rq_load_avg(rq.clock_task, rq.cfs);
-    if (!rq.cfs.avg.load_avg && !rq.cfs.avg.util_avg) rq.has_blocked_load = false;
+    RtClass::update_rt_rq_load_avg(rq.clock_task, rq, rq.curr->sched_class == SchedClass::rt);
+    if (!rq.cfs.avg.load_avg && !rq.cfs.avg.util_avg && !rq.avg_rt.util_avg) rq.has_blocked_load = false;
     return;
   }
   bool done = true;
@@ -305,7 +306,8 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;
   }
-  if (done) rq.has_blocked_load = false;
+  RtClass::update_rt_rq_load_avg(rq.clock_task, rq, rq.curr->sched_class == SchedClass::rt);
+  if (done && !rq.avg_rt.util_avg) rq.has_blocked_load = false;
 }
 
 }  // namespace forksim::km

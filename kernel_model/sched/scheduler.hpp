@@ -7,7 +7,7 @@
 // Ownership: tasks belong to the caller; run queues and domains to the Scheduler. Errors: contracts only.
 // Balancing: scheduler_tick may raise SCHED_SOFTIRQ (softirq_wanted); the driver then calls run_rebalance_domains at softirq time.
 //          Active balance asks for the stopper through SchedHooks::stop_one_cpu_nowait, whose work is active_load_balance_cpu_stop.
-// Not modelled here yet (issue 4): rt and deadline classes, bandwidth.
+// Not modelled: the deadline class, CFS bandwidth.
 #pragma once
 
 #include <initializer_list>
@@ -18,6 +18,7 @@
 #include "kernel_model/sched/fair.hpp"
 #include "kernel_model/sched/load_balance.hpp"
 #include "kernel_model/sched/placement.hpp"
+#include "kernel_model/sched/rt.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
 #include "kernel_model/trace/trace.hpp"
@@ -25,7 +26,8 @@
 
 namespace forksim::km {
 
-inline constexpr u32 ENQUEUE_WAKEUP = 0x1, ENQUEUE_RESTORE = 0x2, ENQUEUE_MOVE = 0x4, ENQUEUE_NOCLOCK = 0x8, ENQUEUE_MIGRATED = 0x40;
+inline constexpr u32 ENQUEUE_WAKEUP = 0x1, ENQUEUE_RESTORE = 0x2, ENQUEUE_MOVE = 0x4, ENQUEUE_NOCLOCK = 0x8, ENQUEUE_HEAD = 0x10,
+                     ENQUEUE_MIGRATED = 0x40;
 inline constexpr u32 DEQUEUE_SLEEP = 0x1, DEQUEUE_SAVE = 0x2, DEQUEUE_MOVE = 0x4, DEQUEUE_NOCLOCK = 0x8;
 inline constexpr u32 WF_SYNC = 1, WF_FORK = 2, WF_MIGRATED = 4;
 
@@ -35,6 +37,7 @@ struct Rq {
   u32 nr_running = 0;
   LoadWeight load;
   CfsRq cfs;
+  RtRq rt;
   Task *curr = nullptr, *idle = nullptr, *stop = nullptr;
   u64 clock = 0, clock_task = 0;   ///< clock_task == clock: IRQ_TIME_ACCOUNTING is off on this platform
   bool clock_skip_update = false;  ///< RQCF_REQ_SKIP: the next __schedule keeps the clock
@@ -58,7 +61,8 @@ struct Rq {
   IList<CfsRq, &CfsRq::leaf> leaf_cfs_rq_list;
   CfsRq* tmp_alone_branch = nullptr;  ///< null: the list head
   u64 freq_scale = 1024;
-  SchedAvg avg_rt;  ///< utilisation by real-time tasks; reduces cpu_capacity
+  SchedAvg avg_rt;                                      ///< utilisation by real-time tasks; reduces cpu_capacity
+  bool rt_push_queued = false, rt_pull_queued = false;  ///< balance callbacks
   // of the __schedule in progress
   bool switch_voluntary = false;
   u32 prev_state = 0;
@@ -75,6 +79,11 @@ struct SchedHooks {
   virtual u8 trace_flags(CpuId cpu) const = 0;
   /// stop_one_cpu_nowait: have the stopper of `cpu` run active_load_balance_cpu_stop. Executed by CPU `from`.
   virtual void stop_one_cpu_nowait(CpuId from, CpuId cpu) {
+    static_cast<void>(from);
+    static_cast<void>(cpu);
+  }
+  /// irq_work_queue_on: have `cpu` run RtClass::rto_push_irq_work in interrupt context. Executed by CPU `from`.
+  virtual void irq_work_queue_on(CpuId from, CpuId cpu) {
     static_cast<void>(from);
     static_cast<void>(cpu);
   }
@@ -111,7 +120,7 @@ class Scheduler {
   /// init_idle: makes `idle` the idle task and current of `cpu`.
   void init_idle(Task& idle, CpuId cpu);
   /// Sets policy, nice (static_prio), class and load weight of a task that is not queued (set_load_weight).
-  void set_params(Task& p, SchedPolicy policy, int nice);
+  void set_params(Task& p, SchedPolicy policy, int nice, u32 rt_priority = 0);
 
   // --- fork (core.c sched_fork, wake_up_new_task) ---
   /// sched_fork by the task current on `this_cpu`; `p` already is a copy of it. Sets TASK_NEW, places vruntime.
@@ -173,6 +182,8 @@ class Scheduler {
   void migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu);
   void yield_task(CpuId cpu);
   void set_user_nice(Task& p, int nice, CpuId this_cpu);
+  /// sched_setscheduler_nocheck; the nice value of a fair policy stays what it was.
+  void sched_setscheduler(Task& p, SchedPolicy policy, u32 rt_priority, CpuId this_cpu);
   /// set_cpus_allowed without the migration itself; returns a CPU of the new mask the task must move to, or its own.
   CpuId set_cpus_allowed(Task& p, const CpuMask& mask);
   /// sched_move_task of an exiting task (sched_autogroup_exit_task): dequeue, detach, attach, enqueue, even without a group change.
@@ -211,6 +222,7 @@ class Scheduler {
 
   // --- parts, for the rooms of the scheduler, tests and the oracle runner ---
   FairClass& fair() { return fair_; }
+  RtClass& rt() { return rt_; }
   Placement& placement() { return placement_; }
   LoadBalancer& balancer() { return balancer_; }
   SchedHooks& hooks() { return hooks_; }
@@ -255,10 +267,13 @@ class Scheduler {
   void emit_task(Tp id, const Task& p);
   void emit_placement(int kind, const Task& p, CpuId prev, CpuId chosen);
   Task& pick_next_task(Rq& rq, Task& prev);
+  Task& idle_task(Rq& rq, Task& prev);
+  void check_class_changed(Rq& rq, Task& p, SchedClass prev_class, int oldprio);
   void prepare_task_switch(Rq& rq, Task& prev, Task& next);
   void ttwu_do_wakeup(Rq& rq, Task& p, u32 wake_flags);
   void ttwu_do_activate(Rq& rq, Task& p, u32 wake_flags);
   void set_load_weight(Task& p) const;
+  void update_load_weight(Task& p);
 
   KernelProfile profile_;
   DomainTree domains_;
@@ -272,6 +287,7 @@ class Scheduler {
   CpuMask active_;
   bool rd_overload_ = false, ttwu_queue_;
   FairClass fair_;
+  RtClass rt_;
   Placement placement_;
   LoadBalancer balancer_;
   std::vector<std::unique_ptr<TaskGroup>> groups_;  ///< in order of creation

@@ -73,7 +73,9 @@ struct Task {
   u32 nr_cpus_allowed = 0;
   CpuMask cpus_allowed;
   SchedEntity se;
+  SchedRtEntity rt;
   ListNode<Task> group_node;  ///< rq.cfs_tasks
+  ListNode<Task> rt_run_list, pushable_tasks;
   Task* last_wakee = nullptr;
   u32 wakee_flips = 0;
   u64 wakee_flip_decay_ts = 0;  ///< jiffies

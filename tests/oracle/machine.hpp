@@ -23,6 +23,7 @@ class Machine final : public km::SchedHooks {
   bool idle_polling(km::CpuId) const override { return false; }
   km::u8 trace_flags(km::CpuId) const override { return 0; }
   void stop_one_cpu_nowait(km::CpuId from, km::CpuId cpu) override;
+  void irq_work_queue_on(km::CpuId, km::CpuId cpu) override { rt_push_pending |= 1u << cpu.v; }
 
   km::Task& new_task();
   km::Rq& rq(km::u32 c) { return sched.rq(km::CpuId(c)); }
@@ -35,7 +36,8 @@ class Machine final : public km::SchedHooks {
   km::u32 ipi_sent = 0;      ///< CPUs that were sent an IPI since last cleared
   km::u32 ipi_pending = 0;   ///< not delivered yet
   km::u32 stop_pending = 0;  ///< stoppers the driver has to wake (sets without a wake list)
-  int active = -1;           ///< CPU on which active balance was kicked last
+  km::u32 rt_push_pending = 0;
+  int active = -1;  ///< CPU on which active balance was kicked last
 };
 
 }  // namespace forksim::oracle

@@ -27,6 +27,7 @@ struct Membership {
 class Scenario {
  public:
   Scenario(const Config& config, Check& check) : m_(config), s_(m_.sched), check_(check) { groups_[0] = {}; }
+  void set_rt_parameters(const json& c);
   /// False once a row differed; later rows would only repeat it.
   bool event(const json& e);
 
@@ -54,6 +55,7 @@ class Scenario {
   json task_row(const json& key);
   json tg_row(const json& key);
   json gcpu_row(const json& key);
+  json rt_row(const json& key);
 
   Task& task(const json& e) { return m_.tasks.at(num(e, "task")); }
   s64 number(const Task* t) const { return t->pid.v - 1001; }
@@ -67,7 +69,7 @@ class Scenario {
   bool softirq_ = false;
   u32 ilb_ = 0, stopped_ = 0;
   std::size_t cpu_columns_ = 0;
-  bool with_groups_ = false;
+  bool with_groups_ = false, with_rt_ = false;
 };
 
 // --- driving ---
@@ -99,6 +101,12 @@ void Scenario::rebalance(u32 c) {
 bool Scenario::serve(u32 c) {
   const u32 bit = 1u << c;
   bool worked = false;
+  if (m_.rt_push_pending & bit) {
+    m_.rt_push_pending &= ~bit;
+    s_.set_this_cpu(CpuId(c));
+    s_.rt().rto_push_irq_work(CpuId(c));
+    worked = true;
+  }
   if (m_.ipi_pending & bit) {
     m_.ipi_pending &= ~bit;
     const bool softirq = s_.softirq_wanted(CpuId(c));
@@ -130,6 +138,8 @@ void Scenario::run_pending(u32 first) {
   }
 }
 
+bool rt_policy(const Task& p) { return p.sched_class == SchedClass::rt; }
+
 Task& Scenario::new_child(const json& e, const Task& parent) {
   Task& p = m_.new_task();
   const Pid pid = p.pid;
@@ -145,7 +155,12 @@ Task& Scenario::new_child(const json& e, const Task& parent) {
   p.ti_flags = 0;
   p.cpus_allowed = CpuMask::from_word(num(e, "allowed"));
   p.nr_cpus_allowed = p.cpus_allowed.count();
-  s_.set_params(p, num(e, "idle_policy") ? SchedPolicy::idle : SchedPolicy::normal, static_cast<int>(snum(e, "arg")));
+  // A child of a real-time task is the copy it is, down to a load weight that a later nice value of the parent did not touch.
+  if (rt_policy(parent)) return p;
+  if (e.value("rt_priority", 0) > 0)
+    s_.set_params(p, static_cast<SchedPolicy>(num(e, "policy")), p.static_prio - DEFAULT_PRIO, num32(e, "rt_priority"));
+  else
+    s_.set_params(p, num(e, "idle_policy") ? SchedPolicy::idle : SchedPolicy::normal, static_cast<int>(snum(e, "arg")));
   return p;
 }
 
@@ -225,9 +240,20 @@ void Scenario::run(const json& e) {
     schedule(cpu.v, false);
   } else if (ev == "setnice") {
     s_.set_user_nice(task(e), static_cast<int>(snum(e, "arg")), cpu);
+  } else if (ev == "setsched") {
+    s_.sched_setscheduler(task(e), static_cast<SchedPolicy>(num(e, "policy")), num32(e, "arg"), cpu);
+  } else if (ev == "rt_period") {
+    const auto timer = s_.rt().period_timer();
+    check_.eq("expires", snum(e, "expires"), timer ? static_cast<s64>(timer->expires.v) : -1);
+    if (timer) check_.eq("restart", num(e, "restart"), u64{s_.rt().sched_rt_period_timer()});
   } else {
     group_event(ev, e);
   }
+}
+
+void Scenario::set_rt_parameters(const json& c) {
+  if (c.contains("rr_timeslice")) s_.rt().set_rr_timeslice(num32(c, "rr_timeslice"));
+  if (c.contains("rt_period")) s_.rt().set_bandwidth(num(c, "rt_period"), num(c, "rt_runtime"));
 }
 
 bool Scenario::event(const json& e) {
@@ -334,6 +360,7 @@ json Scenario::task_row(const json& key) {
   json row = {number(&p),      p.cpu.v,         state,           se.vruntime.v,   se.sum_exec_runtime, se.prev_sum_exec_runtime,
               se.avg.load_avg, se.avg.util_avg, se.avg.load_sum, se.avg.util_sum, se.avg.util_est.ewma};
   if (with_groups_) row.push_back(effective(p));
+  if (with_rt_) row.insert(row.end(), {static_cast<int>(p.policy), p.prio, p.rt.time_slice});
   return row;
 }
 
@@ -371,6 +398,32 @@ json Scenario::gcpu_row(const json& key) {
           int{q.on_list}};
 }
 
+json Scenario::rt_row(const json& key) {
+  const u32 c = key.at(0);
+  const RtRq& rt = m_.rq(c).rt;
+  json queues = json::array(), pushable = json::array();
+  for (std::size_t prio = 0; prio < rt.queue.size(); ++prio) {
+    if (rt.queue[prio].empty()) continue;
+    json ids = json::array();
+    for (const Task* p = rt.queue[prio].front(); p; p = rt.queue[prio].next(p)) ids.push_back(number(p));
+    queues.push_back({prio, ids});
+  }
+  for (const Task* p = rt.pushable_tasks.front(); p; p = rt.pushable_tasks.next(p)) pushable.push_back(number(p));
+  json row = {c,
+              rt.rt_nr_running,
+              rt.rr_nr_running,
+              rt.highest_prio_curr,
+              rt.highest_prio_next,
+              rt.rt_nr_migratory,
+              int{rt.overloaded},
+              m_.rq(c).avg_rt.util_avg,
+              queues,
+              pushable};
+  constexpr std::size_t kWithThrottling = 14;
+  if (key.size() == kWithThrottling) row.insert(row.end(), {rt.rt_time, rt.rt_runtime, int{rt.rt_throttled}, int{rt.rt_queued}});
+  return row;
+}
+
 void Scenario::compare_rows(const char* kind, const json& rows, json (Scenario::*actual)(const json& key), std::size_t keys) {
   for (const json& row : rows) {
     std::string name = kind;
@@ -388,16 +441,19 @@ void Scenario::compare_rows(const char* kind, const json& rows, json (Scenario::
 void Scenario::compare(const json& e) {
   const json& cpus = e.at("cpus");
   with_groups_ = e.contains("tgs");
+  with_rt_ = e.contains("rt");
   if (!cpus.empty()) cpu_columns_ = cpus.at(0).size();
   compare_rows("cpu", cpus, &Scenario::cpu_row, 1);
   compare_rows("task", e.at("tasks"), &Scenario::task_row, 1);
-  if (!e.contains("tgs")) return;
+  if (with_rt_) compare_rows("rt", e.at("rt"), &Scenario::rt_row, 1);
+  if (!with_groups_) return;
   compare_rows("tg", e.at("tgs"), &Scenario::tg_row, 1);
   compare_rows("gcpu", e.at("gcpu"), &Scenario::gcpu_row, 2);
 }
 
 void run_scenario(const Config& config, const json& c, Check& check) {
   Scenario scenario(config, check);
+  scenario.set_rt_parameters(c);
   std::size_t n = 0;
   for (const json& e : c.at("events")) {
     if (scenario.event(e)) {
@@ -410,7 +466,8 @@ void run_scenario(const Config& config, const json& c, Check& check) {
 }
 
 constexpr std::array kCases{CaseKind{"scenario_1cpu", run_scenario}, CaseKind{"scenario_4cpu", run_scenario},
-                            CaseKind{"scenario_4cpu_nohz", run_scenario}};
+                            CaseKind{"scenario_4cpu_nohz", run_scenario}, CaseKind{"scenario_4cpu_rr", run_scenario},
+                            CaseKind{"scenario_4cpu_throttle", run_scenario}};
 
 }  // namespace
 

@@ -1,0 +1,444 @@
+#include "kernel_model/sched/rt.hpp"
+
+#include "kernel_model/sched/pelt.hpp"
+#include "kernel_model/sched/scheduler.hpp"
+
+namespace forksim::km {
+
+namespace {
+
+bool rt_task(const Task& p) { return p.prio < MAX_RT_PRIO; }
+
+/// A plain save and restore leaves the entity where it is in its list.
+bool move_entity(u32 flags) { return (flags & (DEQUEUE_SAVE | DEQUEUE_MOVE)) != DEQUEUE_SAVE; }
+
+/// Level of a CPU or task in cpupri: higher is more urgent; everything that is not real-time is 1.
+int convert_prio(int prio) { return prio >= MAX_RT_PRIO ? 1 : MAX_RT_PRIO - prio + 1; }
+
+int find_first(const std::bitset<MAX_RT_PRIO>& b) { return static_cast<int>(b._Find_first()); }
+
+}  // namespace
+
+Task* RtClass::rq_curr(Rq& rq) { return rq.curr; }
+
+RtClass::RtClass(Scheduler& s, const KernelProfile& k) : s_(s), rr_timeslice_(k.hz / 10) {}
+
+// --- queues ---
+
+void RtClass::enqueue_pushable_task(Rq& rq, Task& p) {
+  auto& list = rq.rt.pushable_tasks;
+  if (p.rt.pushable) list.remove(&p);
+  p.rt.pushable = true;
+  Task* pos = list.front();
+  while (pos && pos->rt.pushable_prio <= p.prio) pos = list.next(pos);
+  p.rt.pushable_prio = p.prio;
+  if (pos)
+    list.insert_before(pos, &p);
+  else
+    list.push_back(&p);
+  rq.rt.highest_prio_next = std::min(rq.rt.highest_prio_next, p.prio);
+}
+
+void RtClass::dequeue_pushable_task(Rq& rq, Task& p) {
+  auto& list = rq.rt.pushable_tasks;
+  if (p.rt.pushable) list.remove(&p);
+  p.rt.pushable = false;
+  rq.rt.highest_prio_next = list.empty() ? MAX_RT_PRIO : list.front()->prio;
+}
+
+void RtClass::update_rt_migration(Rq& rq) {
+  const bool overloaded = rq.rt.rt_nr_migratory && rq.rt.rt_nr_total > 1;
+  if (overloaded == rq.rt.overloaded) return;
+  rq.rt.overloaded = overloaded;
+  if (!rq.online) return;
+  if (overloaded)
+    rto_mask_.set(rq.cpu);
+  else
+    rto_mask_.clear(rq.cpu);
+}
+
+void RtClass::inc_rt_tasks(Rq& rq, Task& p) {
+  RtRq& rt = rq.rt;
+  rt.rt_nr_running++;
+  rt.rr_nr_running += p.policy == SchedPolicy::rr;
+  rt.highest_prio_curr = std::min(rt.highest_prio_curr, p.prio);
+  rt.rt_nr_total++;
+  rt.rt_nr_migratory += p.nr_cpus_allowed > 1;
+  update_rt_migration(rq);
+  start_rt_bandwidth();
+}
+
+void RtClass::dec_rt_tasks(Rq& rq, Task& p) {
+  RtRq& rt = rq.rt;
+  rt.rt_nr_running--;
+  rt.rr_nr_running -= p.policy == SchedPolicy::rr;
+  if (!rt.rt_nr_running)
+    rt.highest_prio_curr = MAX_RT_PRIO;
+  else if (p.prio == rt.highest_prio_curr)
+    rt.highest_prio_curr = find_first(rt.bitmap);
+  rt.rt_nr_total--;
+  rt.rt_nr_migratory -= p.nr_cpus_allowed > 1;
+  update_rt_migration(rq);
+}
+
+void RtClass::dequeue_top_rt_rq(Rq& rq) {
+  if (!rq.rt.rt_queued) return;
+  s_.sub_nr_running(rq, rq.rt.rt_nr_running);
+  rq.rt.rt_queued = false;
+}
+
+void RtClass::enqueue_top_rt_rq(Rq& rq) {
+  if (rq.rt.rt_queued || rq.rt.rt_throttled || !rq.rt.rt_nr_running) return;
+  s_.add_nr_running(rq, rq.rt.rt_nr_running);
+  rq.rt.rt_queued = true;
+}
+
+void RtClass::dequeue_rt_entity(Rq& rq, Task& p, u32 flags) {
+  if (!p.rt.on_rq) return;
+  if (move_entity(flags)) {
+    auto& queue = rq.rt.queue[static_cast<std::size_t>(p.prio)];
+    queue.remove(&p);
+    if (queue.empty()) rq.rt.bitmap.reset(static_cast<std::size_t>(p.prio));
+    p.rt.on_list = false;
+  }
+  p.rt.on_rq = false;
+  dec_rt_tasks(rq, p);
+}
+
+void RtClass::enqueue_rt_entity(Rq& rq, Task& p, u32 flags) {
+  if (move_entity(flags)) {
+    auto& queue = rq.rt.queue[static_cast<std::size_t>(p.prio)];
+    if (flags & ENQUEUE_HEAD)
+      queue.push_front(&p);
+    else
+      queue.push_back(&p);
+    rq.rt.bitmap.set(static_cast<std::size_t>(p.prio));
+    p.rt.on_list = true;
+  }
+  p.rt.on_rq = true;
+  inc_rt_tasks(rq, p);
+}
+
+void RtClass::enqueue_task_rt(Rq& rq, Task& p, u32 flags) {
+  dequeue_top_rt_rq(rq);
+  dequeue_rt_entity(rq, p, flags);
+  enqueue_rt_entity(rq, p, flags);
+  enqueue_top_rt_rq(rq);
+  if (rq.curr != &p && p.nr_cpus_allowed > 1) enqueue_pushable_task(rq, p);
+}
+
+void RtClass::dequeue_task_rt(Rq& rq, Task& p, u32 flags) {
+  update_curr_rt(rq);
+  dequeue_top_rt_rq(rq);
+  dequeue_rt_entity(rq, p, flags);
+  enqueue_top_rt_rq(rq);
+  dequeue_pushable_task(rq, p);
+}
+
+void RtClass::requeue_task_rt(Rq& rq, Task& p, bool head) {
+  if (!p.rt.on_rq) return;
+  auto& queue = rq.rt.queue[static_cast<std::size_t>(p.prio)];
+  queue.remove(&p);
+  if (head)
+    queue.push_front(&p);
+  else
+    queue.push_back(&p);
+}
+
+// --- running ---
+
+bool RtClass::update_rt_rq_load_avg(u64 now, Rq& rq, bool running) {
+  if (!update_load_sum(now, {rq.freq_scale, rq.cpu_capacity_orig}, rq.avg_rt, running, running, running)) return false;
+  update_load_avg_of(rq.avg_rt, 1, 1);
+  return true;
+}
+
+void RtClass::update_curr_rt(Rq& rq) {
+  Task& curr = *rq.curr;
+  if (curr.sched_class != SchedClass::rt) return;
+  const u64 delta = rq.clock_task - curr.se.exec_start;
+  if (static_cast<s64>(delta) <= 0) return;
+  curr.se.sum_exec_runtime += delta;
+  curr.se.exec_start = rq.clock_task;
+  if (!rt_bandwidth_enabled() || rq.rt.rt_runtime == RUNTIME_INF) return;
+  rq.rt.rt_time += delta;
+  if (sched_rt_runtime_exceeded(rq)) s_.resched_curr(rq);
+}
+
+void RtClass::check_preempt_curr_rt(Rq& rq, Task& p) {
+  Task& curr = *rq.curr;
+  if (p.prio < curr.prio) {
+    s_.resched_curr(rq);
+    return;
+  }
+  if (p.prio != curr.prio || curr.need_resched()) return;
+  // Equal priority: let the pinned newcomer run first when the current task could go elsewhere.
+  if (curr.nr_cpus_allowed == 1 || !cpupri_find(curr, nullptr)) return;
+  if (p.nr_cpus_allowed != 1 && cpupri_find(p, nullptr)) return;
+  requeue_task_rt(rq, p, true);
+  s_.resched_curr(rq);
+}
+
+Task* RtClass::pick_next_task_rt(Rq& rq, Task& prev, bool& retry) {
+  if (rq.rt.highest_prio_curr > prev.prio) {
+    pull_rt_task(rq);
+    retry = rq.stop && rq.stop->on_rq == TASK_ON_RQ_QUEUED;
+    if (retry) return nullptr;
+  }
+  if (prev.sched_class == SchedClass::rt) update_curr_rt(rq);
+  if (!rq.rt.rt_queued) return nullptr;
+  s_.put_prev_task(rq, prev);
+  Task& p = *rq.rt.queue[static_cast<std::size_t>(find_first(rq.rt.bitmap))].front();
+  p.se.exec_start = rq.clock_task;
+  dequeue_pushable_task(rq, p);
+  if (!rq.rt.pushable_tasks.empty()) rq.rt_push_queued = true;
+  if (rq.curr->sched_class != SchedClass::rt) update_rt_rq_load_avg(rq.clock_task, rq, false);
+  return &p;
+}
+
+void RtClass::put_prev_task_rt(Rq& rq, Task& p) {
+  update_curr_rt(rq);
+  update_rt_rq_load_avg(rq.clock_task, rq, true);
+  if (p.rt.on_rq && p.nr_cpus_allowed > 1) enqueue_pushable_task(rq, p);
+}
+
+void RtClass::set_curr_task_rt(Rq& rq) {
+  rq.curr->se.exec_start = rq.clock_task;
+  dequeue_pushable_task(rq, *rq.curr);
+}
+
+void RtClass::task_tick_rt(Rq& rq, Task& p) {
+  update_curr_rt(rq);
+  update_rt_rq_load_avg(rq.clock_task, rq, true);
+  if (p.policy != SchedPolicy::rr || --p.rt.time_slice) return;
+  p.rt.time_slice = rr_timeslice_;
+  auto& queue = rq.rt.queue[static_cast<std::size_t>(p.prio)];
+  if (queue.front() == queue.back()) return;
+  requeue_task_rt(rq, p, false);
+  s_.resched_curr(rq);
+}
+
+void RtClass::switched_to_rt(Rq& rq, Task& p) {
+  if (p.on_rq != TASK_ON_RQ_QUEUED || rq.curr == &p) return;
+  if (p.nr_cpus_allowed > 1 && rq.rt.overloaded && !rq.rt.pushable_tasks.empty()) rq.rt_push_queued = true;
+  if (p.prio < rq.curr->prio) s_.resched_curr(rq);
+}
+
+void RtClass::switched_from_rt(Rq& rq, Task& p) {
+  if (p.on_rq == TASK_ON_RQ_QUEUED && !rq.rt.rt_nr_running) rq.rt_pull_queued = true;
+}
+
+void RtClass::prio_changed_rt(Rq& rq, Task& p, int oldprio) {
+  if (p.on_rq != TASK_ON_RQ_QUEUED) return;
+  if (rq.curr != &p) {
+    if (p.prio < rq.curr->prio) s_.resched_curr(rq);
+    return;
+  }
+  if (oldprio < p.prio) rq.rt_pull_queued = true;
+  if (p.prio > rq.rt.highest_prio_curr) s_.resched_curr(rq);
+}
+
+void RtClass::balance_callback(Rq& rq) {
+  const bool push = rq.rt_push_queued, pull = rq.rt_pull_queued;
+  rq.rt_push_queued = rq.rt_pull_queued = false;
+  if (push) push_rt_tasks(rq);
+  if (pull) pull_rt_task(rq);
+}
+
+// --- between CPUs ---
+
+bool RtClass::cpupri_find(const Task& p, CpuMask* lowest) const {
+  int best = convert_prio(p.prio);
+  CpuMask mask;
+  for (u32 c = 0; c < s_.cpus(); ++c) {
+    const Rq& rq = s_.rq(CpuId(c));
+    if (!rq.online || !p.cpus_allowed.test(rq.cpu)) continue;
+    const int level = convert_prio(rq.rt.highest_prio_curr);
+    if (level > best || (level == best && mask.empty())) continue;
+    if (level < best) mask = {};
+    best = level;
+    mask.set(rq.cpu);
+  }
+  if (lowest) *lowest = mask;
+  return !mask.empty();
+}
+
+std::optional<CpuId> RtClass::find_lowest_rq(const Task& p) const {
+  CpuMask lowest;
+  if (p.nr_cpus_allowed == 1 || !cpupri_find(p, &lowest)) return std::nullopt;
+  // Where it last ran is best; then here; then whatever is close.
+  if (lowest.test(p.cpu)) return p.cpu;
+  const CpuId here = s_.this_cpu();
+  const bool here_ok = lowest.test(here);
+  for (const SchedDomain* sd = s_.domains().lowest(p.cpu); sd; sd = sd->parent) {
+    if (!(sd->flags & SD_WAKE_AFFINE)) continue;
+    if (here_ok && sd->span.test(here)) return here;
+    if (const u32 c = (lowest & sd->span).first(); c < kMaxCpus) return CpuId(c);
+  }
+  return here_ok ? here : CpuId(lowest.first());
+}
+
+CpuId RtClass::select_task_rq_rt(Task& p, CpuId cpu, u32 sd_flag) const {
+  if (sd_flag != SD_BALANCE_WAKE && sd_flag != SD_BALANCE_FORK) return cpu;
+  const Task& curr = *s_.rq(cpu).curr;
+  if (!rt_task(curr) || (curr.nr_cpus_allowed >= 2 && curr.prio > p.prio)) return cpu;
+  const std::optional<CpuId> target = find_lowest_rq(p);
+  return target && p.prio < s_.rq(*target).rt.highest_prio_curr ? *target : cpu;
+}
+
+bool RtClass::push_rt_task(Rq& rq) {
+  if (!rq.rt.overloaded || rq.rt.pushable_tasks.empty()) return false;
+  Task& next = *rq.rt.pushable_tasks.front();
+  if (next.prio < rq.curr->prio) {
+    s_.resched_curr(rq);
+    return false;
+  }
+  const std::optional<CpuId> cpu = find_lowest_rq(next);
+  if (!cpu || *cpu == rq.cpu) return false;
+  Rq& lowest = s_.rq(*cpu);
+  if (lowest.rt.highest_prio_curr <= next.prio) return false;
+  s_.deactivate_task(rq, next, 0);
+  s_.set_task_cpu(next, *cpu);
+  s_.activate_task(lowest, next, 0);
+  s_.resched_curr(lowest);
+  return true;
+}
+
+void RtClass::push_rt_tasks(Rq& rq) {
+  while (push_rt_task(rq)) {
+  }
+}
+
+void RtClass::task_woken_rt(Rq& rq, Task& p) {
+  const Task& curr = *rq.curr;
+  if (!p.on_cpu && !curr.need_resched() && p.nr_cpus_allowed > 1 && rt_task(curr) && (curr.nr_cpus_allowed < 2 || curr.prio <= p.prio))
+    push_rt_tasks(rq);
+}
+
+std::optional<CpuId> RtClass::rto_next_cpu() {
+  for (;;) {
+    const u32 cpu = rto_mask_.next(static_cast<u32>(rto_cpu_ + 1));
+    if (cpu < kMaxCpus) {
+      rto_cpu_ = static_cast<int>(cpu);
+      return CpuId(cpu);
+    }
+    rto_cpu_ = -1;
+    if (rto_loop_ == rto_loop_next_) return std::nullopt;
+    rto_loop_ = rto_loop_next_;
+  }
+}
+
+void RtClass::pull_rt_task(Rq& rq) {
+  if (rto_mask_.empty() || (rto_mask_.count() == 1 && rto_mask_.test(rq.cpu))) return;
+  // The overloaded CPUs are told to push, one after the other; a walk under way goes round once more.
+  rto_loop_next_++;
+  if (rto_cpu_ >= 0) return;
+  if (const std::optional<CpuId> cpu = rto_next_cpu()) s_.hooks().irq_work_queue_on(s_.this_cpu(), *cpu);
+}
+
+void RtClass::rto_push_irq_work(CpuId cpu) {
+  Rq& rq = s_.rq(cpu);
+  if (!rq.rt.pushable_tasks.empty()) push_rt_tasks(rq);
+  if (const std::optional<CpuId> next = rto_next_cpu()) s_.hooks().irq_work_queue_on(cpu, *next);
+}
+
+// --- throttling ---
+
+void RtClass::set_bandwidth(u64 period, u64 runtime) {
+  rt_period_ = period;
+  rt_runtime_ = runtime;
+  for (u32 c = 0; c < s_.cpus(); ++c) s_.rq(CpuId(c)).rt.rt_runtime = runtime;
+}
+
+void RtClass::start_rt_bandwidth() {
+  if (!rt_bandwidth_enabled() || rt_period_active_) return;
+  rt_period_active_ = true;
+  // Forwarded by a zero interval: due at once when it lies in the past, unchanged when it is still to come.
+  const u64 now = s_.now().v;
+  if (rt_period_expires_ <= now) rt_period_expires_ = now + 1;
+  timer_ = PeriodTimer{Ns(rt_period_expires_), s_.this_cpu()};
+}
+
+void RtClass::balance_runtime(Rq& rq) {
+  RtRq& rt = rq.rt;
+  if (rt.rt_time <= rt.rt_runtime) return;
+  const u64 weight = s_.cpus();
+  for (u32 c = 0; c < s_.cpus(); ++c) {
+    RtRq& iter = s_.rq(CpuId(c)).rt;
+    if (&iter == &rt || iter.rt_runtime == RUNTIME_INF || !s_.rq(CpuId(c)).online) continue;
+    s64 diff = static_cast<s64>(iter.rt_runtime - iter.rt_time);
+    if (diff <= 0) continue;
+    diff = static_cast<s64>(static_cast<u64>(diff) / weight);
+    if (rt.rt_runtime + static_cast<u64>(diff) > rt_period_) diff = static_cast<s64>(rt_period_ - rt.rt_runtime);
+    iter.rt_runtime -= static_cast<u64>(diff);
+    rt.rt_runtime += static_cast<u64>(diff);
+    if (rt.rt_runtime == rt_period_) break;
+  }
+}
+
+bool RtClass::sched_rt_runtime_exceeded(Rq& rq) {
+  RtRq& rt = rq.rt;
+  if (rt.rt_throttled) return true;
+  if (rt.rt_runtime >= rt_period_) return false;
+  balance_runtime(rq);
+  if (rt.rt_runtime == RUNTIME_INF || rt.rt_time <= rt.rt_runtime) return false;
+  if (!rt_runtime_) {
+    rt.rt_time = 0;
+    return false;
+  }
+  rt.rt_throttled = true;
+  dequeue_top_rt_rq(rq);
+  return true;
+}
+
+bool RtClass::sched_rt_period_timer() {
+  const u64 now = s_.now().v;
+  s_.set_this_cpu(timer_->cpu);
+  bool idle = false;
+  while (rt_period_expires_ <= now) {
+    const u64 overrun = (now - rt_period_expires_) / rt_period_ + 1;
+    rt_period_expires_ += overrun * rt_period_;
+    idle = do_sched_rt_period_timer(overrun);
+  }
+  if (idle) {
+    rt_period_active_ = false;
+    timer_.reset();
+    return false;
+  }
+  timer_->expires = Ns(rt_period_expires_);
+  return true;
+}
+
+/// True when nothing is left to account, so that the timer may stop.
+bool RtClass::do_sched_rt_period_timer(u64 overrun) {
+  bool idle = true, throttled = false;
+  for (u32 c = 0; c < s_.cpus(); ++c) {
+    Rq& rq = s_.rq(CpuId(c));
+    RtRq& rt = rq.rt;
+    if (!rq.online || (!rt.rt_time && !rt.rt_nr_running)) continue;
+    s_.update_rq_clock(rq);
+    bool enqueue = false;
+    if (rt.rt_time) {
+      if (rt.rt_throttled) balance_runtime(rq);
+      rt.rt_time -= std::min(rt.rt_time, overrun * rt.rt_runtime);
+      if (rt.rt_throttled && rt.rt_time < rt.rt_runtime) {
+        rt.rt_throttled = false;
+        enqueue = true;
+        // The wait for this moment must not count as run time.
+        if (rt.rt_nr_running && rq.curr == rq.idle) rq.clock_skip_update = false;
+      }
+      if (rt.rt_time || rt.rt_nr_running) idle = false;
+    } else {
+      idle = false;
+      enqueue = !rt.rt_throttled;
+    }
+    throttled |= rt.rt_throttled;
+    if (!enqueue || !rt.rt_nr_running) continue;
+    enqueue_top_rt_rq(rq);
+    s_.resched_curr(rq);
+  }
+  if (!throttled && !rt_bandwidth_enabled()) return true;
+  return idle;
+}
+
+}  // namespace forksim::km

@@ -1,0 +1,114 @@
+// The real-time scheduling class.
+//
+// Purpose: SCHED_FIFO and SCHED_RR: priority queues, pushing and pulling between CPUs, throttling.
+// Source:  Linux 4.19 kernel/sched/{rt,cpupri}.c without RT_GROUP_SCHED, with RT_PUSH_IPI; each function carries the kernel's name.
+// Units:   priorities are kernel priorities (0 most urgent, 100 none); time in ns; time slices in ticks.
+// Ownership: borrows the Scheduler; run queues own their RtRq. Errors: contracts only.
+// Timers:  the driver asks period_timer() for the next expiry and calls Scheduler::sched_rt_period_timer then.
+// Not modelled: RLIMIT_RTTIME, priority inheritance.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <optional>
+
+#include "kernel_model/base/ilist.hpp"
+#include "kernel_model/sched/topology.hpp"
+#include "kernel_model/task/task.hpp"
+
+namespace forksim::km {
+
+class Scheduler;
+struct Rq;
+
+inline constexpr u64 RUNTIME_INF = ~u64{0};
+
+/// struct rt_rq.
+struct RtRq {
+  std::bitset<MAX_RT_PRIO> bitmap;
+  std::array<IList<Task, &Task::rt_run_list>, MAX_RT_PRIO> queue;
+  u32 rt_nr_running = 0, rr_nr_running = 0, rt_nr_migratory = 0, rt_nr_total = 0;
+  int highest_prio_curr = MAX_RT_PRIO, highest_prio_next = MAX_RT_PRIO;
+  bool overloaded = false, rt_queued = false, rt_throttled = false;
+  IList<Task, &Task::pushable_tasks> pushable_tasks;  ///< by priority, first come first within one
+  u64 rt_time = 0, rt_runtime = RUNTIME_INF;
+};
+
+class RtClass {
+ public:
+  RtClass(Scheduler& s, const KernelProfile& k);
+
+  // class hooks
+  void enqueue_task_rt(Rq& rq, Task& p, u32 flags);
+  void dequeue_task_rt(Rq& rq, Task& p, u32 flags);
+  void yield_task_rt(Rq& rq) { requeue_task_rt(rq, *rq_curr(rq), false); }
+  void check_preempt_curr_rt(Rq& rq, Task& p);
+  /// `retry`: a more urgent class got work meanwhile.
+  Task* pick_next_task_rt(Rq& rq, Task& prev, bool& retry);
+  void put_prev_task_rt(Rq& rq, Task& p);
+  void set_curr_task_rt(Rq& rq);
+  void task_tick_rt(Rq& rq, Task& p);
+  void task_woken_rt(Rq& rq, Task& p);
+  CpuId select_task_rq_rt(Task& p, CpuId cpu, u32 sd_flag) const;
+  void switched_to_rt(Rq& rq, Task& p);
+  void switched_from_rt(Rq& rq, Task& p);
+  void prio_changed_rt(Rq& rq, Task& p, int oldprio);
+  void balance_callback(Rq& rq);
+
+  void update_curr_rt(Rq& rq);
+  static bool update_rt_rq_load_avg(u64 now, Rq& rq, bool running);
+  /// rto_push_irq_work_func on `cpu`: pushes, then hands on to the next overloaded CPU.
+  void rto_push_irq_work(CpuId cpu);
+
+  // throttling
+  /// Sets sched_rt_period and sched_rt_runtime (RUNTIME_INF: no throttling) on every CPU; before any task runs.
+  void set_bandwidth(u64 period, u64 runtime);
+  void set_rr_timeslice(u32 ticks) { rr_timeslice_ = ticks; }
+  u32 rr_timeslice() const { return rr_timeslice_; }
+  struct PeriodTimer {
+    Ns expires;
+    CpuId cpu;  ///< who armed it
+  };
+  std::optional<PeriodTimer> period_timer() const { return timer_; }
+  /// Runs sched_rt_period_timer on the CPU that armed it; true when it goes on.
+  bool sched_rt_period_timer();
+
+ private:
+  static Task* rq_curr(Rq& rq);
+  void requeue_task_rt(Rq& rq, Task& p, bool head);
+  void enqueue_pushable_task(Rq& rq, Task& p);
+  void dequeue_pushable_task(Rq& rq, Task& p);
+  void inc_rt_tasks(Rq& rq, Task& p);
+  void dec_rt_tasks(Rq& rq, Task& p);
+  void update_rt_migration(Rq& rq);
+  void enqueue_top_rt_rq(Rq& rq);
+  void dequeue_top_rt_rq(Rq& rq);
+  void enqueue_rt_entity(Rq& rq, Task& p, u32 flags);
+  void dequeue_rt_entity(Rq& rq, Task& p, u32 flags);
+
+  bool cpupri_find(const Task& p, CpuMask* lowest) const;
+  std::optional<CpuId> find_lowest_rq(const Task& p) const;
+  bool push_rt_task(Rq& rq);
+  void push_rt_tasks(Rq& rq);
+  void pull_rt_task(Rq& rq);
+  std::optional<CpuId> rto_next_cpu();
+
+  bool rt_bandwidth_enabled() const { return rt_runtime_ != RUNTIME_INF; }
+  void start_rt_bandwidth();
+  bool sched_rt_runtime_exceeded(Rq& rq);
+  void balance_runtime(Rq& rq);
+  bool do_sched_rt_period_timer(u64 overrun);
+
+  Scheduler& s_;
+  u32 rr_timeslice_;
+  u64 rt_period_ = 1'000'000'000, rt_runtime_ = 950'000'000;
+  bool rt_period_active_ = false;
+  u64 rt_period_expires_ = 0;
+  std::optional<PeriodTimer> timer_;
+  // root domain
+  CpuMask rto_mask_;
+  int rto_cpu_ = -1;
+  u32 rto_loop_ = 0, rto_loop_next_ = 0;
+};
+
+}  // namespace forksim::km
