@@ -15,6 +15,9 @@ namespace {
 /// Marks a provenance comment of resolved.yaml; a file that carries them keeps the provenance of its values.
 constexpr std::string_view kProvenance = "  #< ";
 
+/// Of a longer source line only the beginning is quoted.
+constexpr int kLongestQuote = 300;
+
 struct OverBudget : std::exception {};
 
 class TreeBuilder final : public YAML::EventHandler {
@@ -68,13 +71,17 @@ class TreeBuilder final : public YAML::EventHandler {
     return n;
   }
 
-  std::string provenance(int line) const {
+  /// Of the values of one line; looked up once a line, since a line may hold very many values.
+  const std::string& provenance(int line) {
+    if (line == provenance_line_) return provenance_;
+    provenance_line_ = line;
+    provenance_.clear();
     if (line >= 1 && static_cast<std::size_t>(line) <= doc_.lines.size()) {
       const std::string& text = doc_.lines[static_cast<std::size_t>(line) - 1];
       const std::size_t at = text.rfind(kProvenance);
-      if (at != std::string::npos) return text.substr(at + kProvenance.size());
+      if (at != std::string::npos) provenance_ = text.substr(at + kProvenance.size());
     }
-    return {};
+    return provenance_;
   }
 
   void error(const YAML::Mark& m, std::string what, std::string allowed = {}, std::string hint = {}) {
@@ -137,6 +144,8 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<Open> stack_;
   YamlNode root_;
   std::size_t nodes_ = 0;
+  int provenance_line_ = 0;
+  std::string provenance_;
 };
 
 std::vector<std::string> split_lines(const std::string& text) {
@@ -210,7 +219,8 @@ YamlNode* YamlNode::find(std::string_view key) {
 
 Diagnostic YamlDocument::at(int line, int col, std::string path, std::string what, std::string allowed, std::string hint) const {
   Diagnostic d{line > 0 ? file : std::string{}, line, col, std::move(path), std::move(what), std::move(allowed), std::move(hint), {}};
-  if (line >= 1 && static_cast<std::size_t>(line) <= lines.size()) d.source_line = lines[static_cast<std::size_t>(line) - 1];
+  if (line >= 1 && static_cast<std::size_t>(line) <= lines.size() && col <= kLongestQuote)
+    d.source_line = lines[static_cast<std::size_t>(line) - 1].substr(0, kLongestQuote);
   return d;
 }
 
