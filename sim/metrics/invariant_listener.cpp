@@ -20,7 +20,8 @@ using km::u64;
 km::TpSet InvariantListener::events() {
   return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,
                  Tp::task_rename, Tp::sched_process_exec, Tp::sched_process_free, Tp::task_struct_free, Tp::stack_free, Tp::do_exit,
-                 Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct, Tp::sched_info_arrive});
+                 Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct, Tp::sched_info_arrive,
+                 Tp::sched_process_fork});
 }
 
 void InvariantListener::violate(const TraceEvent& e, std::string what) {
@@ -39,6 +40,7 @@ void InvariantListener::violate_at_end(Ns at, CpuId cpu, std::string what) {
 
 void InvariantListener::on_event(const TraceEvent& e) {
   ring_[ring_next_++ % kContext] = e;
+  ++seen_[static_cast<std::size_t>(e.id)];
   if (!check(e.cpu.v < curr_.size())) return violate(e, fmt::format("an event of CPU {}, which the machine does not have", e.cpu.v));
   if (!check(e.ts >= last_ts_[e.cpu.v])) violate(e, fmt::format("time on CPU {} goes back from {} ns", e.cpu.v, last_ts_[e.cpu.v].v));
   last_ts_[e.cpu.v] = e.ts;
@@ -73,6 +75,7 @@ void InvariantListener::on_event(const TraceEvent& e) {
       return;
     case Tp::sched_waking:
     case Tp::sched_migrate_task:
+    case Tp::sched_process_fork:
     case Tp::sched_process_free:
       touch(e, arg(e, Field::kPid));
       return;
@@ -165,6 +168,7 @@ void InvariantListener::on_free(const TraceEvent& e) {
 void InvariantListener::on_acct(const TraceEvent& e) {
   const u64 pid = arg(e, Field::kSubject), delay = arg(e, Field::kRunDelay);
   TaskState& t = touch(e, pid);
+  task_user_ += Ns(arg(e, Field::kUtime));
   // A task that waits right now has a wait in neither sum, or only the part before its last migration.
   if (t.runnable || t.taken_over) return;
   if (!check(t.waited.v == delay))
@@ -195,6 +199,7 @@ void InvariantListener::on_power(const TraceEvent& e) {
 void InvariantListener::finish(const FinalNumbers& f) {
   check_times(f);
   check_books(f);
+  check_counts(f);
   if (!f.watts.empty()) check_energy(f);
 }
 
@@ -215,6 +220,31 @@ void InvariantListener::check_books(const FinalNumbers& f) {
     violate_at_end(f.now, {},
                    fmt::format("task_structs: {} allocated, {} freed, {} alive", t.task_structs_allocated, t.task_structs_freed,
                                f.alive.task_structs));
+}
+
+void InvariantListener::check_counts(const FinalNumbers& f) {
+  const km::Totals& t = f.totals;
+  struct Pair {
+    Tp event;
+    u64 total;
+    const char* name;
+  };
+  const Pair pairs[] = {{Tp::sched_switch, t.context_switches, "context_switches"},
+                        {Tp::sched_process_fork, t.forks + t.threads + t.kthreads, "forks + threads + kthreads"},
+                        {Tp::sched_process_exec, t.execs, "execs"},
+                        {Tp::do_exit, t.exits, "exits"},
+                        {Tp::sched_wakeup, t.wakeups, "wakeups"},
+                        {Tp::sched_migrate_task, t.migrations, "migrations"},
+                        {Tp::stack_free, t.stacks_freed, "stacks_freed"},
+                        {Tp::task_struct_free, t.task_structs_freed, "task_structs_freed"}};
+  for (const Pair& p : pairs) {
+    const u64 seen = seen_[static_cast<std::size_t>(p.event)];
+    if (!check(seen == p.total)) violate_at_end(f.now, {}, fmt::format("totals.{} is {}, but {} events were seen", p.name, p.total, seen));
+  }
+  Ns user{0};
+  for (const FinalNumbers::Cpu& c : f.cpus) user += c.times.user;
+  if (!check(user == task_user_))
+    violate_at_end(f.now, {}, fmt::format("the CPUs spent {} ns in user mode, the tasks {} ns", user.v, task_user_.v));
 }
 
 void InvariantListener::check_energy(const FinalNumbers& f) {

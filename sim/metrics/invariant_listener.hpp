@@ -3,7 +3,8 @@
 // Purpose: the model proves its own books while it runs; report.json gets `checked` and `violated`. Checks:
 //   while running: sched_switch's prev is who ran on that CPU; a task runs on at most one CPU; time does not go backwards on a CPU;
 //                  no event is about a task before its task_newtask or after its task_struct was freed; a pid is not born twice;
-//   at the end:    stacks and task_structs allocated = freed + alive; user + system + irq + idle of a CPU = time online; energy of a CPU =
+//   at the end:    stacks and task_structs allocated = freed + alive; totals = events seen; user time of the tasks = that of the CPUs;
+//                  user + system + irq + idle of a CPU = time online; energy of a CPU =
 //                  sum of power x time in each state to 1e-9; per task, the sum of the waits seen = the kernel's run_delay.
 // Units:   ns, W, J. Ownership: the caller's. Errors: violations are data: the first kKept with the events around them, all are counted.
 // Not modelled: a thread that takes over its leader's pid by execve exempts that pid from the birth and free checks.
@@ -92,6 +93,7 @@ class InvariantListener final : public km::TraceListener {
   void check_times(const FinalNumbers& f);
   void check_energy(const FinalNumbers& f);
   void check_books(const FinalNumbers& f);
+  void check_counts(const FinalNumbers& f);
 
   std::vector<km::Pid> curr_;  ///< who runs on each CPU
   std::vector<km::Ns> last_ts_;
@@ -99,6 +101,8 @@ class InvariantListener final : public km::TraceListener {
   PidTable<TaskState> tasks_;
   std::array<km::TraceEvent, kContext> ring_{};
   km::u64 ring_next_ = 0, checked_ = 0, violated_ = 0;
+  std::array<km::u64, km::kTracepoints> seen_{};  ///< events by tracepoint
+  km::Ns task_user_;                              ///< sum of the tasks' utime
   std::vector<Violation> violations_;
 };
 

@@ -53,6 +53,7 @@ struct SampleRun {
     s.mark(6'070'000, 0, 10, Tp::release_task, 11);
     s.emit(7'000'000, 0, 10, Tp::sched_stat_runtime, {s.comm(10), 10, 2'941'000, 0});
     s.mark(9'000'000, 0, 10, Tp::task_struct_free, 11);
+    s.acct(10'000'000, 0, 10, 5'000'000, 900'000, 4'000, 1, 0);
   }
   void describe() {
     run.workload = "sample";
