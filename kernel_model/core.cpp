@@ -182,10 +182,10 @@ void Core::unhash_process(Task& t) {
   t.hashed = false;
 }
 
-void Core::call_rcu(Cpu& c, Task& t) {
+void Core::call_rcu(Cpu& c, Task* t) {
   const u64 tick = profile().tick_ns();
   const u64 due = now_.v + profile().tun(Tunable::rcu_grace_period_jiffies) * tick;
-  c.rcu.push(&t, Ns((due + tick - 1) / tick * tick));
+  c.rcu.push(t, Ns((due + tick - 1) / tick * tick));
 }
 
 void Core::rename(Cpu& c, Task& t, NameId comm) {

@@ -86,8 +86,8 @@ class Core : public SchedHooks {
   void unhash_process(Task& t);
   void add_child(Task& parent, Task& child);
   Task& init_task() { return *init_; }
-  /// Starts the RCU grace period after which delayed_put_task_struct runs on this CPU.
-  void call_rcu(Cpu& c, Task& t);
+  /// Starts the RCU grace period after which delayed_put_task_struct of `t` (if any) runs on this CPU, which ticks until then.
+  void call_rcu(Cpu& c, Task* t);
   void rename(Cpu& c, Task& t, NameId comm);
   /// Arms the sleeper's hrtimer: not before `soft`, at the latest timer_slack_ns later.
   void arm_timer(Cpu& c, Task& t, Ns soft);

@@ -50,7 +50,7 @@ class TimerQueue {
   std::vector<Entry> heap_;
 };
 
-/// call_rcu callbacks of one CPU, in order; each waits for its grace period.
+/// call_rcu callbacks of one CPU, in order; each waits for its grace period. Without a task: one that only keeps the tick of the CPU alive.
 class RcuQueue {
  public:
   struct Entry {
@@ -59,6 +59,7 @@ class RcuQueue {
   };
   bool empty() const { return head_ == list_.size(); }
   Ns due() const { return empty() ? kNever : list_[head_].due; }
+  Task* front() const { return list_[head_].task; }
   void push(Task* t, Ns due) { list_.push_back({t, due}); }
   Task* pop() {
     Task* t = list_[head_++].task;

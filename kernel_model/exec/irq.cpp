@@ -124,14 +124,15 @@ Next wake_stoppers(Ctx& x) {
   return jump(2);
 }
 
-Ns rcu_cost(Ctx& x) { return x.c.rcu.due() <= x.k.now() ? x.k.cost(Phase::task_struct_free) : Ns(0); }
+Ns rcu_cost(Ctx& x) { return x.c.rcu.due() <= x.k.now() && x.c.rcu.front() ? x.k.cost(Phase::task_struct_free) : Ns(0); }
 
 /// delayed_put_task_struct, one callback per round.
 Next rcu_callback(Ctx& x) {
   if (x.c.rcu.due() > x.k.now()) return softirq_done(x);
-  Task& t = *x.c.rcu.pop();
-  x.k.emit(Tp::sched_process_free, x.c, t.comm, t.pid, t.prio);
-  x.k.put_task_struct(t);
+  if (Task* t = x.c.rcu.pop()) {
+    x.k.emit(Tp::sched_process_free, x.c, t->comm, t->pid, t->prio);
+    x.k.put_task_struct(*t);
+  }
   return jump(3);
 }
 
@@ -142,12 +143,11 @@ Next idle_sleep(Ctx& x) {
   Core& k = x.k;
   const u64 tick = k.profile().tick_ns();
   const Ns next_tick{(k.now().v / tick + 1) * tick};
-  const Ns rcu = c.rcu.due() == kNever ? kNever : std::max(next_tick, Ns((c.rcu.due().v + tick - 1) / tick * tick));
-  const Ns timer = c.timer_at;
-  if (timer <= next_tick) {
+  // tick_nohz_next_event: the tick goes on while RCU needs this CPU or its next timer lies within one tick.
+  if (!c.rcu.empty() || c.timer_at <= next_tick) {
     c.tick_at = next_tick;
   } else {
-    c.tick_at = rcu;
+    c.tick_at = kNever;
     if (!k.sched.rq(c.id).tick_stopped) k.sched.nohz_tick_stop(c.id);
   }
   c.polling = false;

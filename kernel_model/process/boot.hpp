@@ -1,7 +1,7 @@
 // The state after boot: swapper per CPU, init, kthreadd, per-CPU migration and kworker threads, all asleep.
 //
 // Source: Linux 4.19 init/main.c rest_init, kernel/stop_machine.c, kernel/workqueue.c. Boot itself costs nothing and is not traced.
-// Ownership: the tasks belong to the Core and stay outside the books (Task::boot). Errors: none.
+// Stack caches are full, as the recorded machines show after boot. Ownership: the tasks belong to the Core and stay outside the books (Task::boot). Errors: none.
 // Not modelled: other kernel threads; init does nothing but reap orphans.
 #pragma once
 

@@ -89,8 +89,9 @@ Next exec_done(Ctx& x) {
   return advance();
 }
 
+/// A successful execve leaves no system call number behind (start_thread), so arm64 traces no sys_exit for it.
 Next exec_exit(Ctx& x) {
-  trace_sys_exit(x, Nr::execve, x.t.result);
+  if (x.t.result < 0) trace_sys_exit(x, Nr::execve, x.t.result);
   return ret();
 }
 

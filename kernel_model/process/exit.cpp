@@ -15,7 +15,7 @@ void release_task_now(Core& k, Cpu& c, Task& t) {
   k.unhash_process(t);
   k.put_sighand(*t.sighand);
   t.sighand = nullptr;
-  k.call_rcu(c, t);
+  k.call_rcu(c, &t);
 }
 
 namespace {
@@ -86,6 +86,7 @@ Next exit_files(Ctx& x) {
 Next exit_rest(Ctx& x) {
   x.k.put_fs(*x.t.fs);
   x.t.fs = nullptr;
+  x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
   if (x.k.profile().fair_group_sched) x.k.sched.sched_move_task_exit(x.t);
   return advance();
 }

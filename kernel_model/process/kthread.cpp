@@ -143,6 +143,7 @@ void boot_sleep(Core& k, Task& t, CpuId cpu, const Path& loop, u32 state, bool p
   }
   k.sched.sched_fork(t, cpu);
   t.se.vruntime = k.sched.rq(cpu).cfs.min_vruntime;
+  t.se.avg = SchedAvg{};  // asleep for long: a new task would bring load 1024 along
   t.cpu = t.wake_cpu = t.recent_used_cpu = t.last_ran = cpu;
   t.state = state;
   t.frames.push(loop);
@@ -159,6 +160,7 @@ void boot(Core& k) {
     Cpu& c = *k.cpus_.back();
     c.id = CpuId(i);
     c.opp = k.machine_.boot_opp;
+    c.cached_stacks = static_cast<u32>(k.profile().tun(Tunable::nr_cached_stacks));  // boot has left the caches full
     Task& idle = boot_task(k, "swapper/" + std::to_string(i), nullptr, swapper_signal);
     swapper_signal = idle.signal;
     idle.flags |= PF_IDLE;
