@@ -137,6 +137,12 @@ class Judge {
   Diagnostics& d_;
 };
 
+Vertex add(MachineGraph& g, MachineVertex properties) {
+  const Vertex v = boost::add_vertex(g);
+  g[v] = std::move(properties);
+  return v;
+}
+
 void add_cache_edges(const PlatformDesc& p, MachineGraph& g) {
   const std::size_t first_cache = p.cpus.size();
   const auto join = [&](Vertex a, Vertex b, u64 ps) {
@@ -168,7 +174,7 @@ void add_interrupt_edges(const PlatformDesc& p, MachineGraph& g) {
     Vertex at = r.from;
     for (const LinkDesc& l : r.links) {
       auto [it, fresh] = link_vertex.try_emplace(l.name, 0);
-      if (fresh) it->second = boost::add_vertex({VertexKind::link, l.name, 0, 0, CacheKind::unified}, g);
+      if (fresh) it->second = add(g, {VertexKind::link, l.name, 0, 0, CacheKind::unified});
       enter(at, it->second, l.latency_ps);
       at = it->second;
     }
@@ -195,9 +201,8 @@ std::vector<km::TopologyLevel> topology_levels(const PlatformDesc& p, const Mach
 
 MachineGraph build_machine_graph(const PlatformDesc& p) {
   MachineGraph g;
-  for (u32 i = 0; i < p.cpus.size(); ++i) boost::add_vertex({VertexKind::cpu, p.cpus[i].name, i, 0, CacheKind::unified}, g);
-  for (u32 i = 0; i < p.caches.size(); ++i)
-    boost::add_vertex({VertexKind::cache, p.caches[i].name, i, p.caches[i].level, p.caches[i].kind}, g);
+  for (u32 i = 0; i < p.cpus.size(); ++i) add(g, {VertexKind::cpu, p.cpus[i].name, i, 0, CacheKind::unified});
+  for (u32 i = 0; i < p.caches.size(); ++i) add(g, {VertexKind::cache, p.caches[i].name, i, p.caches[i].level, p.caches[i].kind});
   add_cache_edges(p, g);
   add_interrupt_edges(p, g);
   return g;
