@@ -29,6 +29,7 @@ std::atomic<bool>& stop_flag() {
 void print(const SingleRun& r, const RunCommand& c) {
   if (!c.quiet) fmt::print("{}", c.json ? render_report_json(r.report) : render_report_text(r.report));
   std::fflush(stdout);
+  if (!c.quiet && !r.interrupted) fmt::print(stderr, "result folder: {}\n", r.dir.string());
   if (r.interrupted) fmt::print(stderr, "interrupted: the run ends at {} ns, what was simulated is in {}\n", r.report.simulated_ns, r.dir.string());
   for (const std::string& v : r.report.violations) fmt::print(stderr, "invariant violated: {}\n", v);
 }
