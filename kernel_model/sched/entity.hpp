@@ -92,6 +92,25 @@ struct CfsRq {
   TaskGroup* tg = nullptr;          ///< null at the root
   bool on_list = false;
   ListNode<CfsRq> leaf;  ///< rq.leaf_cfs_rq_list
+  // bandwidth
+  bool runtime_enabled = false, throttled = false;
+  u32 throttle_count = 0;  ///< how many of this queue and its ancestors are throttled
+  u32 expires_seq = 0;
+  s64 runtime_remaining = 0;
+  u64 runtime_expires = 0, throttled_clock_task = 0, throttled_clock_task_time = 0;
+  ListNode<CfsRq> throttled_node;  ///< cfs_bandwidth.throttled_cfs_rq
+};
+
+/// struct cfs_bandwidth: the quota of a group. Timers are dates that the driver watches.
+struct CfsBandwidth {
+  static constexpr u64 kInf = ~u64{0};
+  u64 period = 100'000'000, quota = kInf, runtime = 0, runtime_expires = 0;
+  u32 expires_seq = 0;
+  bool idle = false, period_active = false, distribute_running = false, period_callback_running = false, slack_active = false;
+  u64 period_timer_expires = 0, slack_timer_expires = 0;
+  CpuId timer_cpu, slack_cpu;  ///< who armed them
+  s64 hierarchical_quota = -1;
+  IList<CfsRq, &CfsRq::throttled_node> throttled_cfs_rq;
 };
 
 /// struct task_group: one queue and one entity per CPU. The root group has no TaskGroup.
@@ -99,6 +118,8 @@ struct TaskGroup {
   u64 shares = u64{1} << 20;  ///< scaled
   s64 load_avg = 0;           ///< sum of the queues' tg_load_avg_contrib
   TaskGroup* parent = nullptr;
+  std::vector<TaskGroup*> children;
+  CfsBandwidth bandwidth;
   std::vector<std::unique_ptr<CfsRq>> cfs_rq;
   std::vector<std::unique_ptr<SchedEntity>> se;
 };

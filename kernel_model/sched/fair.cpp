@@ -42,6 +42,7 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k)
       min_granularity_(k.tun(Tunable::sched_min_granularity_ns)),
       wakeup_granularity_(k.tun(Tunable::sched_wakeup_granularity_ns)),
       migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
+      tick_ns_(k.tick_ns()),
       nr_latency_(static_cast<u32>((latency_ + min_granularity_ - 1) / min_granularity_)) {}
 
 void FairClass::util_est_enqueue(CfsRq& q, const Task& p) const {
@@ -68,11 +69,14 @@ void FairClass::enqueue_task_fair(Rq& rq, Task& p, u32 flags) {
   SchedEntity* se = &p.se;
   for (; se && !se->on_rq; se = se->parent) {
     enqueue_entity(*se->cfs_rq, *se, flags);
+    // A throttled queue ends the walk; its count follows below.
+    if (se->cfs_rq->throttled) break;
     se->cfs_rq->h_nr_running++;
     flags = ENQUEUE_WAKEUP;
   }
   for (; se; se = se->parent) {
     se->cfs_rq->h_nr_running++;
+    if (se->cfs_rq->throttled) return;
     update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
     update_cfs_group(*se);
   }
@@ -85,21 +89,23 @@ void FairClass::dequeue_task_fair(Rq& rq, Task& p, u32 flags) {
   for (; se; se = se->parent) {
     CfsRq& q = *se->cfs_rq;
     dequeue_entity(q, *se, flags);
+    if (q.throttled) break;
     q.h_nr_running--;
     if (q.load.weight) {
       se = se->parent;
       // The group still has work: prefer it, its caches are warm.
-      if (task_sleep && se) set_next_buddy(*se);
+      if (task_sleep && se && !q.throttle_count) set_next_buddy(*se);
       break;
     }
     flags |= DEQUEUE_SLEEP;
   }
   for (; se; se = se->parent) {
     se->cfs_rq->h_nr_running--;
+    if (se->cfs_rq->throttled) break;
     update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
     update_cfs_group(*se);
   }
-  s_.sub_nr_running(rq, 1);
+  if (!se) s_.sub_nr_running(rq, 1);
   util_est_dequeue(rq.cfs, p, task_sleep);
 }
 
@@ -117,19 +123,19 @@ void FairClass::yield_task_fair(Rq& rq) {
 
 void FairClass::set_next_buddy(SchedEntity& entity) const {
   if (entity.task && task_has_idle_policy(*entity.task)) return;
-  for (SchedEntity* se = &entity; se; se = se->parent) se->cfs_rq->next = se;
+  for (SchedEntity* se = &entity; se && se->on_rq; se = se->parent) se->cfs_rq->next = se;
 }
 
 void FairClass::set_last_buddy(SchedEntity& entity) const {
   if (entity.task && task_has_idle_policy(*entity.task)) return;
-  for (SchedEntity* se = &entity; se; se = se->parent) se->cfs_rq->last = se;
+  for (SchedEntity* se = &entity; se && se->on_rq; se = se->parent) se->cfs_rq->last = se;
 }
 
 void FairClass::check_preempt_wakeup(Rq& rq, Task& p, u32 wake_flags) {
   Task& curr = *rq.curr;
   SchedEntity *se = &curr.se, *pse = &p.se;
   const bool scale = se->cfs_rq->nr_running >= nr_latency_;
-  if (se == pse) return;
+  if (se == pse || pse->cfs_rq->throttle_count) return;
   const bool mark_next = next_buddy_ && scale && !(wake_flags & WF_FORK);
   if (mark_next) set_next_buddy(*pse);
   if (curr.need_resched()) return;
@@ -155,18 +161,21 @@ Task& FairClass::pick_task_simple(Rq& rq, Task& prev) {
   return *se->task;
 }
 
-Task& FairClass::pick_task_hierarchy(Rq& rq, Task& prev) {
+Task* FairClass::pick_task_hierarchy(Rq& rq, Task& prev) {
   SchedEntity* se = nullptr;
   for (CfsRq* q = &rq.cfs; q; q = se->my_q) {
     SchedEntity* curr = q->curr;
-    if (curr && curr->on_rq)
-      update_curr(*q);
-    else
-      curr = nullptr;
+    if (curr) {
+      if (curr->on_rq)
+        update_curr(*q);
+      else
+        curr = nullptr;
+      if (check_cfs_rq_runtime(*q)) return nullptr;
+    }
     se = pick_next_entity(*q, curr);
   }
   Task& p = *se->task;
-  if (&p == &prev) return p;
+  if (&p == &prev) return &p;
   // Put and set only where the two branches differ, the deeper side first.
   SchedEntity* pse = &prev.se;
   while (se->cfs_rq != pse->cfs_rq) {
@@ -183,20 +192,22 @@ Task& FairClass::pick_task_hierarchy(Rq& rq, Task& prev) {
   CfsRq& q = *se->cfs_rq;
   put_prev_entity(q, *pse);
   set_next_entity(q, *se);
-  return p;
+  return &p;
 }
 
 FairClass::Pick FairClass::pick_next_task_fair(Rq& rq, Task& prev) {
-  while (!rq.cfs.nr_running) {
+  Task* p = nullptr;
+  while (!p) {
+    if (rq.cfs.nr_running && group_sched_ && prev.sched_class == SchedClass::fair) p = pick_task_hierarchy(rq, prev);
+    if (!p && rq.cfs.nr_running) p = &pick_task_simple(rq, prev);
+    if (p) break;
     const int new_tasks = s_.balancer().idle_balance(rq);
     if (new_tasks < 0) return {nullptr, true};
     if (new_tasks == 0) return {};
   }
-  const bool hierarchy = group_sched_ && prev.sched_class == SchedClass::fair;
-  Task& p = hierarchy ? pick_task_hierarchy(rq, prev) : pick_task_simple(rq, prev);
   // The list is kept in least-recently-run order for the balancer.
-  rq.cfs_tasks.move_front(&p);
-  return {&p, false};
+  rq.cfs_tasks.move_front(p);
+  return {p, false};
 }
 
 void FairClass::put_prev_task_fair(Task& prev) {
@@ -204,7 +215,10 @@ void FairClass::put_prev_task_fair(Task& prev) {
 }
 
 void FairClass::set_curr_task_fair(Rq& rq) {
-  for (SchedEntity* se = &rq.curr->se; se; se = se->parent) set_next_entity(*se->cfs_rq, *se);
+  for (SchedEntity* se = &rq.curr->se; se; se = se->parent) {
+    set_next_entity(*se->cfs_rq, *se);
+    account_cfs_rq_runtime(*se->cfs_rq, 0);
+  }
 }
 
 void FairClass::task_tick_fair(Task& curr) {

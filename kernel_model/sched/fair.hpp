@@ -2,9 +2,10 @@
 //
 // Purpose: SCHED_NORMAL, SCHED_BATCH and SCHED_IDLE tasks: virtual time, slices, preemption, buddies, load tracking of queues and groups.
 // Source:  Linux 4.19 kernel/sched/fair.c; every function carries the kernel's name. Walks go up se->parent, so task groups need no
-//          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights.
+//          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights,
+//          bandwidth.cpp quotas of groups.
 // Units:   ns, VNs, scaled weights. Ownership: borrows the Scheduler it belongs to. Errors: contracts only.
-// Not modelled: CFS bandwidth, NUMA balancing, schedstats, hrtick, cpufreq hooks.
+// Not modelled: NUMA balancing, schedstats, hrtick, cpufreq hooks.
 #pragma once
 
 #include "kernel_model/sched/pelt.hpp"
@@ -87,6 +88,15 @@ class FairClass {
   void list_add_leaf_cfs_rq(CfsRq& cfs_rq);
   static void list_del_leaf_cfs_rq(CfsRq& cfs_rq);
 
+  // --- bandwidth (bandwidth.cpp) ---
+  /// tg_set_cfs_bandwidth; quota CfsBandwidth::kInf removes the limit. 0, or -EINVAL when a limit or the parent's quota forbids it.
+  int tg_set_cfs_bandwidth(TaskGroup& tg, u64 period, u64 quota, const std::vector<std::unique_ptr<TaskGroup>>& all);
+  /// The timer callbacks, to be run at bandwidth.period_timer_expires (while period_active) and slack_timer_expires (while slack_active).
+  /// The first returns whether the timer goes on.
+  bool sched_cfs_period_timer(TaskGroup& tg);
+  void sched_cfs_slack_timer(TaskGroup& tg);
+  static void sync_throttle(TaskGroup& tg, CpuId cpu);
+
   u64 sched_migration_cost() const { return migration_cost_; }
   bool group_sched() const { return group_sched_; }
 
@@ -95,11 +105,30 @@ class FairClass {
   void set_next_buddy(SchedEntity& se) const;
   void set_last_buddy(SchedEntity& se) const;
   Task& pick_task_simple(Rq& rq, Task& prev);
-  Task& pick_task_hierarchy(Rq& rq, Task& prev);
+  /// Null when a quota ran out on the way and picking must start over.
+  Task* pick_task_hierarchy(Rq& rq, Task& prev);
   void util_est_enqueue(CfsRq& cfs_rq, const Task& p) const;
   void util_est_dequeue(CfsRq& cfs_rq, Task& p, bool task_sleep) const;
   void detach_task_cfs_rq(Task& p);
   void attach_task_cfs_rq(Task& p);
+
+  void account_cfs_rq_runtime(CfsRq& cfs_rq, u64 delta_exec) {
+    if (cfs_rq.runtime_enabled) [[unlikely]]
+      charge_cfs_rq_runtime(cfs_rq, delta_exec);
+  }
+  void charge_cfs_rq_runtime(CfsRq& cfs_rq, u64 delta_exec);
+  bool assign_cfs_rq_runtime(CfsRq& cfs_rq);
+  void expire_cfs_rq_runtime(CfsRq& cfs_rq) const;
+  bool check_cfs_rq_runtime(CfsRq& cfs_rq);
+  void check_enqueue_throttle(CfsRq& cfs_rq);
+  void return_cfs_rq_runtime(CfsRq& cfs_rq);
+  void throttle_cfs_rq(CfsRq& cfs_rq);
+  void unthrottle_cfs_rq(CfsRq& cfs_rq);
+  void start_cfs_bandwidth(CfsBandwidth& b);
+  void refill_cfs_bandwidth_runtime(CfsBandwidth& b) const;
+  u64 distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expires);
+  bool do_sched_cfs_period_timer(CfsBandwidth& b);
+  bool runtime_refresh_within(const CfsBandwidth& b, u64 min_expire) const;
 
   void update_tg_load_avg(CfsRq& cfs_rq, bool force) const;
   bool propagate_entity_load_avg(SchedEntity& se);
@@ -109,7 +138,7 @@ class FairClass {
   Scheduler& s_;
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
   bool child_runs_first_;
-  u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_;
+  u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;
   u32 nr_latency_;
 };
 

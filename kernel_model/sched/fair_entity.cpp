@@ -35,6 +35,7 @@ void FairClass::update_curr(CfsRq& q) {
   curr->vruntime += VNs(calc_delta_fair(delta, *curr));
   update_min_vruntime(q);
   if (curr->task) s_.emit(Tp::sched_stat_runtime, s_.this_cpu(), curr->task->comm, curr->task->pid, delta, curr->vruntime);
+  account_cfs_rq_runtime(q, delta);
 }
 
 void FairClass::update_min_vruntime(CfsRq& q) const {
@@ -101,7 +102,9 @@ void FairClass::enqueue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
   if (flags & ENQUEUE_WAKEUP) place_entity(q, se, false);
   if (!is_curr) enqueue_entity_tree(q, se);
   se.on_rq = true;
-  if (q.nr_running == 1 && !q.on_list) list_add_leaf_cfs_rq(q);
+  if (q.nr_running != 1) return;
+  if (!q.on_list) list_add_leaf_cfs_rq(q);
+  check_enqueue_throttle(q);
 }
 
 void FairClass::dequeue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
@@ -114,6 +117,7 @@ void FairClass::dequeue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
   account_entity_dequeue(q, se);
   // Relative before min_vruntime moves; a sleeper keeps its absolute value.
   if (!(flags & DEQUEUE_SLEEP)) se.vruntime -= q.min_vruntime;
+  return_cfs_rq_runtime(q);
   update_cfs_group(se);
   if ((flags & (DEQUEUE_SAVE | DEQUEUE_MOVE)) != DEQUEUE_SAVE) update_min_vruntime(q);
 }
@@ -129,8 +133,9 @@ void FairClass::set_next_entity(CfsRq& q, SchedEntity& se) {
 }
 
 void FairClass::put_prev_entity(CfsRq& q, SchedEntity& prev) {
+  if (prev.on_rq) update_curr(q);
+  check_cfs_rq_runtime(q);
   if (prev.on_rq) {
-    update_curr(q);
     enqueue_entity_tree(q, prev);
     update_load_avg(q, prev, 0);
   }

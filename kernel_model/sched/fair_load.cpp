@@ -9,6 +9,11 @@ namespace {
 
 PeltScale scale_of(const CfsRq& q) { return {q.rq->freq_scale, q.rq->cpu_capacity_orig}; }
 
+/// The queue's clock for averages: it stands still while the queue is throttled.
+u64 cfs_rq_clock_task(const CfsRq& q) {
+  return (q.throttle_count ? q.throttled_clock_task : q.rq->clock_task) - q.throttled_clock_task_time;
+}
+
 void add_tg_cfs_propagate(CfsRq& q, s64 runnable_sum) {
   q.propagate = true;
   q.prop_runnable_sum += runnable_sum;
@@ -87,7 +92,7 @@ bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
 }
 
 void FairClass::update_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
-  const u64 now = q.rq->clock_task;
+  const u64 now = cfs_rq_clock_task(q);
   if (se.avg.last_update_time && !(flags & SKIP_AGE_LOAD)) update_load_avg_se(now, scale_of(q), q, se, util_est_);
   bool decayed = update_cfs_rq_load_avg(now, q);
   decayed |= propagate_entity_load_avg(se);
@@ -152,7 +157,7 @@ void FairClass::post_init_entity_util_avg(SchedEntity& se) {
     se.avg.util_avg = q.avg.util_avg ? std::min(q.avg.util_avg * se.load.weight / (q.avg.load_avg + 1), limit) : limit;
   }
   if (se.task && se.task->sched_class != SchedClass::fair) {
-    se.avg.last_update_time = q.rq->clock_task;
+    se.avg.last_update_time = cfs_rq_clock_task(q);
     return;
   }
   attach_entity_cfs_rq(se);
@@ -203,7 +208,7 @@ bool FairClass::propagate_entity_load_avg(SchedEntity& se) {
 }
 
 void FairClass::propagate_entity_cfs_rq(SchedEntity& entity) {
-  for (SchedEntity* se = entity.parent; se; se = se->parent) update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
+  for (SchedEntity* se = entity.parent; se && !se->cfs_rq->throttled; se = se->parent) update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
 }
 
 u64 FairClass::calc_group_shares(const CfsRq& q) const {
@@ -225,7 +230,7 @@ u64 FairClass::calc_group_runnable(const CfsRq& q, u64 shares) const {
 }
 
 void FairClass::update_cfs_group(SchedEntity& se) {
-  if (!se.my_q) return;
+  if (!se.my_q || se.my_q->throttle_count) return;
   const u64 shares = calc_group_shares(*se.my_q);
   reweight_entity(*se.cfs_rq, se, shares, calc_group_runnable(*se.my_q, shares));
 }
@@ -301,7 +306,8 @@ void FairClass::update_blocked_averages(CpuId cpu) {
   bool done = true;
   for (CfsRq *q = rq.leaf_cfs_rq_list.front(), *next; q; q = next) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
-    if (update_cfs_rq_load_avg(rq.clock_task, *q)) update_tg_load_avg(*q, false);
+    if (q->throttle_count) continue;
+    if (update_cfs_rq_load_avg(cfs_rq_clock_task(*q), *q)) update_tg_load_avg(*q, false);
     if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se)) update_load_avg(*se->cfs_rq, *se, 0);
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;

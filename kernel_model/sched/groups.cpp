@@ -15,6 +15,7 @@ TaskGroup& Scheduler::create_group(TaskGroup* parent) {
   FS_CONTRACT(profile_.fair_group_sched, "groups need CONFIG_FAIR_GROUP_SCHED");
   TaskGroup& tg = *groups_.emplace_back(std::make_unique<TaskGroup>());
   tg.parent = parent;
+  if (parent) parent->children.push_back(&tg);
   for (u32 c = 0; c < cpus(); ++c) {
     CfsRq& q = *tg.cfs_rq.emplace_back(std::make_unique<CfsRq>());
     SchedEntity& se = *tg.se.emplace_back(std::make_unique<SchedEntity>());
@@ -32,6 +33,7 @@ TaskGroup& Scheduler::create_group(TaskGroup* parent) {
   for (u32 c = 0; c < cpus(); ++c) {
     update_rq_clock(rq(CpuId(c)));
     fair_.attach_entity_cfs_rq(*tg.se[c]);
+    FairClass::sync_throttle(tg, CpuId(c));
   }
   return tg;
 }
@@ -45,6 +47,7 @@ void Scheduler::destroy_group(TaskGroup& tg) {
     CfsRq& above = *tg.se[c]->cfs_rq;
     if (above.h_load_next == tg.se[c].get()) above.h_load_next = nullptr;
   }
+  if (tg.parent) std::erase(tg.parent->children, &tg);
   std::erase_if(groups_, [&](const auto& g) { return g.get() == &tg; });
 }
 
@@ -61,8 +64,13 @@ void Scheduler::set_group_shares(TaskGroup& tg, u64 shares) {
   }
 }
 
-void Scheduler::sched_move_task(Task& p, TaskGroup* tg) {
-  this_cpu_ = p.cpu;
+int Scheduler::set_group_bandwidth(TaskGroup& tg, u64 period, u64 quota, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  return fair_.tg_set_cfs_bandwidth(tg, period, quota, groups_);
+}
+
+void Scheduler::sched_move_task(Task& p, TaskGroup* tg, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
   Rq& r = rq(p.cpu);
   update_rq_clock(r);
   const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;

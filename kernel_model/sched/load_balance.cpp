@@ -49,6 +49,8 @@ bool LoadBalancer::task_hot(const Task& p, const LbEnv& env) const {
 }
 
 bool LoadBalancer::can_migrate_task(const Task& p, LbEnv& env) const {
+  if (const TaskGroup* tg = p.se.cfs_rq->tg; tg && (tg->cfs_rq[env.src_cpu.v]->throttle_count || tg->cfs_rq[env.dst_cpu.v]->throttle_count))
+    return false;
   if (!p.cpus_allowed.test(env.dst_cpu)) {
     env.flags |= LbEnv::kSomePinned;
     if (env.idle == CpuIdleType::newly_idle || (env.flags & LbEnv::kDstPinned)) return false;

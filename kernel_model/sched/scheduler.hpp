@@ -7,7 +7,7 @@
 // Ownership: tasks belong to the caller; run queues and domains to the Scheduler. Errors: contracts only.
 // Balancing: scheduler_tick may raise SCHED_SOFTIRQ (softirq_wanted); the driver then calls run_rebalance_domains at softirq time.
 //          Active balance asks for the stopper through SchedHooks::stop_one_cpu_nowait, whose work is active_load_balance_cpu_stop.
-// Not modelled: the deadline class, CFS bandwidth.
+// Not modelled: the deadline class.
 #pragma once
 
 #include <initializer_list>
@@ -187,7 +187,7 @@ class Scheduler {
   /// set_cpus_allowed without the migration itself; returns a CPU of the new mask the task must move to, or its own.
   CpuId set_cpus_allowed(Task& p, const CpuMask& mask);
   /// sched_move_task of an exiting task (sched_autogroup_exit_task): dequeue, detach, attach, enqueue, even without a group change.
-  void sched_move_task_exit(Task& p) { sched_move_task(p, nullptr); }
+  void sched_move_task_exit(Task& p) { sched_move_task(p, nullptr, p.cpu); }
 
   // --- task groups (groups.cpp) ---
   /// sched_create_group and sched_online_group below `parent` (null: root). Lives until destroy_group.
@@ -196,8 +196,12 @@ class Scheduler {
   void destroy_group(TaskGroup& tg);
   /// sched_group_set_shares; `shares` is scaled.
   void set_group_shares(TaskGroup& tg, u64 shares);
-  /// sched_move_task to `tg` (null: root), executed on the task's CPU.
-  void sched_move_task(Task& p, TaskGroup* tg);
+  /// tg_set_cfs_bandwidth, in ns; quota CfsBandwidth::kInf: none. 0 or -EINVAL. The driver then serves the group's two timers, see
+  /// fair.hpp.
+  int set_group_bandwidth(TaskGroup& tg, u64 period, u64 quota, CpuId this_cpu);
+  const std::vector<std::unique_ptr<TaskGroup>>& groups() const { return groups_; }
+  /// sched_move_task to `tg` (null: root).
+  void sched_move_task(Task& p, TaskGroup* tg, CpuId this_cpu);
   /// sched_change_group(TASK_SET_GROUP) of a task that has not run yet (cpu_cgroup_fork).
   void set_task_group(Task& p, TaskGroup* tg);
   /// CPU off: moves every queued task away (select_fallback_rq), takes the CPU out of placement. On: back in.

@@ -42,7 +42,6 @@ bool has(const std::string& config, std::string_view option) { return config.fin
 std::string configure(const json& header, std::string_view stem, const std::vector<Override>& overrides, Config& out) {
   const std::string config = header.at("config"), source = header.at("source");
   if (!has(source, "Linux 4.19")) return "kernel not modelled: " + source;
-  if (has(config, "CFS_BANDWIDTH=y")) return "CFS bandwidth is not modelled";
   const bool mc = !has(config, "SCHED_MC=n");
   out.profile = *km::find_profile(mc ? "mc-4.19-arm64" : "rpi-4.19-arm64");
   out.profile.fair_group_sched = has(config, "FAIR_GROUP_SCHED=y");

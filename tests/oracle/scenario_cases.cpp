@@ -81,7 +81,6 @@ void Scenario::schedule(u32 c, bool preempt) {
     s_.nohz_tick_restart(cpu);
     stopped_ &= ~(1u << c);
   }
-  if (m_.config.one_cpu) s_.set_rd_overload(false);
   Task& prev = *rq.curr;
   s_.schedule_begin(cpu, preempt && &prev != rq.idle, false);
   Task& next = s_.schedule_pick(cpu, preempt && &prev != rq.idle, Ns(0));
@@ -207,7 +206,7 @@ void Scenario::wake(const json& e) {
 void Scenario::exit(CpuId cpu) {
   Task& p = *s_.rq(cpu).curr;
   p.flags |= PF_EXITING;
-  if (m_.config.autogroup) s_.sched_move_task(p, tg(effective(p)));
+  if (m_.config.autogroup) s_.sched_move_task(p, tg(effective(p)), cpu);
   p.state = TASK_DEAD;
   schedule(cpu.v, false);
 }
@@ -299,14 +298,16 @@ int Scenario::put_autogroup(int group) {
 }
 
 void Scenario::setsid(Task& p, const json& e) {
+  const CpuId cpu(num32(e, "cpu"));
   const int group = static_cast<int>(snum(e, "arg")), old = members_[&p].autogroup;
   groups_[group] = {1, 0, &s_.create_group(nullptr), 1};
   members_[&p].autogroup = group;
-  s_.sched_move_task(p, tg(effective(p)));
+  s_.sched_move_task(p, tg(effective(p)), cpu);
   check_.eq("destroyed", snum(e, "destroyed"), s64{put_autogroup(old)});
 }
 
 void Scenario::group_event(const std::string& ev, const json& e) {
+  const CpuId cpu(num32(e, "cpu"));
   const int arg = static_cast<int>(snum(e, "arg")), number = static_cast<int>(snum(e, "task"));
   if (ev == "mkgroup") {
     groups_[number] = {2, arg, &s_.create_group(tg(arg)), 0};
@@ -316,6 +317,15 @@ void Scenario::group_event(const std::string& ev, const json& e) {
     groups_[number].tg = nullptr;
   } else if (ev == "set_shares") {
     s_.set_group_shares(*tg(number), scale_load(static_cast<u64>(arg)));
+  } else if (ev == "set_quota") {
+    const s64 quota = snum(e, "quota");
+    check_.eq("ret", snum(e, "ret"), s64{s_.set_group_bandwidth(*tg(number), num(e, "period"), static_cast<u64>(quota), cpu)});
+  } else if (ev == "cfs_period") {
+    check_.eq("expires", num(e, "expires"), tg(number)->bandwidth.period_timer_expires);
+    check_.eq("restart", num(e, "restart"), u64{s_.fair().sched_cfs_period_timer(*tg(number))});
+  } else if (ev == "cfs_slack") {
+    check_.eq("expires", num(e, "expires"), tg(number)->bandwidth.slack_timer_expires);
+    s_.fair().sched_cfs_slack_timer(*tg(number));
   } else if (ev == "setsid") {
     setsid(task(e), e);
   } else if (ev == "move_group") {
@@ -323,7 +333,7 @@ void Scenario::group_event(const std::string& ev, const json& e) {
     check_.eq("from", snum(e, "from"), s64{effective(p)});
     members_[&p].cgroup = arg;
     check_.eq("to", snum(e, "to"), s64{effective(p)});
-    s_.sched_move_task(p, tg(effective(p)));
+    s_.sched_move_task(p, tg(effective(p)), cpu);
   } else if (ev == "reap") {
     check_.eq("destroyed", snum(e, "destroyed"), s64{put_autogroup(members_[&task(e)].autogroup)});
     members_[&task(e)].autogroup = 0;
@@ -367,8 +377,13 @@ json Scenario::task_row(const json& key) {
 json Scenario::tg_row(const json& key) {
   const int number = key.at(0);
   const Group& g = groups_.at(number);
-  if (!g.tg) return {number, 0, g.parent, 0, 0};
-  return {number, g.kind, g.parent, g.tg->shares, g.tg->load_avg};
+  if (!g.tg) return key.size() == 10 ? key : json{number, 0, g.parent, 0, 0};
+  json row = {number, g.kind, g.parent, g.tg->shares, g.tg->load_avg};
+  const CfsBandwidth& b = g.tg->bandwidth;
+  constexpr std::size_t kWithQuota = 10;
+  if (key.size() == kWithQuota)
+    row.insert(row.end(), {static_cast<s64>(b.quota), b.period, b.runtime, int{b.period_active}, int{!b.throttled_cfs_rq.empty()}});
+  return row;
 }
 
 json Scenario::gcpu_row(const json& key) {
@@ -376,26 +391,29 @@ json Scenario::gcpu_row(const json& key) {
   const u32 c = key.at(1);
   const SchedEntity& se = *groups_.at(number).tg->se.at(c);
   const CfsRq& q = *groups_.at(number).tg->cfs_rq.at(c);
-  return {number,
-          c,
-          int{se.on_rq},
-          se.load.weight,
-          se.runnable_weight,
-          se.vruntime.v,
-          se.avg.load_avg,
-          se.avg.runnable_load_avg,
-          se.avg.util_avg,
-          se.avg.load_sum,
-          q.min_vruntime.v,
-          q.nr_running,
-          q.h_nr_running,
-          q.load.weight,
-          q.runnable_weight,
-          q.avg.load_avg,
-          q.avg.runnable_load_avg,
-          q.avg.util_avg,
-          q.tg_load_avg_contrib,
-          int{q.on_list}};
+  json row = {number,
+              c,
+              int{se.on_rq},
+              se.load.weight,
+              se.runnable_weight,
+              se.vruntime.v,
+              se.avg.load_avg,
+              se.avg.runnable_load_avg,
+              se.avg.util_avg,
+              se.avg.load_sum,
+              q.min_vruntime.v,
+              q.nr_running,
+              q.h_nr_running,
+              q.load.weight,
+              q.runnable_weight,
+              q.avg.load_avg,
+              q.avg.runnable_load_avg,
+              q.avg.util_avg,
+              q.tg_load_avg_contrib,
+              int{q.on_list}};
+  constexpr std::size_t kWithQuota = 24;
+  if (key.size() == kWithQuota) row.insert(row.end(), {int{q.runtime_enabled}, q.runtime_remaining, int{q.throttled}, q.throttle_count});
+  return row;
 }
 
 json Scenario::rt_row(const json& key) {

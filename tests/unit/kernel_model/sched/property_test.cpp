@@ -103,7 +103,7 @@ void random_life(TestMachine& m, std::mt19937& rng, int steps, F after) {
         break;
       case 7:
         if (!idle && groups.size() > 1)
-          m.sched.sched_move_task(curr, groups[pick(2)]);
+          m.sched.sched_move_task(curr, groups[pick(2)], CpuId(c));
         else if (!idle && pick(6) == 0)
           m.die(c);
         break;
