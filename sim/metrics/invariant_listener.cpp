@@ -59,6 +59,13 @@ void InvariantListener::on_event(const TraceEvent& e) {
       return on_acct(e);
     case Tp::cpu_power:
       return on_power(e);
+    default:
+      return on_other(e);
+  }
+}
+
+void InvariantListener::on_other(const TraceEvent& e) {
+  switch (e.id) {
     case Tp::release_task: {
       TaskState& t = touch(e, arg(e, Field::kSubject));
       if (!t.taken_over && t.life == Life::alive) t.life = Life::released;

@@ -9,9 +9,10 @@ using km::Tp;
 using km::TraceEvent;
 
 km::TpSet LatencyListener::events() {
-  return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::task_newtask, Tp::sched_process_exec,
-                 Tp::signal_generate, Tp::signal_deliver, Tp::fork_call, Tp::fork_return, Tp::user_first, Tp::vfork_wait, Tp::vfork_done,
-                 Tp::exec_call, Tp::do_exit, Tp::stack_free, Tp::exit_notify, Tp::release_task, Tp::task_struct_free, Tp::sched_info_arrive});
+  return tp_set({Tp::sched_switch,       Tp::sched_waking,    Tp::sched_wakeup,   Tp::sched_wakeup_new, Tp::task_newtask,
+                 Tp::sched_process_exec, Tp::signal_generate, Tp::signal_deliver, Tp::fork_call,        Tp::fork_return,
+                 Tp::user_first,         Tp::vfork_wait,      Tp::vfork_done,     Tp::exec_call,        Tp::do_exit,
+                 Tp::stack_free,         Tp::exit_notify,     Tp::release_task,   Tp::task_struct_free, Tp::sched_info_arrive});
 }
 
 void LatencyListener::on_event(const TraceEvent& e) {
@@ -19,36 +20,18 @@ void LatencyListener::on_event(const TraceEvent& e) {
     case Tp::sched_switch:
       return on_switch(e);
     case Tp::sched_waking:
-      tasks_.at(arg(e, Field::kPid)).waking = e.ts;
-      return;
-    case Tp::sched_wakeup: {
-      TaskState& t = tasks_.at(arg(e, Field::kPid));
-      if (t.switched_in != kNever) t.waking = kNever;
-      return;
-    }
-    case Tp::sched_wakeup_new: {
-      tasks_.at(arg(e, Field::kPid)).wakeup_new = e.ts;
-      return;
-    }
-    case Tp::sched_info_arrive: {
-      TaskState& t = tasks_.at(arg(e, Field::kSubject));
-      const km::Ns sum(arg(e, Field::kArriveDelay));
-      add(Metric::run_delay, t.run_delay, sum);
-      t.run_delay = sum;
-      return;
-    }
+    case Tp::sched_wakeup:
+    case Tp::sched_wakeup_new:
+      return on_wakeup(e);
+    case Tp::sched_info_arrive:
+      return on_arrive(e);
     case Tp::task_newtask:
       return on_newtask(e);
     case Tp::sched_process_exec:
       return on_exec(e);
     case Tp::signal_generate:
-      return on_signal_generate(e);
-    case Tp::signal_deliver: {
-      // A signal with a handler (neither SIG_DFL nor SIG_IGN) ends nobody.
-      TaskState& t = tasks_.at(e.pid);
-      if (arg(e, Field::kSig) == t.kill_sig && arg(e, Field::kSigHandler) > 1) t.killed = kNever;
-      return;
-    }
+    case Tp::signal_deliver:
+      return on_signal(e);
     case Tp::user_first:
       return on_user_first(e);
     case Tp::do_exit:
@@ -60,6 +43,23 @@ void LatencyListener::on_event(const TraceEvent& e) {
     default:
       return on_call(e);
   }
+}
+
+void LatencyListener::on_wakeup(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kPid));
+  if (e.id == Tp::sched_waking)
+    t.waking = e.ts;
+  else if (e.id == Tp::sched_wakeup_new)
+    t.wakeup_new = e.ts;
+  else if (t.switched_in != kNever)
+    t.waking = kNever;
+}
+
+void LatencyListener::on_arrive(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  const km::Ns sum(arg(e, Field::kArriveDelay));
+  add(Metric::run_delay, t.run_delay, sum);
+  t.run_delay = sum;
 }
 
 void LatencyListener::on_switch(const TraceEvent& e) {
@@ -148,8 +148,14 @@ void LatencyListener::on_call(const TraceEvent& e) {
   }
 }
 
-void LatencyListener::on_signal_generate(const TraceEvent& e) {
-  constexpr km::u64 kDelivered = 0, kSigkill = 9;
+void LatencyListener::on_signal(const TraceEvent& e) {
+  constexpr km::u64 kDelivered = 0, kSigkill = 9, kSigIgn = 1;
+  if (e.id == Tp::signal_deliver) {
+    // A signal with a handler ends nobody.
+    TaskState& t = tasks_.at(e.pid);
+    if (arg(e, Field::kSig) == t.kill_sig && arg(e, Field::kSigHandler) > kSigIgn) t.killed = kNever;
+    return;
+  }
   if (arg(e, Field::kSigRes) != kDelivered) return;
   TaskState& t = tasks_.at(arg(e, Field::kSigPid));
   // Nothing overtakes a SIGKILL that is on its way; otherwise the newest signal is the candidate.

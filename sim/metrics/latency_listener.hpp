@@ -44,12 +44,14 @@ class LatencyListener final : public km::TraceListener {
     from = km::kNever;
   }
   void on_switch(const km::TraceEvent& e);
+  void on_wakeup(const km::TraceEvent& e);
+  void on_arrive(const km::TraceEvent& e);
   void on_newtask(const km::TraceEvent& e);
   void on_exec(const km::TraceEvent& e);
   void on_user_first(const km::TraceEvent& e);
   void on_exit_path(const km::TraceEvent& e);
   void on_call(const km::TraceEvent& e);
-  void on_signal_generate(const km::TraceEvent& e);
+  void on_signal(const km::TraceEvent& e);
 
   std::array<Histogram, kMetrics> histograms_;
   PidTable<TaskState> tasks_;

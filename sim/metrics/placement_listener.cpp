@@ -7,8 +7,10 @@ namespace forksim {
 using km::CpuId;
 using km::Tp;
 using km::TraceEvent;
+using km::u32;
+using km::u64;
 
-PlacementListener::PlacementListener(km::u32 cpus) : cpus_(cpus) {
+PlacementListener::PlacementListener(u32 cpus) : cpus_(cpus) {
   for (PlacementCounts& c : counts_) c.matrix.resize(std::size_t{cpus} * cpus);
 }
 
@@ -17,7 +19,7 @@ km::TpSet PlacementListener::events() { return tp_set({Tp::placement, Tp::sched_
 void PlacementListener::on_event(const TraceEvent& e) {
   if (e.id == Tp::placement) return on_placement(e);
   const bool is_switch = e.id == Tp::sched_switch;
-  km::u32& row = pending_.at(arg(e, is_switch ? Field::kNextPid : Field::kPid));
+  u32& row = pending_.at(arg(e, is_switch ? Field::kNextPid : Field::kPid));
   if (row == 0) return;
   ForkRecord& f = forks_[row - 1];
   if (!is_switch) {
@@ -29,38 +31,45 @@ void PlacementListener::on_event(const TraceEvent& e) {
   row = 0;
 }
 
-void PlacementListener::on_placement(const TraceEvent& e) {
-  const km::u64 kind = arg(e, Field::kPlaceKind);
-  if (kind >= counts_.size()) return;
-  const auto this_cpu = static_cast<km::u32>(arg(e, Field::kPlaceThis)), cpu = static_cast<km::u32>(arg(e, Field::kPlaceCpu));
-  const km::u64 idle = arg(e, Field::kPlaceIdle);
-  PlacementCounts& c = counts_[kind];
+namespace {
+
+PlacementClass classify(u32 this_cpu, u32 cpu, u64 idle_mask) {
+  if (cpu == this_cpu) return PlacementClass::same_cpu;
+  if (cpu < 64 && ((idle_mask >> cpu) & 1)) return PlacementClass::idle_cpu;
+  return idle_mask != 0 ? PlacementClass::busy_while_idle : PlacementClass::busy_none_idle;
+}
+
+void count(PlacementClass cls, bool idle_existed, PlacementCounts& c) {
   ++c.total;
-  if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];
-  if (cpu == arg(e, Field::kPlacePrev)) ++c.prev_cpu;
-  PlacementClass cls = PlacementClass::busy_none_idle;
-  if (cpu == this_cpu)
-    cls = PlacementClass::same_cpu;
-  else if (cpu < 64 && ((idle >> cpu) & 1))
-    cls = PlacementClass::idle_cpu;
-  else if (idle != 0)
-    cls = PlacementClass::busy_while_idle;
   switch (cls) {
     case PlacementClass::same_cpu:
       ++c.same_cpu;
-      if (idle != 0) ++c.same_cpu_while_idle;
-      break;
+      if (idle_existed) ++c.same_cpu_while_idle;
+      return;
     case PlacementClass::idle_cpu:
       ++c.idle_cpu;
-      break;
+      return;
     case PlacementClass::busy_while_idle:
       ++c.busy_while_idle;
-      break;
+      return;
     case PlacementClass::busy_none_idle:
       ++c.busy_none_idle;
-      break;
+      return;
   }
-  if (kind != static_cast<km::u64>(PlacementKind::fork)) return;
+}
+
+}  // namespace
+
+void PlacementListener::on_placement(const TraceEvent& e) {
+  const u64 kind = arg(e, Field::kPlaceKind), idle = arg(e, Field::kPlaceIdle);
+  if (kind >= counts_.size()) return;
+  const auto this_cpu = static_cast<u32>(arg(e, Field::kPlaceThis)), cpu = static_cast<u32>(arg(e, Field::kPlaceCpu));
+  const PlacementClass cls = classify(this_cpu, cpu, idle);
+  PlacementCounts& c = counts_[kind];
+  count(cls, idle != 0, c);
+  if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];
+  if (cpu == arg(e, Field::kPlacePrev)) ++c.prev_cpu;
+  if (kind != static_cast<u64>(PlacementKind::fork)) return;
   ForkRecord f;
   f.at = e.ts;
   f.parent = e.pid;
@@ -72,7 +81,7 @@ void PlacementListener::on_placement(const TraceEvent& e) {
   f.runnable_chosen = arg(e, Field::kPlaceRunChosen);
   f.cls = cls;
   forks_.push_back(f);
-  pending_.at(f.child) = static_cast<km::u32>(forks_.size());
+  pending_.at(f.child) = static_cast<u32>(forks_.size());
 }
 
 }  // namespace forksim

@@ -50,6 +50,32 @@ EventText::EventText(const km::NameTable& names) : names_(names) {
   for (const TracepointInfo& info : km::tracepoint_table()) formats_.push_back(compile(info));
 }
 
+EventText::Style EventText::style_of(const TracepointInfo& info, const km::FieldInfo& field, std::string_view inside) {
+  if (inside.ends_with(":03")) return Style::zero3;
+  // Two fields that the kernel prints in a way of their own.
+  if (field.name == "target_mask") return Style::cpu_bitmap;
+  if (info.name == "irq_handler_exit" && field.name == "ret") return Style::irq_ret;
+  switch (field.kind) {
+    case FieldKind::comm:
+      return Style::comm;
+    case FieldKind::str:
+      return Style::name;
+    case FieldKind::pid:
+    case FieldKind::prio:
+    case FieldKind::dec:
+      return Style::signed_dec;
+    case FieldKind::hex:
+      return Style::hex;
+    case FieldKind::state:
+      return Style::state;
+    case FieldKind::cpu:
+    case FieldKind::ns:
+    case FieldKind::u:
+      break;
+  }
+  return Style::unsigned_dec;
+}
+
 std::vector<EventText::Piece> EventText::compile(const TracepointInfo& info) {
   std::vector<Piece> pieces;
   std::string_view rest = info.format;
@@ -60,37 +86,11 @@ std::vector<EventText::Piece> EventText::compile(const TracepointInfo& info) {
     const std::size_t close = rest.find('}', open);
     FS_CONTRACT(close != std::string_view::npos, "a format of tracepoints.def has an open brace");
     const std::string_view inside = rest.substr(open + 1, close - open - 1);
-    const std::string_view field = inside.substr(0, inside.find(':'));
+    const std::string_view name = inside.substr(0, inside.find(':'));
     const auto* end = info.fields.begin() + info.nr_fields;
-    const auto* found = std::find_if(info.fields.begin(), end, [&](const km::FieldInfo& f) { return f.name == field; });
+    const auto* found = std::find_if(info.fields.begin(), end, [&](const km::FieldInfo& f) { return f.name == name; });
     FS_CONTRACT(found != end, "a format of tracepoints.def names a field that does not exist");
-    Style style = Style::unsigned_dec;
-    switch (found->kind) {
-      case FieldKind::comm:
-        style = Style::comm;
-        break;
-      case FieldKind::str:
-        style = Style::name;
-        break;
-      case FieldKind::pid:
-      case FieldKind::prio:
-      case FieldKind::dec:
-        style = Style::signed_dec;
-        break;
-      case FieldKind::hex:
-        style = Style::hex;
-        break;
-      case FieldKind::state:
-        style = Style::state;
-        break;
-      default:
-        break;
-    }
-    if (inside.ends_with(":03")) style = Style::zero3;
-    // Two fields that the kernel prints in a way of their own.
-    if (field == "target_mask") style = Style::cpu_bitmap;
-    if (info.name == "irq_handler_exit" && field == "ret") style = Style::irq_ret;
-    pieces.push_back({style, static_cast<u8>(found - info.fields.begin()), {}});
+    pieces.push_back({style_of(info, *found, inside), static_cast<u8>(found - info.fields.begin()), {}});
     rest.remove_prefix(close + 1);
   }
   return pieces;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernel_model/trace/trace.hpp"
@@ -32,6 +33,7 @@ class EventText {
   };
   void append_piece(const Piece& p, const km::TraceEvent& e, std::string& out) const;
   void append_comm(km::u64 id, std::string& out) const;
+  static Style style_of(const km::TracepointInfo& info, const km::FieldInfo& field, std::string_view inside);
   static std::vector<Piece> compile(const km::TracepointInfo& info);
 
   const km::NameTable& names_;
