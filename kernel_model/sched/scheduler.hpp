@@ -202,6 +202,8 @@ class Scheduler {
   const std::vector<std::unique_ptr<TaskGroup>>& groups() const { return groups_; }
   /// sched_move_task to `tg` (null: root).
   void sched_move_task(Task& p, TaskGroup* tg, CpuId this_cpu);
+  /// ... executed on the task's CPU.
+  void sched_move_task(Task& p, TaskGroup* tg) { sched_move_task(p, tg, p.cpu); }
   /// sched_change_group(TASK_SET_GROUP) of a task that has not run yet (cpu_cgroup_fork).
   void set_task_group(Task& p, TaskGroup* tg);
   /// CPU off: moves every queued task away (select_fallback_rq), takes the CPU out of placement. On: back in.
