@@ -31,6 +31,7 @@ Workload Compiler::compile() {
   for (u32 p = 0; p < program_values_.size(); ++p) compile_program(p);
   compile_starts();
   close_objects();
+  check_object_count();
   check_shapes();
   check_endless();
   link_specs();
@@ -93,7 +94,9 @@ km::ProcessShape Compiler::shape_of(const Value& v) {
   take(s.file_pages, "file_pages");
   take(s.pgtable_pages, "pgtable_pages");
   take(s.fds, "fds");
-  s.working_set_kib = static_cast<u32>((v["working_set"].num + 1023) / 1024);
+  s.working_set_kib = static_cast<u32>(v["working_set"].num / 1024);
+  if (v["working_set"].num % 1024 != 0)
+    error(v["working_set"], v["working_set"].text + " is not a whole number of KiB", "allowed are multiples of 1KiB");
   take(s.child_cow, "child_cow");
   take(s.child_file, "child_file");
   take(s.child_anon, "child_anon");
@@ -212,6 +215,19 @@ void Compiler::close_objects() {
     }
   }
   for (std::size_t p = 0; p < uses_.size(); ++p) w_.programs[p].objects.assign(uses_[p].begin(), uses_[p].end());
+}
+
+/// Every object of the run is made before it starts.
+void Compiler::check_object_count() {
+  constexpr u64 kLimit = 10'000'000;
+  u64 total = 0;
+  for (const ObjectDecl& o : w_.objects) total += o.per_instance ? 0 : o.size();
+  for (const StartDecl& s : w_.starts)
+    for (u32 o : w_.programs[s.program].objects)
+      if (w_.objects[o].per_instance) total += u64{w_.objects[o].size()} * s.arrivals.size();
+  if (total > kLimit)
+    error(tree_["start"], "the run would have " + std::to_string(total) + " mutexes, pipes and the like",
+          "at most " + std::to_string(kLimit));
 }
 
 void Compiler::check_shapes() {

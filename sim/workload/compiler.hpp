@@ -50,6 +50,7 @@ class Compiler {
   std::vector<km::Ns> arrivals(const Value& v, u64 key);
   std::vector<s64> start_args(const Value& start, u32 program);
   void close_objects();
+  void check_object_count();
   void check_shapes();
   void check_endless();
   bool endless(const Value& body) const;

@@ -92,6 +92,17 @@ TEST_CASE("shipped workloads: each has a description and a source, compiles, and
   }
 }
 
+TEST_CASE("workloads/README.md names every shipped file and every action, and its example is valid") {
+  const std::string text = slurp(fs::path(FORKSIM_SOURCE_DIR) / "workloads/README.md");
+  for (const fs::path& f : yaml_files("workloads"))
+    CHECK_MESSAGE(text.find("`" + f.stem().string() + "`") != std::string::npos, f.string());
+  for (const NamedDoc& a : schema_actions()) CHECK_MESSAGE(text.find("`" + std::string(a.name) + "`") != std::string::npos, a.name);
+  const std::size_t from = text.find("```yaml\n") + 8;
+  Diagnostics d;
+  resolve_text(text.substr(from, text.find("```", from) - from), "example.yaml", {}, {}, d);
+  CHECK_MESSAGE(d.ok(), d.text());
+}
+
 TEST_CASE("costs files: the platforms' are fine; unknown and missing phases and values outside their band are refused") {
   const fs::path file = fs::path(FORKSIM_SOURCE_DIR) / "platforms/bcm2711.costs.yaml";
   CHECK(validate_file(file.string(), {}).ok());
