@@ -62,10 +62,12 @@ class Compiler {
   void body(Scope& s, const Value& list);
   void phase(Scope& s, const Value& v);
   void simple(Scope& s, const Value& v, const std::string& action);
+  void numeric(Scope& s, const Value& v, const std::string& action, Code code);
   void repeated(Scope& s, Instr i, const Value& count);
   void fork(Scope& s, const Value& v, const std::string& action);
   bool fork_site(Scope& s, const Value& v, const std::string& action, ForkSite& site);
   void fork_names(Scope& s, const Value& v, Instr& i);
+  void fork_gap(Scope& s, const Value& v, u16 round);
   void fork_code(Scope& s, const Value& v, Instr i);
   void child_code(Scope& s, const Value& v, u32 site);
   u64 clone_flags(const Value& v, const std::string& action) const;

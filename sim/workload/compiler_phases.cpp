@@ -219,18 +219,20 @@ void Compiler::repeated(Scope& s, Instr i, const Value& count) {
   patch(head);
 }
 
+void Compiler::numeric(Scope& s, const Value& v, const std::string& action, Code code) {
+  Instr i;
+  i.code = code;
+  number(s, i, v[action], action);
+  if (code == Code::sleep || code == Code::timer) i.slot = slot(s, v);
+  if ((code == Code::nice || code == Code::timer) && i.source != NumSource::constant)
+    error(v[action], "the value must be constant", "parameters of the file may be used, loop indexes may not");
+  emit(i);
+}
+
 void Compiler::simple(Scope& s, const Value& v, const std::string& action) {
   Instr i;
   const Value& main = v[action];
-  if (const SimpleAction* a = find_action(kNumberActions, action)) {
-    i.code = a->code;
-    number(s, i, main, action);
-    if (i.code == Code::sleep || i.code == Code::timer) i.slot = slot(s, v);
-    if ((i.code == Code::nice || i.code == Code::timer) && i.source != NumSource::constant)
-      error(main, "the value must be constant", "parameters of the file may be used, loop indexes may not");
-    emit(i);
-    return;
-  }
+  if (const SimpleAction* a = find_action(kNumberActions, action)) return numeric(s, v, action, a->code);
   if (action == "yield" || action == "pause") {
     i.code = action == "yield" ? Code::yield : Code::pause;
     return repeated(s, i, main);

@@ -114,18 +114,7 @@ void Compiler::fork(Scope& s, const Value& v, const std::string& action) {
   const u32 top = static_cast<u32>(w_.code.size());
   w_.forks[i.a].index = slot_expr(begin.slot);
   if (i.children > 1) i.at = w_.forks[i.a].index;
-  if (v["gap"]) {
-    Instr first;
-    first.code = Code::jump_if_first;
-    first.slot = begin.slot;
-    const u32 skip = emit(first);
-    Instr gap;
-    gap.code = Code::sleep;
-    gap.slot = slot(s, v);
-    number(s, gap, v["gap"], "gap");
-    emit(gap);
-    patch(skip);
-  }
+  if (v["gap"]) fork_gap(s, v, begin.slot);
   if (name) s.numbers.emplace_back(name.text, begin.slot);
   fork_code(s, v, i);
   if (name) s.numbers.pop_back();
@@ -135,6 +124,20 @@ void Compiler::fork(Scope& s, const Value& v, const std::string& action) {
   next.target = top;
   emit(next);
   patch(head);
+}
+
+/// A sleep before every fork but the first.
+void Compiler::fork_gap(Scope& s, const Value& v, u16 round) {
+  Instr first;
+  first.code = Code::jump_if_first;
+  first.slot = round;
+  const u32 skip = emit(first);
+  Instr gap;
+  gap.code = Code::sleep;
+  gap.slot = slot(s, v);
+  number(s, gap, v["gap"], "gap");
+  emit(gap);
+  patch(skip);
 }
 
 void Compiler::fork_code(Scope& s, const Value& v, Instr i) {
