@@ -188,6 +188,17 @@ std::vector<sg::Host*> hosts_by_number(const sg::Engine& engine, const SourceTex
   return hosts;
 }
 
+void read_cpus(const std::vector<sg::Host*>& hosts, HostCheck& check, const SourceText& source, PlatformDesc& p, Diagnostics& diags) {
+  for (const sg::Host* host : hosts) {
+    CpuDesc cpu;
+    cpu.name = host->get_name();
+    cpu.watts = check.watts[cpu.name];
+    cpu.watts_off = check.watts_off[cpu.name];
+    read_operating_points(*host, cpu, source, diags);
+    p.cpus.push_back(std::move(cpu));
+  }
+}
+
 void read_caches(const sg::Engine& engine, const SourceText& source, PlatformDesc& p, Diagnostics& diags) {
   const std::unordered_map<std::string, std::string>& hashed = *sg::platform_zone(engine)->get_properties();
   const std::map<std::string, std::string> properties(hashed.begin(), hashed.end());
@@ -258,15 +269,8 @@ LoadedPlatform load_platform_file(sg::Engine& engine, const std::string& file, D
   out.desc.name = zone->get_name();
   const char* costs = zone->get_property("costs");
   out.desc.costs_file = costs ? file.substr(0, file.rfind('/') + 1) + costs : costs_file_of(file);
-  const bool numbered = found.ok() || std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
-  for (std::size_t i = 0; numbered && i < out.hosts.size(); ++i) {
-    CpuDesc cpu;
-    cpu.name = out.hosts[i]->get_name();
-    cpu.watts = check->watts[cpu.name];
-    cpu.watts_off = check->watts_off[cpu.name];
-    read_operating_points(*out.hosts[i], cpu, source, found);
-    out.desc.cpus.push_back(std::move(cpu));
-  }
+  const bool numbered = std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
+  if (numbered) read_cpus(out.hosts, *check, source, out.desc, found);
   read_caches(engine, source, out.desc, found);
   if (numbered) read_routes(out.hosts, out.desc);
   for (const Diagnostic& d : found.list()) diags.add(d);
