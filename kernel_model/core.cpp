@@ -18,6 +18,7 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       next_jiffy_(config.profile.tick_ns()),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
+  sched.set_clock_base(Ns(10'000'000'000));
   boot(*this);
 }
 
@@ -147,12 +148,35 @@ Signal& Core::new_signal(const Signal* parent) {
   if (parent) {
     s.pgrp = parent->pgrp;
     s.session = parent->session;
+    s.autogroup = parent->autogroup;
+    if (s.autogroup) ++s.autogroup->refs;
     s.has_child_subreaper = parent->has_child_subreaper || parent->is_child_subreaper;
   }
   return s;
 }
 void Core::put_signal(Signal& s) {
-  if (--s.sigcnt == 0) signals_.free(s.index);
+  if (--s.sigcnt) return;
+  put_autogroup(s);
+  signals_.free(s.index);
+}
+
+void Core::autogroup_create_attach(Signal& s) {
+  if (!profile().autogroup) return;
+  put_autogroup(s);
+  const u32 i = autogroups_.alloc();
+  autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
+  s.autogroup = &autogroups_[i];
+  for (Task* t = s.threads.front(); t; t = t->thread_node.next)
+    if (!(t->flags & PF_EXITING)) sched.sched_move_task(*t, s.autogroup->tg);
+}
+
+/// autogroup_kref_put: the last process of the session takes the group along; its tasks have left it in do_exit.
+void Core::put_autogroup(Signal& s) {
+  Autogroup* ag = s.autogroup;
+  s.autogroup = nullptr;
+  if (!ag || --ag->refs) return;
+  sched.destroy_group(*ag->tg);
+  autogroups_.free(ag->index);
 }
 
 void Core::attach_pid(Task& t) {

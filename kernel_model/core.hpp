@@ -81,6 +81,10 @@ class Core : public SchedHooks {
   void put_sighand(Sighand& s);
   Signal& new_signal(const Signal* parent);
   void put_signal(Signal& s);
+  /// sched_autogroup_create_attach: the process gets a task group of its own. Nothing when the profile has no autogroup.
+  void autogroup_create_attach(Signal& s);
+  void put_autogroup(Signal& s);
+  TaskGroup* task_group_of(const Signal& s) const { return s.autogroup ? s.autogroup->tg : nullptr; }
   void attach_pid(Task& t);
   /// __unhash_process: numbers, parent's children, group's threads.
   void unhash_process(Task& t);
@@ -165,6 +169,7 @@ class Core : public SchedHooks {
   Pool<Fs, 64> fs_;
   Pool<Sighand, 64> sighands_;
   Pool<Signal, 64> signals_;
+  Pool<Autogroup, 16> autogroups_;
   Task* init_ = nullptr;
   std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
   Ns now_{0};

@@ -275,6 +275,7 @@ Next link_task(Ctx& x) {
   count_workload(k, c, 1);
   c.user = k.user.fork_child(x.t.user, spec(x), c.pid);
   c.user_fresh = true;
+  if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(*c.signal));  // cpu_cgroup_fork
   k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags], 0);
   k.emit(Tp::stack_alloc, x.c, c.pid, x.f.a[kStackHit]);
   return advance();
@@ -406,6 +407,12 @@ void Core::start_process(const StartSpec& spec) {
     t.nr_cpus_allowed = spec.affinity->count();
   }
   sched.sched_fork(t, c.id);
+  if (profile().autogroup) {
+    const u32 i = autogroups_.alloc();
+    autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
+    t.signal->autogroup = &autogroups_[i];
+    sched.set_task_group(t, t.signal->autogroup->tg);
+  }
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
   const CpuId dest = sched.wake_up_new_task_select(t, c.id);

@@ -66,6 +66,13 @@ struct Sighand {
   bool nocldwait = false;  ///< SA_NOCLDWAIT of SIGCHLD
 };
 
+/// The task group of a session (kernel/sched/autogroup.c), shared by its processes.
+struct Autogroup {
+  u32 index = 0;
+  u32 refs = 0;
+  TaskGroup* tg = nullptr;
+};
+
 /// Signal::flags (include/linux/sched/signal.h).
 inline constexpr u32 SIGNAL_STOP_STOPPED = 1, SIGNAL_STOP_CONTINUED = 2, SIGNAL_GROUP_EXIT = 4, SIGNAL_CLD_STOPPED = 0x10,
                      SIGNAL_CLD_CONTINUED = 0x20, SIGNAL_UNKILLABLE = 0x40;
@@ -81,6 +88,7 @@ struct Signal {
   Task* curr_target = nullptr;
   WaitQueue wait_chldexit;
   Pid pgrp, session;
+  Autogroup* autogroup = nullptr;  ///< null: the default one, that is the root task group
   bool is_child_subreaper = false, has_child_subreaper = false;
   bool stop_unreported = false;  ///< a stop that wait(WUNTRACED) has not seen
 };

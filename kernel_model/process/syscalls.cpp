@@ -138,6 +138,7 @@ void do_setsid(Ctx& x) {
     *p = x.t.tgid;
     x.k.pids.get(*p);
   }
+  x.k.autogroup_create_attach(s);
   x.t.result = x.t.tgid.v;
 }
 /// PR_SET_CHILD_SUBREAPER also marks every descendant, so that their orphans look for us.

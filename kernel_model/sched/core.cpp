@@ -22,12 +22,13 @@ bool task_contributes_to_load(const Task& p) { return (p.state & TASK_UNINTERRUP
 
 Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHooks& hooks, Trace& trace)
     : profile_(k),
+      machine_(m),
       domains_(m, k),
       hooks_(hooks),
       trace_(trace),
       active_(CpuMask::first_n(m.cpus)),
       ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
-      fair_(*this, k),
+      fair_(*this, k, m.cpus),
       rt_(*this, k),
       placement_(*this, k),
       balancer_(*this, k) {
@@ -47,12 +48,17 @@ void Scheduler::init_jiffies(u64 j) {
   for (auto& r : rqs_) {
     r->next_balance = r->last_load_update_tick = r->last_blocked_load_update_tick = j;
     r->cfs.last_h_load_update = j - 1;
-    for (SchedDomain* sd = domains_.lowest(r->cpu); sd; sd = sd->parent) {
-      sd->last_balance = sd->next_decay_max_lb_cost = j;
-      sd->groups.front()->next_update = j;
-    }
   }
+  start_domains();
   balancer_.init_jiffies(j);
+}
+
+void Scheduler::start_domains() {
+  for (auto& r : rqs_)
+    for (SchedDomain* sd = domains_.lowest(r->cpu); sd; sd = sd->parent) {
+      sd->last_balance = sd->next_decay_max_lb_cost = jiffies_;
+      sd->groups.front()->next_update = jiffies_;
+    }
 }
 
 void Scheduler::emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args) {
@@ -64,7 +70,7 @@ void Scheduler::emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args) {
 
 void Scheduler::update_rq_clock(Rq& r) const {
   if (r.clock_skip_active) return;
-  const u64 delta = now_.v - r.clock;
+  const u64 delta = now_.v + clock_base_.v - r.clock;
   if (static_cast<s64>(delta) < 0) return;
   r.clock += delta;
   r.clock_task = r.clock;

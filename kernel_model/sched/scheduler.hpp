@@ -105,6 +105,8 @@ class Scheduler {
   // --- time ---
   void set_now(Ns now) { now_ = now; }
   Ns now() const { return now_; }
+  /// Run-queue clocks read now + base. A clock near 0 must not be seen: PELT takes last_update_time 0 for "never attached".
+  void set_clock_base(Ns base) { clock_base_ = base; }
   u64 jiffies() const { return jiffies_; }
   void set_jiffies(u64 j) { jiffies_ = j; }
   /// Boot at jiffies `j`: every balancing date and tick stamp starts there.
@@ -206,7 +208,8 @@ class Scheduler {
   void sched_move_task(Task& p, TaskGroup* tg) { sched_move_task(p, tg, p.cpu); }
   /// sched_change_group(TASK_SET_GROUP) of a task that has not run yet (cpu_cgroup_fork).
   void set_task_group(Task& p, TaskGroup* tg);
-  /// CPU off: moves every queued task away (select_fallback_rq), takes the CPU out of placement. On: back in.
+  /// CPU off: moves every queued task away (select_fallback_rq) and takes the CPU out of placement; a task that runs there stays until
+  /// it is switched out. On: back in. Either way domains are rebuilt and the scaled tunables follow the number of online CPUs.
   void set_cpu_online(CpuId cpu, bool online, CpuId this_cpu);
   bool cpu_active(CpuId c) const { return rq(c).online; }
 
@@ -281,12 +284,16 @@ class Scheduler {
   void set_load_weight(Task& p) const;
   void update_load_weight(Task& p);
 
+  /// Balancing dates of all domains start at the present jiffies.
+  void start_domains();
+
   KernelProfile profile_;
+  MachineTopology machine_;
   DomainTree domains_;
   SchedHooks& hooks_;
   Trace& trace_;
   std::vector<std::unique_ptr<Rq>> rqs_;
-  Ns now_{0}, newidle_cost_{0};
+  Ns now_{0}, newidle_cost_{0}, clock_base_{0};
   u64 jiffies_ = 0;
   SchedCounters counters_;
   CpuId this_cpu_;

@@ -20,11 +20,12 @@ constexpr std::array<u64, kTunables> default_tunables() {
 
 constexpr std::array kProfiles{
     KernelProfile{.name = "rpi-4.19-arm64",
-                  .doc = "Raspberry Pi OS 64-bit: HZ=250, PREEMPT, no SCHED_MC (DIE domain), FAIR_GROUP_SCHED, VMAP_STACK",
+                  .doc = "Raspberry Pi OS 64-bit: HZ=250, PREEMPT, no SCHED_MC (DIE domain), autogroup, VMAP_STACK",
                   .hz = 250,
                   .preempt = true,
                   .sched_mc = false,
                   .fair_group_sched = true,
+                  .autogroup = true,
                   .vmap_stack = true,
                   .stack_bytes = 16384,
                   .features = default_features(),
@@ -35,6 +36,7 @@ constexpr std::array kProfiles{
                   .preempt = true,
                   .sched_mc = true,
                   .fair_group_sched = false,
+                  .autogroup = false,
                   .vmap_stack = true,
                   .stack_bytes = 16384,
                   .features = default_features(),
