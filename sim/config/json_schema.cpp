@@ -51,17 +51,30 @@ template <class Table>
 Json closed_map(const Table& table, const Json& value, std::string_view also_prefix) {
   Json properties = Json::object();
   for (const auto& row : table) {
-    properties[std::string(row.name)] = value;
-    if (!also_prefix.empty()) properties[std::string(also_prefix) + std::string(row.name)] = value;
+    Json described = value;
+    described["description"] = row.doc;
+    if (!also_prefix.empty()) properties[std::string(also_prefix) + std::string(row.name)] = described;
+    properties[std::string(row.name)] = std::move(described);
   }
   return {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
+}
+
+/// A bare integer, in the unit that the kernel's name carries, or a time.
+Json tunables_value() {
+  Json map = closed_map(km::kTunableTable, Json::object(), "");
+  for (const km::TunableInfo& t : km::kTunableTable) {
+    Json any = Json::array({Json{{"type", "integer"}, {"minimum", t.min}, {"maximum", t.max}}});
+    if (t.unit == "ns") any.push_back(unit_value("ns|us|ms|s", ""));
+    map["properties"][std::string(t.name)]["anyOf"] = any;
+  }
+  return map;
 }
 
 Json map_value(Type type) {
   const Json time = unit_value("ns|us|ms|s|min|h", "");
   if (type == Type::features) return closed_map(km::kFeatureTable, Json{{"type", "boolean"}}, "NO_");
-  if (type == Type::tunables) return closed_map(km::kTunableTable, Json{{"type", Json::array({"integer", "string"})}}, "");
-  if (type == Type::costtable) return closed_map(km::kPhaseTable, definition_of("cost"), "");
+  if (type == Type::tunables) return tunables_value();
+  if (type == Type::costtable) return closed_map(km::kPhaseTable, Json{{"allOf", Json::array({definition_of("cost")})}}, "");
   Json costs = closed_map(km::kPhaseTable, time, "");
   costs["properties"]["bound"] = Json{{"enum", Json::array({"low", "high"})}};
   return costs;

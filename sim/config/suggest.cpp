@@ -38,7 +38,10 @@ std::string nearest(std::string_view word, const std::vector<std::string_view>& 
       found = c;
     }
   }
-  return std::string(found);
+  if (!found.empty() || word.size() < 3) return std::string(found);
+  for (std::string_view c : candidates)  // a beginning is as good as a slip
+    if (c.starts_with(word)) return std::string(c);
+  return {};
 }
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates) {

@@ -13,7 +13,8 @@ namespace forksim {
 /// Edits (insert, delete, replace, swap of neighbours) between two words, letter case ignored.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The candidate nearest to `word` within about a third of its length; the first one wins a tie. Empty when none is near.
+/// The candidate nearest to `word` within about a third of its length, or else one that begins with it; the first one wins a tie. Empty
+/// when none is near.
 std::string nearest(std::string_view word, const std::vector<std::string_view>& candidates);
 
 /// `did you mean "x"?`, or empty.

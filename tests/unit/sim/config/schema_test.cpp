@@ -44,6 +44,10 @@ TEST_CASE("the JSON Schema names every key, its default and what is required") {
   CHECK(defs["shape"]["properties"]["vmas"]["default"] == "15");
   CHECK(defs["plot"]["properties"]["metric"]["anyOf"][0]["enum"] == nlohmann::json::array({"wakeup"}));
   CHECK(defs["phase.kill"]["properties"]["signal"]["enum"].size() == signal_table().size());
+  const auto& latency = defs["workload"]["properties"]["tunables"]["properties"]["sched_latency_ns"];
+  CHECK(latency["anyOf"][0]["minimum"] == 100000);
+  CHECK(latency["description"] == "period in which each runnable task runs once");
+  CHECK(defs["workload"]["properties"]["features"]["properties"].contains("NO_START_DEBIT"));
   CHECK_FALSE(defs.contains("cost"));
   const auto costs = nlohmann::json::parse(json_schema("costs", {}));
   CHECK(costs["definitions"]["cost"]["properties"]["basis"]["enum"] == nlohmann::json::array({"measured", "derived", "assumed"}));

@@ -80,6 +80,7 @@ TEST_CASE("near names are found by edits, and far ones are not offered") {
   CHECK(edit_distance("frok", "fork") == 1);  // swapped neighbours are one slip
   CHECK(edit_distance("", "abc") == 3);
   CHECK(nearest("wakup", {"fork_call", "wakeup"}) == "wakeup");
+  CHECK(nearest("sched_min", {"sched_latency_ns", "sched_min_granularity_ns"}) == "sched_min_granularity_ns");
   CHECK(nearest("zzzz", {"fork_call", "wakeup"}).empty());
   CHECK(did_you_mean("FORK", {"fork"}) == "did you mean \"fork\"?");
 }
