@@ -418,6 +418,21 @@ Value Reader::read_scalar(const YamlNode& n, const KeyInfo& key, const std::stri
   return v;
 }
 
+void Reader::note_parameters(std::string_view expr) {
+  auto word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  while (!expr.empty()) {
+    const auto end = static_cast<std::size_t>(std::ranges::find_if_not(expr, word) - expr.begin());
+    if (end > 0 && parameters_.contains(expr.substr(0, end))) used_parameters_.emplace(expr.substr(0, end));
+    expr.remove_prefix(std::max<std::size_t>(end, 1));
+  }
+}
+
+void Reader::refuse_unused_parameters(const Value& root) {
+  for (const Field& f : root["parameters"].fields)
+    if (!used_parameters_.contains(f.key))
+      error(f.value, "nothing uses the parameter \"" + f.key + "\"", "write ${" + f.key + "} where it is meant, or leave it out");
+}
+
 void Reader::read_number(Value& v, const YamlNode& n, const KeyInfo& key) {
   if (!key.arg.empty() && n.scalar == key.arg) {  // the extra word: end, forever
     v.num = -1;
@@ -432,6 +447,7 @@ void Reader::read_number(Value& v, const YamlNode& n, const KeyInfo& key) {
   }
   const NumKind kind = kind_of(key.type);
   if (is_expr(n.scalar)) {
+    note_parameters(n.scalar);
     const auto e = parse_expr(n.scalar, parameters_);
     if (!e) error(n, v.path, e.what, e.allowed, e.hint);
     if (!e) return;

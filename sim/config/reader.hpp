@@ -5,6 +5,8 @@
 // Errors:  Diagnostics; reading goes on after each. Not here: names that refer to other parts of the file (sim/workload checks those).
 #pragma once
 
+#include <set>
+
 #include "sim/config/value.hpp"
 
 namespace forksim {
@@ -16,6 +18,8 @@ class Reader {
   /// Reads the whole document as `object` ("workload" or "costs").
   Value read(std::string_view object);
   const Parameters& parameters() const { return parameters_; }
+  /// A parameter that nothing uses would be set in vain: an error. To be called last, when all else is well.
+  void refuse_unused_parameters(const Value& root);
 
  private:
   Value read_key(const YamlNode& n, const KeyInfo& key, const std::string& path);
@@ -33,6 +37,7 @@ class Reader {
   Value read_cost(const YamlNode& n, const std::string& name, const std::string& path);
   Value read_cost_table(const YamlNode& n, const std::string& path);
   Value read_scalar(const YamlNode& n, const KeyInfo& key, const std::string& path);
+  void note_parameters(std::string_view expr);
   void read_number(Value& v, const YamlNode& n, const KeyInfo& key);
   void read_word(Value& v, const YamlNode& n, const KeyInfo& key);
   void fill_default(Value& map, const KeyInfo& key, const std::string& path);
@@ -49,6 +54,7 @@ class Reader {
   const Vocabulary& vocabulary_;
   Diagnostics& diags_;
   Parameters parameters_;
+  std::set<std::string, std::less<>> used_parameters_;
   bool in_program_ = false;  ///< loop indexes and args may appear in expressions
 };
 

@@ -100,7 +100,8 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   run.file = doc.file;
   if (!diags.ok()) return run;
   for (const Override& o : overrides) apply_override(doc, o, diags);
-  run.tree = Reader(doc, vocabulary, diags).read("workload");
+  Reader reader(doc, vocabulary, diags);
+  run.tree = reader.read("workload");
   if (run.tree.kind != Value::Kind::map) return run;
   name_workload(run.tree, doc, diags);
   check_plots(run.tree, doc, diags);
@@ -108,6 +109,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   run.until = until < 0 ? km::kNever : km::Ns(static_cast<u64>(until));
   run.seed = static_cast<u64>(run.tree["seed"].num);
   run.workload = Compiler(run.tree, doc, run.seed, diags).compile();
+  if (diags.ok()) reader.refuse_unused_parameters(run.tree);
   if (!diags.ok()) return run;
   tell_origins(run.tree, doc.file.substr(doc.file.find_last_of('/') + 1));
   run.platform = run.tree["platform"].text;
