@@ -195,8 +195,9 @@ void Core::end_segment_now(Cpu& c) {
 }
 
 TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
+  if (!c.online) return TimeKind::off;
   if (!c.irq.empty()) return TimeKind::irq;
-  if (c.cur == c.idle) return c.online ? TimeKind::idle : TimeKind::off;
+  if (c.cur == c.idle) return TimeKind::idle;
   return seg_flags & StepFlag::kUser ? TimeKind::user : TimeKind::system;
 }
 
@@ -314,7 +315,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
       break;
     }
   sched.set_cpu_online(id, on, on ? id : alive);
-  if (c.cur == c.idle) c.kind = kind_of(c, c.seg_flags);
+  c.kind = kind_of(c, c.seg_flags);
   if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
   touch(c);
 }
@@ -323,7 +324,7 @@ void Core::finish(Ns now) {
   set_clock(std::max(now, now_));
   for (auto& c : cpus_) charge(*c);
   for (Task* t : by_pid_)
-    if (t && !t->boot && !(t->flags & PF_EXITING)) emit_acct(*cpus_[0], *t);
+    if (t && t->has_stack) emit_acct(*cpus_[0], *t);
 }
 
 }  // namespace forksim::km

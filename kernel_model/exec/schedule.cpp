@@ -73,6 +73,7 @@ Next finish_dead(Ctx& x) {
   if (prev.state != TASK_DEAD) return advance();
   const bool cached = !stack_cache_full(x);
   prev.has_stack = false;
+  x.k.emit_acct(x.c, prev);
   ++x.k.totals.stacks_freed;
   --x.k.live_stacks;
   x.k.emit(Tp::stack_free, x.c, prev.pid, cached);

@@ -164,7 +164,7 @@ Next notify_end(Ctx& x) {
   --t.preempt_count;
   if (t.spin_target) release_spinners(x.k, t);
   if (!autoreap) return jump(13);
-  if (t.group_leader == &t) ++x.k.totals.autoreaped;
+  ++x.k.totals.autoreaped;
   return advance();
 }
 Next self_reap(Ctx& x) {
@@ -175,7 +175,6 @@ Next self_reap(Ctx& x) {
 /// do_task_dead: the last schedule; the next task frees the stack.
 Next task_dead(Ctx& x) {
   Task& t = x.t;
-  x.k.emit_acct(x.c, t);
   if (t.user) x.k.user.task_gone(t.user);
   t.user = 0;
   count_workload(x.k, t, -1);

@@ -398,6 +398,7 @@ void Core::start_process(const StartSpec& spec) {
   ++totals.task_structs_allocated;
   ++totals.forks;
   ++live_stacks;
+  t.has_stack = true;
   t.user = spec.user;
   t.frames.push(kUser);
   t.frames.push(kRetFromFork);
@@ -419,6 +420,11 @@ void Core::start_process(const StartSpec& spec) {
   ++cpus_[dest.v]->times.forks_placed;
   sched.wake_up_new_task_activate(t, c.id);
   ++totals.sched_events;
+  // nobody runs on CPU 0 to see its need_resched: end its WFI
+  if (c.cur == c.idle && c.idle->need_resched()) {
+    c.ipi_at = std::min(c.ipi_at, now_);
+    c.update_irq();
+  }
   touch(c);
 }
 

@@ -102,7 +102,7 @@ void request_push(Core& k, Cpu& c, Task& t) {
     if (!o.online || o.id == c.id) continue;
     c.stop_task = &t;
     c.stop_dest = o.id;
-    k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, c.id);
+    if (k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, c.id)) ++k.totals.wakeups;
     return;
   }
 }

@@ -50,7 +50,9 @@ CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
     cpu = placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
   else if (p.sched_class == SchedClass::rt)
     cpu = rt_.select_task_rq_rt(p, prev_cpu, sd_flag);
-  const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && active_.test(cpu);
+  // is_cpu_allowed: a per-CPU kernel thread may run on a CPU that is going down
+  const bool per_cpu_kthread = p.nr_cpus_allowed == 1 && (p.flags & PF_NO_SETAFFINITY);
+  const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && (per_cpu_kthread || active_.test(cpu));
   return allowed ? cpu : select_fallback_rq(p);
 }
 

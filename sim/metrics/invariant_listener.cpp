@@ -263,6 +263,7 @@ void InvariantListener::check_energy(const FinalNumbers& f) {
     else
       p.boot = f.now;
     p.joules = 0;
+    if (f.cpus[c].online != f.now) continue;  // power while off is the platform's, not seen in the events
     if (f.boot_opp < f.watts.size()) p.joules = f.watts[f.boot_opp][f.boot_busy] * (static_cast<double>(p.boot.v) / kNsPerSecond);
     for (u32 opp = 0; opp < p.spent.size() && opp < f.watts.size(); ++opp)
       for (u32 busy = 0; busy < 2; ++busy) p.joules += f.watts[opp][busy] * (static_cast<double>(p.spent[opp][busy].v) / kNsPerSecond);

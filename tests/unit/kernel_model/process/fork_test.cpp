@@ -24,4 +24,35 @@ TEST_SUITE("kernel_model/process") {
       CHECK((x.user + x.system + x.irq + x.idle) == m.kernel().now());
     }
   }
+
+  TEST_CASE("start: a process pinned to the idle CPU 0 runs there at once") {
+    ScriptMachine m("rpi-4.19-arm64", 4, Ns(0));
+    const CpuMask cpu0 = CpuMask::of(CpuId(0));
+    m.start(m.add_list({run_op(1_ms)}), 5_ms, &cpu0);
+    m.run();
+    const auto switches = m.of(Tp::sched_switch);
+    REQUIRE(!switches.empty());
+    CHECK(switches.front().cpu == CpuId(0));
+    CHECK(switches.front().ts == 5_ms);
+  }
+
+  TEST_CASE("hotplug: a CPU that goes off hands its tasks on, gets no child while off, and comes back") {
+    ScriptMachine m;
+    const u32 child = m.add_list({run_op(3_ms)});
+    std::vector<Op> ops;
+    for (int i = 0; i < 24; ++i) ops.push_back(fork_op(m.fork_spec(child)));
+    for (int i = 0; i < 24; ++i) ops.push_back(wait_op());
+    m.start(m.add_list(ops));
+    m.kernel().advance(1_ms);
+    m.kernel().cpu_onoff(CpuId(3), false, 1_ms);
+    m.kernel().advance(8_ms);
+    m.kernel().cpu_onoff(CpuId(3), true, 8_ms);
+    m.run();
+    CHECK(m.kernel().totals().exits == 25);
+    CHECK(m.kernel().alive().task_structs == 0);
+    for (const TraceEvent& e : m.of(Tp::sched_wakeup_new))
+      if (e.ts > 1_ms && e.ts < 8_ms) CHECK(e.args[3] != 3);
+    const CpuTimes off = m.kernel().cpu_times(CpuId(3));
+    CHECK((off.user + off.system + off.irq + off.idle) == m.kernel().now() - 7_ms);
+  }
 }

@@ -51,11 +51,15 @@ void check_machine(TestMachine& m) {
     const Rq& rq = m.rq(c);
     std::vector<const Task*> here;
     check_queue(rq.cfs, here);
+    const std::size_t fair = here.size();
+    for (const auto& queue : rq.rt.queue)
+      for (const Task* t = queue.front(); t; t = queue.next(t)) here.push_back(t);
+    CHECK(rq.rt.rt_nr_running == here.size() - fair);
     for (const Task* t : here) CHECK(t->cpu == CpuId(c));
     CHECK(rq.nr_running == here.size() + (rq.stop->on_rq ? 1 : 0));
     u32 listed = 0;
     for (const Task* t = rq.cfs_tasks.front(); t; t = rq.cfs_tasks.next(t)) ++listed;
-    CHECK(listed == here.size());
+    CHECK(listed == fair);
     queued.insert(queued.end(), here.begin(), here.end());
   }
   std::ranges::sort(queued);
@@ -98,7 +102,12 @@ void random_life(TestMachine& m, std::mt19937& rng, int steps, F after) {
       case 6:
         if (!m.tasks.empty()) {
           Task& t = m.tasks[pick(static_cast<u32>(m.tasks.size()))];
-          if (t.state != TASK_DEAD) m.sched.set_user_nice(t, static_cast<int>(pick(40)) - 20, CpuId(c));
+          if (t.state != TASK_DEAD && pick(3)) m.sched.set_user_nice(t, static_cast<int>(pick(40)) - 20, CpuId(c));
+          if (t.state != TASK_DEAD && !pick(3)) {
+            const bool rt = pick(2);
+            m.sched.sched_setscheduler(t, rt ? (pick(2) ? SchedPolicy::fifo : SchedPolicy::rr) : SchedPolicy::normal, rt ? 1 + pick(5) : 0,
+                                       CpuId(c));
+          }
         }
         break;
       case 7:
@@ -184,20 +193,19 @@ TEST_CASE("CPU time handed out equals the time CPUs were busy, to the nanosecond
     CAPTURE(seed);
     std::mt19937 rng(seed * 104729);
     TestMachine m(random_profile(rng, 3), 3, 3);
-    u64 runtime = 0, busy = 0;
-    std::array<u64, 3> since{};
     m.events.clear();
     random_life(m, rng, 400, [] {});
-    for (const TraceEvent& e : m.events) {
-      if (e.id == Tp::sched_stat_runtime) runtime += e.args[2];
-      if (e.id != Tp::sched_switch) continue;
-      const s32 prev = static_cast<s32>(e.args[1]), next = static_cast<s32>(e.args[5]);
-      if (prev >= 100) busy += e.ts.v - since[e.cpu.v];
-      if (next >= 100) since[e.cpu.v] = e.ts.v;
+    u64 busy = 0, handed_out = 0;
+    std::array<u64, 3> since{};
+    for (const TraceEvent& e : m.seen(Tp::sched_switch)) {
+      if (static_cast<s32>(e.args[1]) >= 100) busy += e.ts.v - since[e.cpu.v];
+      if (static_cast<s32>(e.args[5]) >= 100) since[e.cpu.v] = e.ts.v;
     }
     for (u32 c = 0; c < 3; ++c)
       if (m.curr(c).pid.v >= 100) busy += m.curr(c).se.exec_start - since[c];
-    CHECK(runtime == busy);
+    for (const Task& t : m.tasks) handed_out += t.se.sum_exec_runtime;
+    CHECK(handed_out == busy);
+    CHECK(busy > 0);
   }
 }
 

@@ -59,6 +59,7 @@ class TestMachine final : public SchedHooks, public TraceListener {
   bool idle_polling(CpuId) const override { return polling; }
   u8 trace_flags(CpuId) const override { return 0; }
   void stop_one_cpu_nowait(CpuId from, CpuId cpu) override { sched.try_to_wake_up(stopper[cpu.v], TASK_NORMAL, 0, from); }
+  void irq_work_queue_on(CpuId, CpuId cpu) override { rt_push.push_back(cpu); }
   void on_event(const TraceEvent& e) override { events.push_back(e); }
 
   void at(u64 ns) { sched.set_now(Ns(ns)); }
@@ -103,7 +104,12 @@ class TestMachine final : public SchedHooks, public TraceListener {
   /// Delivers wake lists and reschedules until nothing is pending; stoppers do their work.
   void settle() {
     for (bool again = true; again;) {
-      again = false;
+      again = !rt_push.empty();
+      for (std::size_t i = 0; i < rt_push.size(); ++i) {
+        sched.set_this_cpu(rt_push[i]);
+        sched.rt().rto_push_irq_work(rt_push[i]);
+      }
+      rt_push.clear();
       for (u32 c = 0; c < sched.cpus(); ++c) {
         if (rq(c).wake_list) again |= sched.scheduler_ipi(CpuId(c)) > 0;
         if (!curr(c).need_resched()) continue;
@@ -124,6 +130,7 @@ class TestMachine final : public SchedHooks, public TraceListener {
   Scheduler sched;
   std::deque<Task> idle, stopper, tasks;
   std::vector<std::pair<u32, u32>> ipis;
+  std::vector<CpuId> rt_push;
   std::vector<TraceEvent> events;
   bool polling = false;
 };

@@ -64,6 +64,21 @@ TEST_CASE("a single CPU has no domain") {
   CHECK(t.llc_size(CpuId(0)) == 1);
 }
 
+TEST_CASE("domains are rebuilt without an offline CPU, and the scaled tunables follow") {
+  TestMachine m(rpi());
+  CHECK(m.sched.fair().sched_period(1) == 18'000'000);
+  m.sched.set_cpu_online(CpuId(1), false, CpuId(0));
+  CHECK(m.sched.domains().lowest(CpuId(1)) == nullptr);
+  const SchedDomain& sd = *m.sched.domains().lowest(CpuId(2));
+  CHECK(ring(sd) == std::vector<u32>{2, 3, 0});
+  CHECK(sd.min_interval == 3);
+  // 1 + ilog2(3) = 2 instead of 3
+  CHECK(m.sched.fair().sched_period(1) == 12'000'000);
+  m.sched.set_cpu_online(CpuId(1), true, CpuId(0));
+  CHECK(ring(*m.sched.domains().lowest(CpuId(2))) == std::vector<u32>{2, 3, 0, 1});
+  CHECK(m.sched.fair().sched_period(1) == 18'000'000);
+}
+
 TEST_CASE("every size from 2 to 1024 CPUs has a top domain over the whole machine whose groups partition it") {
   for (u32 cpus : {2u, 3u, 6u, 64u, 65u, 256u, 1024u}) {
     CAPTURE(cpus);
