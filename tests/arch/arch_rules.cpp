@@ -15,12 +15,14 @@ namespace fs = std::filesystem;
 using std::string_view;
 
 // What the pure library may use: containers, algorithms, integers. No clock, randomness, threads or I/O.
-constexpr std::array kStdAllowed = {
-    "algorithm", "array",       "bit",           "bitset",        "cmath",     "compare",    "concepts",
-    "cstddef",   "cstdint",     "cstring",       "deque",         "exception", "functional", "initializer_list",
-    "iterator",  "limits",      "map",           "memory",        "new",       "numeric",    "optional",
-    "queue",     "ranges",      "set",           "span",          "stdexcept", "string",     "string_view",
-    "tuple",     "type_traits", "unordered_map", "unordered_set", "utility",   "variant",    "vector"};
+constexpr std::array kStdAllowed = {"algorithm",   "array",         "bit",           "bitset",      "cerrno",
+                                    "cmath",       "compare",       "concepts",      "cstddef",     "cstdint",
+                                    "cstring",     "deque",         "exception",     "functional",  "initializer_list",
+                                    "iterator",    "limits",        "map",           "memory",      "new",
+                                    "numeric",     "optional",      "queue",         "ranges",      "set",
+                                    "span",        "stdexcept",     "string",        "string_view", "tuple",
+                                    "type_traits", "unordered_map", "unordered_set", "utility",     "variant",
+                                    "vector"};
 
 struct Room {
   string_view prefix;                ///< folder with a trailing '/'
