@@ -146,4 +146,22 @@ TEST_SUITE("cli") {
     CHECK(contains(r.err, "taken"));
     CHECK(forksim.files() == std::vector<std::string>{"taken"});
   }
+
+  TEST_CASE("an interrupted run ends with 130 and says so") {
+    const Session forksim;
+    const Result r = run("timeout --preserve-status -s INT 2 '" + kForksim + "' run " + kSource +
+                             "/workloads/unixbench_syscall.yaml --set parameters.loops=1000000000 --out cut",
+                         forksim.path());
+    CHECK(r.code == 130);
+    CHECK(contains(r.err, "interrupted"));
+  }
+
+  TEST_CASE("repeated runs differ in their seed only, and each has a folder of its own") {
+    const Session forksim;
+    const Result r = forksim("run " + kSmall + " --repeat 3 --jobs 2 --out set");
+    CHECK_MESSAGE(r.code == 0, r.err);
+    int reports = 0;
+    for (const std::string& f : forksim.files()) reports += f.ends_with("/report.json");
+    CHECK(reports >= 3);
+  }
 }
