@@ -416,6 +416,7 @@ void Core::start_process(const StartSpec& spec) {
   }
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
+  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
   const CpuId dest = sched.wake_up_new_task_select(t, c.id);
   ++cpus_[dest.v]->times.forks_placed;
   sched.wake_up_new_task_activate(t, c.id);

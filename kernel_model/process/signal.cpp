@@ -181,6 +181,10 @@ void set_handler_frame(Ctx& x, int sig) {
   Task& t = x.t;
   t.frames.pop();
   t.frames.push(kUser);
+  // The interrupted call's result waits for the handler's end; calls that no handler may restart have failed by now.
+  const bool interrupted = t.result == -kERESTARTNOHAND || t.result == -kERESTART_RESTARTBLOCK;
+  t.saved_result = interrupted ? -kEINTR : t.result;
+  t.result = 0;
   ++t.handler_depth;
   x.k.user.enter_handler(t.user, sig);
 }
@@ -211,7 +215,6 @@ Next get_signal(Ctx& x) {
   if (d == SigDisposition::ign) return jump(0);
   if (d == SigDisposition::handler) {
     if (t.handler_depth == 0) {
-      t.handled_signal = true;
       set_handler_frame(x, sig);
       return hold();
     }
@@ -274,6 +277,7 @@ Next sigreturn_exit(Ctx& x) {
   t.frames.pop();
   t.frames.pop();
   --t.handler_depth;
+  t.result = t.saved_result;
   recalc_sigpending(t);
   return hold();
 }

@@ -148,13 +148,22 @@ void mark_descendants(Task& t) {
     mark_descendants(*c);
   }
 }
+/// What ps shows of the task has changed.
+void trace_attr(Ctx& x) { x.k.emit(Tp::task_attr, x.c, x.t.pid, x.t.prio, x.t.signal->pgrp, x.t.signal->session); }
+
 Next misc_apply(Ctx& x) {
   const Op& o = op(x);
   x.t.result = 0;
   switch (o.kind) {
     case OpKind::sigaction: do_sigaction(x); break;
-    case OpKind::setsid: do_setsid(x); break;
-    case OpKind::nice: x.k.sched.set_user_nice(x.t, static_cast<int>(o.arg), x.c.id); break;
+    case OpKind::setsid:
+      do_setsid(x);
+      trace_attr(x);
+      break;
+    case OpKind::nice:
+      x.k.sched.set_user_nice(x.t, static_cast<int>(o.arg), x.c.id);
+      trace_attr(x);
+      break;
     case OpKind::set_name: x.k.rename(x.c, x.t, x.k.name(o.name.substr(0, 15))); break;
     case OpKind::subreaper:
       x.t.signal->is_child_subreaper = o.arg;

@@ -22,7 +22,6 @@ Next work(Ctx& x, Ns ref) {
   return jump(kPcWork);
 }
 Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
-  x.t.handled_signal = false;
   Frame& f = call(x, p);
   f.a[0] = a0;
   f.a[1] = a1;
@@ -171,15 +170,8 @@ Next dispatch(Ctx& x) {
   return jump(kPcFetch);
 }
 
-bool restart(const Ctx& x) {
-  switch (-x.t.result) {
-    case kERESTARTSYS:  // handlers are installed with SA_RESTART, as signal() does
-    case kERESTARTNOINTR: return true;
-    case kERESTARTNOHAND:
-    case kERESTART_RESTARTBLOCK: return !x.t.handled_signal;
-    default: return false;
-  }
-}
+/// Results that mean "do it again" when no handler ran; handlers are installed with SA_RESTART, as signal() does.
+bool restart(const Ctx& x) { return x.t.result <= -kERESTARTSYS && x.t.result >= -kERESTART_RESTARTBLOCK; }
 
 /// The next user instruction: faults and refills that are due first, then the operation.
 Next fetch(Ctx& x) {
@@ -202,7 +194,7 @@ Next fetch(Ctx& x) {
     t.user_startup = Ns(0);
     return work(x, startup);
   }
-  if (t.result < 0 && restart(x)) {
+  if (restart(x)) {
     t.result = 0;
     x.f.a[kRetry] = 0;
     return dispatch(x);
@@ -211,7 +203,6 @@ Next fetch(Ctx& x) {
     x.f.a[kRetry] = 0;
     return dispatch(x);
   }
-  if (t.result == -kERESTARTNOHAND || t.result == -kERESTART_RESTARTBLOCK) t.result = -kEINTR;
   const s64 result = t.result;
   t.result = 0;
   if (x.k.now() != t.last_fetch) {

@@ -118,7 +118,7 @@ struct Task {
   u32 user = 0;  ///< the UserSpace's handle of this task's program; 0 for kernel threads
   std::array<Op, 2> op;  ///< operation in progress: of the program, of its signal handler
   u8 handler_depth = 0;
-  bool handled_signal = false;  ///< a handler ran since the system call in progress began
+  s64 saved_result = 0;  ///< of the call that a handler interrupted
   s64 result = 0;        ///< of the last operation
   u32 fault_cow = 0, fault_file = 0, fault_anon = 0;  ///< page faults due before the next user instruction
   Ns user_startup;                                    ///< dynamic loader work due after exec

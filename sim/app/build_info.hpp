@@ -1,4 +1,8 @@
-// What this program was built from. Purpose: manifest.json and --version. Ownership: values. Errors: none; unknown things are left out.
+// What this program was built from.
+//
+// Purpose: manifest.json and --version. Source: CMake (version, compiler, commit) and the version macros of the libraries' headers.
+// Units: none. Ownership: values. Errors: none; what is not known is left out.
+// Not here: versions of shared libraries found at run time, when they differ from the headers.
 #pragma once
 
 #include <string>
