@@ -282,7 +282,7 @@ char state_letter(const Task& t) {
 }
 TaskView view(const Task& t) {
   const Pid ppid = t.real_parent ? t.real_parent->tgid : Pid(0);
-  return {t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO};
+  return {t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO, t.prio};
 }
 }  // namespace
 

@@ -71,6 +71,7 @@ struct TaskView {
   CpuId cpu;
   Ns utime, stime, start_time;
   int nice;
+  int prio;  ///< effective priority, 0..139
 };
 
 struct KernelConfig {
