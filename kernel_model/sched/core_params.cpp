@@ -19,9 +19,12 @@ int normal_prio(const Task& p) { return rt_policy(p.policy) ? MAX_RT_PRIO - 1 - 
 
 SchedClass class_of(int prio) { return prio < MAX_RT_PRIO ? SchedClass::rt : SchedClass::fair; }
 
-/// The task that a pick without a current entity would find, or null.
-Task* first_queued(const CfsRq& root) {
-  const CfsRq* q = &root;
+/// The waiting task that would be picked first, or null.
+Task* first_queued(const Rq& rq) {
+  for (const auto& queue : rq.rt.queue)
+    for (Task* p = queue.front(); p; p = queue.next(p))
+      if (!p->on_cpu) return p;
+  const CfsRq* q = &rq.cfs;
   while (q->leftmost && !q->leftmost->task) q = q->leftmost->my_q;
   return q->leftmost ? q->leftmost->task : nullptr;
 }
@@ -196,11 +199,14 @@ void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {
     active_.set(cpu);
   else
     active_.clear(cpu);
-  balancer_.update_max_interval();
-  if (online) return;
   FS_CONTRACT(!active_.empty(), "the last CPU stays online");
+  domains_ = DomainTree(machine_, profile_, active_);
+  start_domains();
+  balancer_.cpus_changed();
+  fair_.update_sysctl(active_.count());
+  if (online) return;
   sched_ttwu_pending(cpu);
-  while (Task* p = first_queued(r.cfs)) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+  while (Task* p = first_queued(r)) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
 }
 
 }  // namespace forksim::km

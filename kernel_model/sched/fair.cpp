@@ -25,9 +25,12 @@ u32 task_util_est(const Task& p) { return std::max(p.se.avg.util_est.ewma, p.se.
 /// Whether a task that is not queued still has a vruntime relative to its queue's min_vruntime.
 bool vruntime_normalized(const Task& p) { return p.on_rq || !p.se.sum_exec_runtime || (p.state == TASK_WAKING && p.sched_remote_wakeup); }
 
+/// SCHED_TUNABLESCALING_LOG.
+u64 get_update_sysctl_factor(u32 online) { return static_cast<u64>(std::bit_width(std::min(online, 8u))); }
+
 }  // namespace
 
-FairClass::FairClass(Scheduler& s, const KernelProfile& k)
+FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
     : s_(s),
       group_sched_(k.fair_group_sched),
       gentle_fair_sleepers_(k.feat(Feature::GENTLE_FAIR_SLEEPERS)),
@@ -43,7 +46,18 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k)
       wakeup_granularity_(k.tun(Tunable::sched_wakeup_granularity_ns)),
       migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
       tick_ns_(k.tick_ns()),
+      boot_factor_(get_update_sysctl_factor(cpus)),
+      boot_latency_(latency_),
+      boot_min_granularity_(min_granularity_),
+      boot_wakeup_granularity_(wakeup_granularity_),
       nr_latency_(static_cast<u32>((latency_ + min_granularity_ - 1) / min_granularity_)) {}
+
+void FairClass::update_sysctl(u32 online) {
+  const u64 factor = get_update_sysctl_factor(online);
+  latency_ = boot_latency_ / boot_factor_ * factor;
+  min_granularity_ = boot_min_granularity_ / boot_factor_ * factor;
+  wakeup_granularity_ = boot_wakeup_granularity_ / boot_factor_ * factor;
+}
 
 void FairClass::util_est_enqueue(CfsRq& q, const Task& p) const {
   if (util_est_) q.avg.util_est.enqueued += task_util_est(p);

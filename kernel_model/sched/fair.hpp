@@ -21,7 +21,7 @@ inline constexpr u32 UPDATE_TG = 0x1, SKIP_AGE_LOAD = 0x2, DO_ATTACH = 0x4;
 
 class FairClass {
  public:
-  FairClass(Scheduler& s, const KernelProfile& k);
+  FairClass(Scheduler& s, const KernelProfile& k, u32 cpus);
 
   // --- class hooks (fair.cpp) ---
   void enqueue_task_fair(Rq& rq, Task& p, u32 flags);
@@ -97,6 +97,9 @@ class FairClass {
   void sched_cfs_slack_timer(TaskGroup& tg);
   static void sync_throttle(TaskGroup& tg, CpuId cpu);
 
+  /// update_sysctl: scaled tunables follow the number of online CPUs; sched_nr_latency does not.
+  void update_sysctl(u32 online);
+
   u64 sched_migration_cost() const { return migration_cost_; }
   bool group_sched() const { return group_sched_; }
 
@@ -139,6 +142,7 @@ class FairClass {
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
   bool child_runs_first_;
   u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;
+  u64 boot_factor_, boot_latency_, boot_min_granularity_, boot_wakeup_granularity_;
   u32 nr_latency_;
 };
 

@@ -38,6 +38,8 @@ class LoadBalancer {
   /// max_load_balance_interval, jiffies. Boot value HZ/10; update_max_interval sets HZ * online CPUs / 10 as CPUs come and go.
   void set_max_interval(u64 jiffies) { max_interval_ = jiffies; }
   void update_max_interval();
+  /// After hotplug: interval limit and the counts of busy CPUs per cache.
+  void cpus_changed();
 
   // --- one attempt (load_balance.cpp) ---
   /// Tasks moved to `this_cpu`; `cont` becomes false when another CPU of the group should do this.

@@ -8,12 +8,19 @@ namespace forksim::km {
 
 void LoadBalancer::update_max_interval() { max_interval_ = std::max(u64{hz_} * s_.cpu_active_mask().count() / 10, u64{1}); }
 
-void LoadBalancer::init_jiffies(u64 j) {
+void LoadBalancer::cpus_changed() {
   update_max_interval();
-  nohz_.next_balance = nohz_.next_blocked = j;
   nohz_.nr_busy_cpus.assign(s_.cpus(), 0);
-  for (u32 c = 0; c < s_.cpus(); ++c)
-    if (!s_.rq(CpuId(c)).nohz_tick_stopped) nohz_.nr_busy_cpus[s_.domains().llc_id(CpuId(c)).v]++;
+  for (u32 c = 0; c < s_.cpus(); ++c) {
+    Rq& rq = s_.rq(CpuId(c));
+    if (!rq.online && rq.nohz_tick_stopped) nohz_balance_exit_idle(rq);
+    if (rq.online && !rq.nohz_tick_stopped) nohz_.nr_busy_cpus[s_.domains().llc_id(rq.cpu).v]++;
+  }
+}
+
+void LoadBalancer::init_jiffies(u64 j) {
+  nohz_.next_balance = nohz_.next_blocked = j;
+  cpus_changed();
 }
 
 u64 LoadBalancer::get_sd_balance_interval(const SchedDomain& sd, bool busy) const {

@@ -41,19 +41,18 @@ SchedDomain sd_init(TopologyLevel::Kind kind, const CpuMask& span) {
 
 }  // namespace
 
-DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k)
+DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k, const CpuMask& online)
     : lowest_(m.cpus), llc_(m.cpus), llc_size_(m.cpus, 1), llc_id_(m.cpus) {
-  const CpuMask all = CpuMask::first_n(m.cpus);
   FS_CONTRACT(m.levels.empty() || m.levels.back().kind == TopologyLevel::Kind::die, "the last level is the whole machine");
   // Groups are shared by every CPU that sees them: one per level and first CPU of the span below.
   std::vector<std::vector<SchedGroup*>> group_of(m.levels.size() + 1, std::vector<SchedGroup*>(m.cpus));
-  for (u32 c = 0; c < m.cpus; ++c) {
+  for (u32 c = online.first(); c < kMaxCpus; c = online.next(c + 1)) {
     SchedDomain* child = nullptr;
     for (std::size_t l = 0; l < m.levels.size(); ++l) {
       const TopologyLevel& level = m.levels[l];
       if (!configured(level.kind, k)) continue;
-      const CpuMask& span = level.mask[c];
-      FS_CONTRACT(span.test(CpuId(c)) && span.subset_of(all) && (!child || child->span.subset_of(span)), "topology levels nest");
+      const CpuMask span = level.mask[c] & online;
+      FS_CONTRACT(span.test(CpuId(c)) && (!child || child->span.subset_of(span)), "topology levels nest");
       // Degenerate: a single CPU, or the same span (hence a single group) as the level below.
       if (span.count() == 1 || (child && child->span == span)) continue;
       domains_.push_back(std::make_unique<SchedDomain>(sd_init(level.kind, span)));
@@ -61,10 +60,11 @@ DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k)
       sd->child = child;
       (child ? child->parent : lowest_[c]) = sd;
       child = sd;
-      if (span == all) break;
+      if (span == online) break;
     }
   }
   for (u32 c = 0; c < m.cpus; ++c) {
+    llc_id_[c] = CpuId(c);
     std::size_t depth = 0;
     for (SchedDomain* sd = lowest_[c]; sd; sd = sd->parent, ++depth) build_sched_groups(*sd, CpuId(c), group_of[depth], m.cpus);
     update_top_cache_domain(CpuId(c));

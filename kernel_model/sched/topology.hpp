@@ -57,8 +57,10 @@ struct SchedDomain {
 /// The domains of all CPUs, lowest level first per CPU.
 class DomainTree {
  public:
-  DomainTree(const MachineTopology& m, const KernelProfile& k);
-  /// Lowest domain of a CPU; null on a machine with one CPU.
+  DomainTree(const MachineTopology& m, const KernelProfile& k) : DomainTree(m, k, CpuMask::first_n(m.cpus)) {}
+  /// Only over the CPUs in `online`, as hotplug rebuilds them; the others have no domain.
+  DomainTree(const MachineTopology& m, const KernelProfile& k, const CpuMask& online);
+  /// Lowest domain of a CPU; null when it has no other CPU to share with.
   SchedDomain* lowest(CpuId c) const { return lowest_[c.v]; }
   /// sd_llc: highest domain with SD_SHARE_PKG_RESOURCES, or null; llc size and id as update_top_cache_domain sets them.
   SchedDomain* llc(CpuId c) const { return llc_[c.v]; }

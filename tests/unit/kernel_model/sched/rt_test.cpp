@@ -73,14 +73,16 @@ TEST_CASE("a second FIFO task on a CPU is placed or pushed to one that runs some
   m.settle();
   CHECK(&m.curr(1) == &free);
 
-  // now CPU 1 gets a more urgent pinned task: the other is pushed back only when CPU 0 is less urgent
+  // now CPU 1 gets a more urgent pinned task: the other can go back only when CPU 0 runs out of urgent work
   m.start(rt_task(m, SchedPolicy::fifo, 40, 0b10), 0);
   m.settle();
   CHECK(free.cpu == CpuId(1));
   CHECK(m.rq(1).rt.overloaded);
+  CHECK(m.rq(1).rt.pushable_tasks.front() == &free);
   m.sleep(0);
   m.settle();
-  CHECK(m.rq(1).rt.pushable_tasks.front() == &free);
+  CHECK(&m.curr(0) == &free);
+  CHECK_FALSE(m.rq(1).rt.overloaded);
 }
 
 TEST_CASE("a CPU that runs out of urgent work has the overloaded CPUs push, one after the other") {
@@ -145,10 +147,10 @@ TEST_CASE("real-time tasks that use up their runtime leave the rest of the perio
     tick(m);
     if (i == 99) fair_before = fair.se.sum_exec_runtime;
   }
-  // 20 of 40 ms, noticed at ticks of 4 ms
+  // 20 of 40 ms, noticed only at ticks of 4 ms: a tenth of a period either way
   const double share = double(fair.se.sum_exec_runtime - fair_before) / (400 * 4.0 * kMs);
-  CHECK(share > 0.35);
-  CHECK(share < 0.55);
+  CHECK(share > 0.40);
+  CHECK(share < 0.60);
   CHECK(hog.se.sum_exec_runtime > 0);
 }
 
