@@ -138,6 +138,7 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
                              .seed = s.run.seed,
                              .final = final,
                              .energy_j = result.energy_total_j,
+                             .measure = s.run.measure,
                              .diagnostics = diagnostics_of(programs, kernel, metrics)},
                             metrics, trace.names());
   writer.add_file("resolved.yaml", s.resolved);

@@ -87,6 +87,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   r.task_latency = perf_rows(metrics.tasks.records(), names);
   const EventText text(names);
   for (const Violation& v : metrics.invariants.violations()) r.violations.push_back(violation_text(v, text));
+  r.measure = run.measure;
   for (Metric m : kMetricsNotModelled) r.not_modelled.emplace_back(kMetricTable[static_cast<std::size_t>(m)].name);
   return r;
 }

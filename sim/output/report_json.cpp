@@ -74,6 +74,7 @@ Report from_json(const Json& j) {
   for (const auto& [name, value] : j.at("diagnostics").items()) r.diagnostics.emplace_back(name, value.get<u64>());
   for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
   r.violations = j.at("violations").get<std::vector<std::string>>();
+  r.measure = j.at("measure").get<std::vector<std::string>>();
   r.not_modelled = j.at("not_modelled").get<std::vector<std::string>>();
   return r;
 }
@@ -98,6 +99,7 @@ std::string render_report_json(const Report& r) {
   Json& tasks = j["task_latency"] = Json::array();
   for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
   j["violations"] = r.violations;
+  j["measure"] = r.measure;
   j["not_modelled"] = r.not_modelled;
   return json_lines(j);
 }

@@ -37,7 +37,8 @@ void head(const Report& r, std::string& out) {
 void latency(const Report& r, std::string& out) {
   out += fmt::format("{:<20}{:>9}{:>15}{:>15}{:>15}{:>15}{:>15}   (us)\n", "latency", "count", "p50", "p90", "p99", "p99.9", "max");
   for (const LatencyRow& l : r.latency) {
-    out += fmt::format("{:<20}{:>9}", l.metric, l.count);
+    const bool wanted = std::find(r.measure.begin(), r.measure.end(), l.metric) != r.measure.end();
+    out += fmt::format("{:<20}{:>9}", l.metric + (wanted ? " *" : ""), l.count);
     const bool unknown = std::find(r.not_modelled.begin(), r.not_modelled.end(), l.metric) != r.not_modelled.end();
     if (l.count == 0)
       out += unknown ? "  not modelled in this version" : fmt::format("{:>15}{:>15}{:>15}{:>15}{:>15}", "-", "-", "-", "-", "-");
