@@ -1,9 +1,10 @@
 // Whole runs: events and life cycles per second, bytes per task, start-up of the program.
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "tests/bench/child.hpp"
@@ -64,18 +65,21 @@ void bytes_per_task(benchmark::State& state) {
 }
 BENCHMARK(bytes_per_task)->Iterations(1)->Unit(benchmark::kMillisecond);
 
-/// `forksim run` of a workload that is over in a moment, as a user starts it: process, SimGrid, YAML, result folder.
+/// `forksim run` of a workload that is over in a moment, as a user starts it: process, SimGrid, YAML, result folder; no plots.
 void start_up(benchmark::State& state) {
-  const auto out = std::filesystem::temp_directory_path() /
-                   ("forksim-bench-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
-  const std::string command =
-      "cd '" FORKSIM_SOURCE_DIR "' && '" FORKSIM_BINARY_DIR "/forksim' run workloads/kill_sleeper.yaml --quiet --out " + out.string();
+  namespace fs = std::filesystem;
+  const fs::path dir = fs::temp_directory_path() / ("forksim-bench-" + std::to_string(getpid()));
+  fs::create_directories(dir);
+  std::ofstream(dir / "moment.yaml") << "schema: forksim.workload/1\ndescription: one process that ends at once\nsource: benchmark\n"
+                                        "processes:\n  - name: moment\n    phases:\n      - {run: 1us}\nstart:\n  - {process: moment}\n";
+  const std::string command = "cd '" FORKSIM_SOURCE_DIR "' && '" FORKSIM_BINARY_DIR "/forksim' run " + (dir / "moment.yaml").string() +
+                              " --quiet --out " + (dir / "out").string();
   for (auto _ : state)
     if (std::system(command.c_str()) != 0) {
       state.SkipWithError("forksim run failed");
       break;
     }
-  std::filesystem::remove_all(out);
+  fs::remove_all(dir);
 }
 BENCHMARK(start_up)->UseRealTime()->Unit(benchmark::kMillisecond);
 
