@@ -13,13 +13,17 @@ namespace forksim {
 /// Position of a field in TraceEvent::args.
 struct Field {
   // sched_switch
-  static constexpr km::u32 kPrevComm = 0, kPrevPid = 1, kPrevState = 3, kNextComm = 4, kNextPid = 5;
+  static constexpr km::u32 kPrevComm = 0, kPrevPid = 1, kPrevState = 3, kNextComm = 4, kNextPid = 5, kNextPrio = 6;
   // sched_waking, sched_wakeup, sched_wakeup_new, sched_migrate_task, sched_process_exit, sched_process_free
-  static constexpr km::u32 kComm = 0, kPid = 1;
+  static constexpr km::u32 kComm = 0, kPid = 1, kPrio = 2, kTargetCpu = 3, kOrigCpu = 3, kDestCpu = 4;
+  // sched_process_fork
+  static constexpr km::u32 kForkParent = 1, kForkChild = 3;
+  // sys_enter, sys_exit
+  static constexpr km::u32 kSyscallNr = 0;
   // sched_stat_runtime
   static constexpr km::u32 kRuntime = 2;
   // sched_process_exec
-  static constexpr km::u32 kExecPid = 1, kExecOldPid = 2;
+  static constexpr km::u32 kExecFile = 0, kExecPid = 1, kExecOldPid = 2;
   // task_newtask, task_rename
   static constexpr km::u32 kNewPid = 0, kNewComm = 1, kNewFlags = 2, kRenamePid = 0, kRenameNewComm = 2;
   // signal_generate, signal_deliver
@@ -28,7 +32,8 @@ struct Field {
   static constexpr km::u32 kSubject = 0;
   // sched_info_arrive
   static constexpr km::u32 kArriveDelay = 1;
-  static constexpr km::u32 kUserKind = 1, kExitCode = 1, kAutoreap = 2;
+  static constexpr km::u32 kUserKind = 1, kExitCode = 1, kReaper = 1, kAutoreap = 2, kOldParent = 1, kNewParent = 2;
+  static constexpr km::u32 kAttrPrio = 1, kAttrPgrp = 2, kAttrSession = 3;
   // placement
   static constexpr km::u32 kPlaceKind = 0, kPlacePid = 1, kPlaceThis = 2, kPlacePrev = 3, kPlaceCpu = 4, kPlaceIdle = 5, kPlaceRunThis = 6,
                            kPlaceRunChosen = 7;

@@ -7,6 +7,7 @@
 
 #include "sim/metrics/invariant_listener.hpp"
 #include "sim/metrics/latency_listener.hpp"
+#include "sim/metrics/life_listener.hpp"
 #include "sim/metrics/placement_listener.hpp"
 #include "sim/metrics/schedule_listener.hpp"
 #include "sim/metrics/task_listener.hpp"
@@ -25,10 +26,12 @@ struct RunMetrics {
     trace.subscribe(placement, PlacementListener::events());
     trace.subscribe(invariants, InvariantListener::events());
     trace.subscribe(schedule, ScheduleListener::events());
+    trace.subscribe(life, LifeListener::events());
   }
   /// After Kernel::finish.
   void finish(const FinalNumbers& f) {
     schedule.finish(f.now);
+    life.finish(f.now);
     invariants.finish(f);
   }
 
@@ -37,6 +40,7 @@ struct RunMetrics {
   PlacementListener placement;
   InvariantListener invariants;
   ScheduleListener schedule;
+  LifeListener life;
 };
 
 }  // namespace forksim

@@ -12,8 +12,8 @@ using km::TraceEvent;
 using Wait = TaskRecord::Wait;
 
 km::TpSet TaskListener::events() {
-  return tp_set({Tp::sched_switch, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_stat_runtime, Tp::task_newtask, Tp::task_rename,
-                 Tp::sched_process_exec, Tp::do_exit, Tp::task_acct});
+  return tp_set({Tp::sched_switch, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_stat_runtime, Tp::task_newtask, Tp::sched_process_fork,
+                 Tp::task_rename, Tp::sched_process_exec, Tp::do_exit, Tp::task_acct});
 }
 
 TaskRecord& TaskListener::record(km::u64 pid, NameId comm, Ns now) {
@@ -47,6 +47,8 @@ void TaskListener::on_event(const TraceEvent& e) {
     }
     case Tp::task_newtask:
       return on_newtask(e);
+    case Tp::sched_process_fork:
+      return on_fork(e);
     case Tp::task_rename:
       record(arg(e, Field::kRenamePid), {}, e.ts).comm = NameId(static_cast<km::u32>(arg(e, Field::kRenameNewComm)));
       return;
@@ -103,13 +105,17 @@ void TaskListener::on_newtask(const TraceEvent& e) {
   index_.at(arg(e, Field::kNewPid)) = 0;
   TaskRecord& child = record(arg(e, Field::kNewPid), NameId(static_cast<km::u32>(arg(e, Field::kNewComm))), e.ts);
   if (flags & km::kCLONE_THREAD) child.tgid = parent_tgid;
-  // A process that the workload starts comes out of nowhere, on the swapper's back; init is its parent.
-  constexpr int kInit = 1, kKthreadd = 2;
-  if (e.pid.v == 0) {
-    if (child.pid.v > kKthreadd) child.ppid = km::Pid(kInit);
-    return;
-  }
+  if (e.pid.v == 0) return;
   child.ppid = (flags & (km::kCLONE_THREAD | km::kCLONE_PARENT)) ? grandparent : parent_tgid;
+}
+
+/// A process that the workload starts is init's child, whoever runs on the CPU where it appears.
+void TaskListener::on_fork(const TraceEvent& e) {
+  constexpr km::u64 kInit = 1;
+  if (arg(e, Field::kForkParent) != kInit) return;
+  TaskRecord& child = record(arg(e, Field::kForkChild), {}, e.ts);
+  child.ppid = km::Pid(kInit);
+  child.tgid = child.pid;
 }
 
 void TaskListener::on_exec(const TraceEvent& e) {

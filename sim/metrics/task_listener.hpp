@@ -42,6 +42,7 @@ class TaskListener final : public km::TraceListener {
   TaskRecord& record(km::u64 pid, km::NameId comm, km::Ns now);
   void on_switch(const km::TraceEvent& e);
   void on_newtask(const km::TraceEvent& e);
+  void on_fork(const km::TraceEvent& e);
   void on_wakeup(const km::TraceEvent& e);
   void on_exec(const km::TraceEvent& e);
   void on_acct(const km::TraceEvent& e);

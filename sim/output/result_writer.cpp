@@ -105,6 +105,10 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   CsvFile<ScheduleRow> schedule(temp_ / "schedule.csv");
   for (const ScheduleRecord& s : metrics.schedule.records()) schedule.add(schedule_row(s, names));
   schedule.close();
+  CsvFile<LifeRow> life(temp_ / "life.csv");
+  for (const LifeRecord& l : metrics.life.records()) life.add(life_row(l, names));
+  life.add(life_end_row(metrics.life));
+  life.close();
 }
 
 void ResultWriter::commit(const ManifestInfo& manifest) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/output/wchan.hpp"
+
 namespace forksim {
 
 using km::s64;
@@ -88,6 +90,44 @@ ScheduleRow schedule_row(const ScheduleRecord& s, const km::NameTable& names) {
   r.end_ns = s.end.v;
   r.pid = s.pid.v;
   r.comm = names[s.comm];
+  return r;
+}
+
+namespace {
+constexpr std::string_view kLifeNames[] = {
+#define LIFE(name, ...) #name,
+#include "sim/metrics/life_events.def"
+#undef LIFE
+};
+constexpr std::string_view kStopped = "do_signal_stop", kYield = "sys_sched_yield";
+constexpr km::s32 kYieldNr = 124;
+}  // namespace
+
+LifeRow life_row(const LifeRecord& l, const km::NameTable& names) {
+  LifeRow r;
+  r.time_ns = l.at.v;
+  r.cpu = l.cpu.v;
+  r.event = kLifeNames[static_cast<std::size_t>(l.kind)];
+  r.pid = l.pid.v;
+  r.other = l.other;
+  r.value = l.value;
+  if (l.state) r.state = l.state;
+  if (l.preempted) r.state += '+';
+  r.text = names[l.text];
+  if (l.kind != LifeKind::run) return r;
+  if (l.state == 'R') {
+    if (l.syscall == kYieldNr && !l.preempted) r.text = kYield;
+    return r;
+  }
+  r.text = l.state == 'T' ? kStopped : wchan_of_call(l.syscall);
+  return r;
+}
+
+LifeRow life_end_row(const LifeListener& l) {
+  LifeRow r;
+  r.time_ns = l.complete_until().v;
+  r.event = kLifeNames[static_cast<std::size_t>(LifeKind::end)];
+  r.value = static_cast<s64>(l.cut());
   return r;
 }
 

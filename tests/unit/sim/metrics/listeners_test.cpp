@@ -19,7 +19,8 @@ TEST_CASE("tasks: identity follows the clone flags") {
   s.newtask(200, 0, 11, 12, 0x3d0f00);  // thread of 11: CLONE_THREAD
   s.newtask(300, 0, 12, 13);            // forked by the thread: its parent is the process 11
   s.newtask(400, 0, 11, 14, 0x8011);    // CLONE_PARENT: a sibling
-  s.newtask(500, 0, 0, 15);             // started by the workload: a child of init
+  s.newtask(500, 0, 14, 15);            // started by the workload while 14 runs: a child of init
+  s.emit(500, 0, 14, Tp::sched_process_fork, {s.name("init"), 1, s.comm(15), 15});
   const auto& r = l.records();
   REQUIRE(r.size() == 6);
   CHECK(r[5].ppid.v == 1);
