@@ -16,6 +16,8 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       trace_(trace),
       next_(config.machine.topology.cpus),
       by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
+      pgrps_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
+      faults_(config.faults),
       next_jiffy_(config.profile.tick_ns()),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
   sched.set_clock_base(Ns(10'000'000'000));
@@ -26,14 +28,23 @@ Task& Core::alloc_task() {
   const u32 i = task_pool.alloc();
   Task& t = task_pool[i];
   t.id = TaskId{i};
+  kernel_bytes += KernelBytes::task_struct;
   return t;
 }
 
 void Core::put_task_struct(Task& t) {
   if (--t.usage) return;
+  if (t.has_stack && !profile().vmap_stack) {
+    ++totals.stacks_freed;
+    --live_stacks;
+    kernel_bytes -= profile().stack_bytes;
+    sched.emit(Tp::stack_free, t.cpu, t.pid, false);
+  }
   ++totals.task_structs_freed;
   sched.emit(Tp::task_struct_free, t.cpu, t.pid);
+  put_cred(*t.cred);
   put_signal(*t.signal);
+  kernel_bytes -= KernelBytes::task_struct;
   task_pool.free(t.id.v);
 }
 
@@ -51,6 +62,7 @@ Mm& Core::new_mm(const ProcessShape& shape) {
   mm.family = &families_[fi];
   mm.family->index = fi;
   mm.family->live = 1;
+  kernel_bytes += mm.bytes();
   return mm;
 }
 
@@ -64,11 +76,13 @@ Mm& Core::dup_mm(Mm& old) {
   mm.file_pages = 0;
   mm.anon_private = old.anon_private = 0;
   ++mm.family->live;
+  kernel_bytes += mm.bytes();
   return mm;
 }
 
 void Core::mmput(Mm& mm) {
   if (--mm.users) return;
+  kernel_bytes -= mm.bytes();
   if (--mm.family->live == 0) families_.free(mm.family->index);
   mms_.free(mm.index);
 }
@@ -85,6 +99,7 @@ Files& Core::new_files(u32 fds) {
   f.index = i;
   f.count = 1;
   f.fds = fds;
+  kernel_bytes += KernelBytes::files;
   return f;
 }
 
@@ -109,6 +124,7 @@ void Core::put_files(Ctx* x, Files& f) {
     }
   }
   f.ends.clear();
+  kernel_bytes -= KernelBytes::files;
   files_.free(f.index);
 }
 
@@ -116,16 +132,20 @@ Fs& Core::new_fs() {
   const u32 i = fs_.alloc();
   fs_[i].index = i;
   fs_[i].users = 1;
+  kernel_bytes += KernelBytes::fs;
   return fs_[i];
 }
 void Core::put_fs(Fs& f) {
-  if (--f.users == 0) fs_.free(f.index);
+  if (--f.users) return;
+  kernel_bytes -= KernelBytes::fs;
+  fs_.free(f.index);
 }
 
 Sighand& Core::new_sighand() {
   const u32 i = sighands_.alloc();
   sighands_[i].index = i;
   sighands_[i].count = 1;
+  kernel_bytes += KernelBytes::sighand;
   return sighands_[i];
 }
 Sighand& Core::dup_sighand(const Sighand& old) {
@@ -133,10 +153,13 @@ Sighand& Core::dup_sighand(const Sighand& old) {
   sighands_[i] = old;
   sighands_[i].index = i;
   sighands_[i].count = 1;
+  kernel_bytes += KernelBytes::sighand;
   return sighands_[i];
 }
 void Core::put_sighand(Sighand& s) {
-  if (--s.count == 0) sighands_.free(s.index);
+  if (--s.count) return;
+  kernel_bytes -= KernelBytes::sighand;
+  sighands_.free(s.index);
 }
 
 /// copy_signal of a new process; process group and session are inherited.
@@ -145,9 +168,11 @@ Signal& Core::new_signal(const Signal* parent) {
   Signal& s = signals_[i];
   s.index = i;
   s.sigcnt = s.live = s.nr_threads = 1;
+  kernel_bytes += KernelBytes::signal;
   if (parent) {
     s.pgrp = parent->pgrp;
     s.session = parent->session;
+    s.tty = parent->tty;
     s.autogroup = parent->autogroup;
     if (s.autogroup) ++s.autogroup->refs;
     s.has_child_subreaper = parent->has_child_subreaper || parent->is_child_subreaper;
@@ -156,24 +181,24 @@ Signal& Core::new_signal(const Signal* parent) {
 }
 void Core::put_signal(Signal& s) {
   if (--s.sigcnt) return;
-  put_autogroup(s);
+  put_autogroup(s.autogroup);
+  kernel_bytes -= KernelBytes::signal;
   signals_.free(s.index);
 }
 
 void Core::autogroup_create_attach(Signal& s) {
   if (!profile().autogroup) return;
-  put_autogroup(s);
+  Autogroup* old = s.autogroup;
   const u32 i = autogroups_.alloc();
   autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
   s.autogroup = &autogroups_[i];
   for (Task* t = s.threads.front(); t; t = t->thread_node.next)
     if (!(t->flags & PF_EXITING)) sched.sched_move_task(*t, s.autogroup->tg);
+  put_autogroup(old);  // only now is the old group without its last task
 }
 
 /// autogroup_kref_put: the last process of the session takes the group along; its tasks have left it in do_exit.
-void Core::put_autogroup(Signal& s) {
-  Autogroup* ag = s.autogroup;
-  s.autogroup = nullptr;
+void Core::put_autogroup(Autogroup* ag) {
   if (!ag || --ag->refs) return;
   sched.destroy_group(*ag->tg);
   autogroups_.free(ag->index);
@@ -183,8 +208,37 @@ void Core::attach_pid(Task& t) {
   by_pid_[static_cast<std::size_t>(t.pid.v)] = &t;
   if (t.group_leader != &t) return;
   pids.get(t.pid);  // as TGID
+  pgrps_[static_cast<std::size_t>(t.signal->pgrp.v)].push_front(t.signal);
   if (t.signal->pgrp.v) pids.get(t.signal->pgrp);
   if (t.signal->session.v) pids.get(t.signal->session);
+}
+
+void Core::change_pgrp(Signal& s, Pid pgrp) {
+  pgrps_[static_cast<std::size_t>(s.pgrp.v)].remove(&s);
+  if (s.pgrp.v) put_pid(s.pgrp);
+  s.pgrp = pgrp;
+  pids.get(pgrp);
+  pgrps_[static_cast<std::size_t>(pgrp.v)].push_front(&s);
+}
+
+/// transfer_pid of PID, TGID, PGID and SID, list_replace among the children; the leader keeps a reference to the number until released.
+void Core::take_over_pid(Task& t, Task& leader) {
+  by_pid_[static_cast<std::size_t>(t.pid.v)] = nullptr;
+  put_pid(t.pid);
+  t.pid = leader.pid;
+  pids.get(t.pid);
+  by_pid_[static_cast<std::size_t>(t.pid.v)] = &t;
+  leader.real_parent->children.insert_after(&leader, &t);
+  leader.real_parent->children.remove(&leader);
+  t.group_leader = leader.group_leader = &t;
+  for (Task* p = t.signal->threads.front(); p; p = p->thread_node.next) p->group_leader = &t;
+  t.exit_signal = kSIGCHLD;
+  leader.exit_signal = -1;
+}
+
+void Core::put_pid(Pid p) {
+  pids.put(p);
+  if (!pids.taken(p)) kernel_bytes -= KernelBytes::pid;
 }
 
 void Core::add_child(Task& parent, Task& child) {
@@ -195,12 +249,14 @@ void Core::add_child(Task& parent, Task& child) {
 void Core::unhash_process(Task& t) {
   --nr_threads;
   t.signal->threads.remove(&t);
-  by_pid_[static_cast<std::size_t>(t.pid.v)] = nullptr;
-  pids.put(t.pid);
+  Task*& by_pid = by_pid_[static_cast<std::size_t>(t.pid.v)];
+  if (by_pid == &t) by_pid = nullptr;
+  put_pid(t.pid);
   if (t.group_leader == &t) {
-    pids.put(t.pid);
-    if (t.signal->pgrp.v) pids.put(t.signal->pgrp);
-    if (t.signal->session.v) pids.put(t.signal->session);
+    put_pid(t.pid);
+    pgrps_[static_cast<std::size_t>(t.signal->pgrp.v)].remove(t.signal);
+    if (t.signal->pgrp.v) put_pid(t.signal->pgrp);
+    if (t.signal->session.v) put_pid(t.signal->session);
     t.real_parent->children.remove(&t);
   }
   t.hashed = false;
@@ -241,6 +297,7 @@ u32 Core::create_object(ObjectKind kind, u64 param) {
     locks.emplace_back();
     locks.back().kind = kind;
     locks.back().param = param;
+    locks.back().robust = kind == ObjectKind::mutex && param;
     if (kind == ObjectKind::semaphore) locks.back().value = param;
     objects.emplace_back(kind, static_cast<u32>(locks.size() - 1));
   }
@@ -262,6 +319,11 @@ Alive Core::alive() const {
   a.sighands = sighands_.live() - boot_sighands_;
   a.signals = signals_.live() - boot_signals_;
   a.pids = pids.live() - boot_pids_;
+  a.creds = creds_.live() - boot_creds_;
+  a.nsproxies = nsproxies_.live() - boot_nsproxies_;
+  a.sem_undos = sem_undos_.live();
+  a.kernel_bytes = kernel_bytes - boot_bytes_;
+  for (const auto& c : cpus_) a.kernel_bytes -= u64{profile().stack_bytes} * c->cached_stacks;
   return a;
 }
 
@@ -297,7 +359,7 @@ std::vector<TaskView> Core::stuck_tasks() const {
   std::vector<TaskView> out;
   if (next_event() != kNever) return out;
   for (const Task* t : by_pid_)
-    if (t && !t->boot) out.push_back(view(*t));
+    if (t && !t->boot && !(t->flags & PF_KTHREAD)) out.push_back(view(*t));
   return out;
 }
 

@@ -14,6 +14,7 @@
 #include "kernel_model/exec/path.hpp"
 #include "kernel_model/exec/winner_tree.hpp"
 #include "kernel_model/kernel.hpp"
+#include "kernel_model/process/kernel_bytes.hpp"
 #include "kernel_model/process/objects.hpp"
 #include "kernel_model/process/pid.hpp"
 #include "kernel_model/sched/scheduler.hpp"
@@ -22,6 +23,13 @@ namespace forksim::km {
 
 /// Softirq vectors (include/linux/interrupt.h).
 inline constexpr u32 kSCHED_SOFTIRQ = 7, kRCU_SOFTIRQ = 9;
+
+/// A device's interrupt line.
+struct Irq {
+  IrqSpec spec;
+  Task* thread = nullptr;
+  NameId name;
+};
 
 class Core : public SchedHooks {
  public:
@@ -76,6 +84,16 @@ class Core : public SchedHooks {
   void put_files(Ctx* x, Files& f);
   Fs& new_fs();
   void put_fs(Fs& f);
+  Cred& new_cred(User& u);
+  void get_cred(Task& t, Cred& c);
+  void put_cred(Cred& c);
+  User& user_of(u32 uid);
+  Nsproxy& new_nsproxy();
+  void put_nsproxy(Nsproxy& n);
+  SemUndo& new_sem_undo();
+  void put_sem_undo(SemUndo& s);
+  Kthread& new_kthread(const KthreadSpec& spec);
+  void put_kthread(Kthread& t);
   Sighand& new_sighand();
   Sighand& dup_sighand(const Sighand& old);
   void put_sighand(Sighand& s);
@@ -83,9 +101,31 @@ class Core : public SchedHooks {
   void put_signal(Signal& s);
   /// sched_autogroup_create_attach: the process gets a task group of its own. Nothing when the profile has no autogroup.
   void autogroup_create_attach(Signal& s);
-  void put_autogroup(Signal& s);
+  void put_autogroup(Autogroup* ag);
   TaskGroup* task_group_of(const Signal& s) const { return s.autogroup ? s.autogroup->tg : nullptr; }
   void attach_pid(Task& t);
+  /// Drops one use of a number.
+  void put_pid(Pid p);
+  Pid alloc_pid();
+  /// change_pid(PIDTYPE_PGID).
+  void change_pgrp(Signal& s, Pid pgrp);
+  const IList<Signal, &Signal::pgrp_node>& pgrp_members(Pid pgrp) const { return pgrps_[static_cast<std::size_t>(pgrp.v)]; }
+  const Signal* find_group(Pid pgrp) const {
+    const auto i = static_cast<std::size_t>(pgrp.v);
+    return pgrp.v > 0 && i < pgrps_.size() ? pgrps_[i].front() : nullptr;
+  }
+  /// de_thread: `t` becomes leader under the number of `leader`, which dies as a thread.
+  void take_over_pid(Task& t, Task& leader);
+  /// free_thread_stack with VMAP_STACK: into the cache of the CPU, or left to its kworker (false), which the caller wakes.
+  bool free_thread_stack(Cpu& c);
+  Tty& new_tty();
+  /// Tasks that a path visits one by one while time passes: a handle for the locals of its frame.
+  u32 new_visit();
+  std::vector<Task*>& visit(u32 i) { return visits_[i]; }
+  void end_visit(u32 i);
+  /// Whether `bytes` more fit the budget, and no failure is injected at `p`.
+  bool may_allocate(FailPoint p, u64 bytes);
+  bool fault(FailPoint p) { return faults_ && faults_->fail(p, ++fault_passes_[static_cast<std::size_t>(p)]); }
   /// __unhash_process: numbers, parent's children, group's threads.
   void unhash_process(Task& t);
   void add_child(Task& parent, Task& child);
@@ -99,11 +139,18 @@ class Core : public SchedHooks {
   void add_wait(WaitQueue& q, Task& t, bool head);
   void remove_wait(Task& t);
   Task* find_task(Pid pid);
+  /// Leaders, by number.
+  template <class F>
+  void for_each_process(F&& f) {
+    for (Task* t : by_pid_)
+      if (t && t->group_leader == t) f(*t);
+  }
   bool workload_done() const { return live_workload_ == 0 && next_start_ == starts_.size(); }
 
   // --- facade ---
   u32 create_object(ObjectKind kind, u64 param);
   void start(const StartSpec& spec);
+  void add_irq(const IrqSpec& spec, const std::vector<Ns>& dates);
   void attach_pipe(u32 handle, u32 pipe) { preset_pipes_.push_back({handle, pipe}); }
   Alive alive() const;
   CpuTimes cpu_times(CpuId c) const { return cpus_[c.v]->times; }
@@ -129,6 +176,11 @@ class Core : public SchedHooks {
   u32 nr_threads = 0;
   PidMap pids;
   u64 live_stacks = 0;
+  u64 kernel_bytes = 0;                    ///< stacks (cached ones too), page tables and slabs of tasks
+  std::deque<u32> kthread_create_list;     ///< Kthread::index
+  Pool<Kthread, 16> kthreads;
+  std::vector<Irq> irqs;
+  Task* kthreadd = nullptr;
   Pool<Task, 64> task_pool;
 
  private:
@@ -150,6 +202,8 @@ class Core : public SchedHooks {
   void set_clock(Ns t);
   void start_process(const StartSpec& spec);
   void apply_speed(Cpu& c, u64 hz);
+  /// What is alive now was there at boot: outside the books.
+  void count_boot();
 
   CostTable costs_;
   MachineDesc machine_;
@@ -170,13 +224,24 @@ class Core : public SchedHooks {
   Pool<Sighand, 64> sighands_;
   Pool<Signal, 64> signals_;
   Pool<Autogroup, 16> autogroups_;
+  Pool<Cred, 64> creds_;
+  Pool<Nsproxy, 16> nsproxies_;
+  Pool<SemUndo, 16> sem_undos_;
+  std::deque<User> users_;
+  std::deque<Tty> ttys_;
+  std::vector<IList<Signal, &Signal::pgrp_node>> pgrps_;
+  std::vector<std::vector<Task*>> visits_;
+  std::vector<u32> free_visits_;
+  FaultPort* faults_ = nullptr;
+  std::array<u64, kFailPoints> fault_passes_{};
   Task* init_ = nullptr;
   std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
   Ns now_{0};
   Ns next_jiffy_{0};
   u64 timer_seq_ = 0;
   u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
-  u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0;
+  u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0, boot_creds_ = 0, boot_nsproxies_ = 0;
+  u64 boot_bytes_ = 0;
   NameId ipi_reason_;
   friend void count_workload(Core& k, Task& t, int delta);
 };

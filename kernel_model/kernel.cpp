@@ -16,6 +16,7 @@ Kernel::~Kernel() = default;
 
 u32 Kernel::create_object(ObjectKind kind, u64 param) { return impl_->create_object(kind, param); }
 void Kernel::start(const StartSpec& spec) { impl_->start(spec); }
+void Kernel::add_irq(const IrqSpec& spec, const std::vector<Ns>& dates) { impl_->add_irq(spec, dates); }
 void Kernel::attach_pipe(u32 user, u32 pipe) { impl_->attach_pipe(user, pipe); }
 Ns Kernel::next_event() const { return impl_->next_event(); }
 void Kernel::advance(Ns limit) { impl_->advance(limit); }

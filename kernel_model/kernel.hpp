@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/user_space.hpp"
@@ -41,11 +42,22 @@ struct StartSpec {
   Ns at{0};
   int nice = 0;
   const CpuMask* affinity = nullptr;
+  u32 uid = 0;  ///< 0: root, with every capability
+};
+
+/// A device interrupt: its hard handler, and the `irq/N-name` thread it wakes (none when thread is 0).
+struct IrqSpec {
+  std::string_view name;
+  u32 irq = 0;
+  CpuId cpu;
+  Ns handler{0}, thread{0};
 };
 
 struct CpuTimes {
   Ns user, system, irq, idle;
   u64 context_switches = 0, forks_placed = 0, ticks = 0;
+  u64 stack_hits = 0, stack_misses = 0;  ///< of forks on this CPU: from its cache, by vmalloc
+  u64 stack_cached = 0, stack_full = 0;  ///< of tasks that died here: into its cache, by vfree
 };
 
 /// Counters of report.json's `totals`, in the contract's order.
@@ -61,6 +73,7 @@ struct Totals {
 /// What is alive now; with Totals it closes the books (allocated = freed + alive).
 struct Alive {
   u64 stacks = 0, task_structs = 0, mms = 0, files = 0, fs = 0, sighands = 0, signals = 0, pids = 0;
+  u64 creds = 0, nsproxies = 0, sem_undos = 0, kernel_bytes = 0;  ///< kernel_bytes: stacks and slabs beyond those of boot
 };
 
 /// One row of the process view.
@@ -78,6 +91,7 @@ struct KernelConfig {
   KernelProfile profile;  ///< resolved (resolve_tunables)
   MachineDesc machine;
   CostTable costs;
+  FaultPort* faults = nullptr;  ///< injects failures; borrowed
 };
 
 class Kernel {
@@ -91,6 +105,8 @@ class Kernel {
   u32 create_object(ObjectKind kind, u64 param);
   /// Starts a workload process (child of init) at `spec.at`. Names and shapes must outlive the run.
   void start(const StartSpec& spec);
+  /// A device interrupt that comes at `dates` (ascending). `spec.name` must outlive the run.
+  void add_irq(const IrqSpec& spec, const std::vector<Ns>& dates);
   /// Gives the process `user` was started for both ends of a pipe (inherited over fork).
   void attach_pipe(u32 user, u32 pipe);
 

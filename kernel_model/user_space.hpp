@@ -54,10 +54,19 @@ struct ExecSpec {
   u32 program = 0;
 };
 
+/// What a kernel thread made by kthread_run does until it is stopped.
+struct KthreadSpec {
+  std::string_view name;      ///< comm
+  Ns work{0}, period{0};      ///< kernel work at each period; period 0: sleeps until it is stopped
+  bool bound = false;         ///< kthread_bind to `cpu`
+  CpuId cpu;
+  u32 rt_priority = 0;        ///< SCHED_FIFO when above 0
+};
+
 enum class OpKind : u8 {
   run,           ///< ns: work at the reference clock (scales with frequency)
   runtime,       ///< ns: CPU time whatever the clock
-  sleep,         ///< ns: clock_nanosleep, relative
+  sleep,         ///< ns: clock_nanosleep, relative; arg: 0 interruptible, 1 uninterruptible, 2 killable (a driver waits)
   sleep_until,   ///< ns: clock_nanosleep, absolute
   pause,         ///< until a signal
   yield,         ///< sched_yield
@@ -66,13 +75,22 @@ enum class OpKind : u8 {
   exec,          ///< exec: ExecSpec; no result
   exit,          ///< arg: code; ends this thread
   exit_group,    ///< arg: code; ends the process
-  wait,          ///< pid: -1 any, > 0 that child; arg: options (WNOHANG 1, WUNTRACED 2, WCONTINUED 8); result: pid, 0 or -errno
-  kill,          ///< pid, arg: signal
+  wait,          ///< pid: -1 any, > 0 that child, 0 own group, < -1 group -pid; arg: options (include/uapi/linux/wait.h); result: pid, 0 or -errno
+  kill,          ///< pid: as for kill(2), arg: signal
+  tkill,         ///< pid: a thread, arg: signal
+  sigprocmask,   ///< arg: 0 SIG_BLOCK, 1 SIG_UNBLOCK, 2 SIG_SETMASK; count: signals, bit sig-1
   sigaction,     ///< arg: signal; count: 0 default, 1 ignore, 2 handler; flag: SA_NOCLDWAIT
   sigreturn,     ///< end of a handler
   subreaper,     ///< arg: 0 or 1 (PR_SET_CHILD_SUBREAPER)
   set_name,      ///< name (PR_SET_NAME)
   setsid,        ///<
+  setpgid,       ///< pid: 0 self; arg: process group, 0 the pid itself
+  set_ctty,      ///< TIOCSCTTY: a session leader gets a controlling terminal
+  tcsetpgrp,     ///< arg: foreground process group of the controlling terminal, 0 own
+  pdeath_signal, ///< arg: signal when the parent dies (PR_SET_PDEATHSIG)
+  kthread_run,   ///< kthread: makes and starts a kernel thread; result: pid or -errno
+  kthread_stop,  ///< pid: stops it and waits for its end
+  queue_work,    ///< ns of work for the kworker of CPU `arg` (-1: this one)
   nice,          ///< arg: new nice value
   affinity,      ///< mask
   mutex_lock, mutex_unlock,            ///< object
@@ -99,6 +117,7 @@ struct Op {
   const ForkSpec* fork = nullptr;
   const ExecSpec* exec = nullptr;
   const CpuMask* mask = nullptr;
+  const KthreadSpec* kthread = nullptr;
   std::string_view name = {};  ///< valid until the next next_op call
 };
 

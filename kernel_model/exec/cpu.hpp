@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <deque>
 #include <vector>
 
 #include "kernel_model/kernel.hpp"
@@ -75,6 +76,12 @@ class RcuQueue {
   std::size_t head_ = 0;
 };
 
+/// An interrupt of a device to come.
+struct DevIrq {
+  Ns date;
+  u32 irq;  ///< index into Core::irqs
+};
+
 enum class TimeKind : u8 { user, system, irq, idle, off };
 
 struct Cpu {
@@ -92,15 +99,16 @@ struct Cpu {
   bool online = true;
   Task* spin_on = nullptr;
 
-  Ns ipi_at = kNever, tick_at = kNever;
+  Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever;
+  std::deque<DevIrq> dev_irqs;  ///< by date
   TimerQueue timers;
   Ns timer_at = kNever;  ///< timers.next(), cached
   RcuQueue rcu;
   u32 softirq_pending = 0;
-  u8 hardirq = 0, softirq = 0;
 
   u32 cached_stacks = 0;
   u32 vfree_pending = 0;
+  std::deque<Ns> works;  ///< of the kworker, besides vfree
   Task *kworker = nullptr, *migration = nullptr;
   Task* stop_task = nullptr;  ///< task the stopper has to move
   CpuId stop_dest;
@@ -113,8 +121,8 @@ struct Cpu {
   Ns acct_at{0};
   CpuTimes times;
 
-  Ns irq_next = kNever;  ///< earliest of the three; update_irq() after any of them changed
-  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at}); }
+  Ns irq_next = kNever;  ///< earliest of the four; update_irq() after any of them changed
+  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at}); }
 };
 
 }  // namespace forksim::km

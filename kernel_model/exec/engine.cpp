@@ -93,7 +93,7 @@ void Core::run_cpu(Cpu& c) {
 
 /// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
 bool Core::irq_due(Cpu& c) {
-  if (c.ipi_at <= now_ || c.tick_at <= now_) return true;
+  if (c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_) return true;
   c.timer_at = c.timers.next();
   c.update_irq();
   return c.irq_next <= now_;
@@ -171,7 +171,8 @@ bool Core::push_pending(Cpu& c) {
     t.frames.push(kUserWork);
     return true;
   }
-  if (!t.need_resched() || !profile().preempt || t.preempt_count) return false;
+  if (!t.need_resched() || t.preempt_count) return false;
+  if (!profile().preempt && !(s.flags & StepFlag::kCondResched)) return false;  // PREEMPT_VOLUNTARY
   if (s.flags & (StepFlag::kIrqsOff | StepFlag::kNoPreempt)) return false;
   t.frames.push(kSchedule).a[0] = 1;
   return true;
@@ -267,8 +268,8 @@ u8 Core::trace_flags(CpuId cpu) const {
   u8 flags = 0;
   if (c.seg_flags & StepFlag::kIrqsOff) flags |= TraceFlags::kIrqsOff;
   if (c.cur && c.cur->need_resched()) flags |= TraceFlags::kNeedResched;
-  if (c.hardirq) flags |= TraceFlags::kHardirq;
-  if (c.softirq) flags |= TraceFlags::kSoftirq;
+  if (c.cur && (c.cur->preempt_count & HARDIRQ_MASK)) flags |= TraceFlags::kHardirq;
+  if (c.cur && (c.cur->preempt_count & SOFTIRQ_MASK)) flags |= TraceFlags::kSoftirq;
   return flags;
 }
 

@@ -1,5 +1,6 @@
 // Interrupts, softirqs and the idle loop as paths.
-// Mirrors Linux 4.19 kernel/softirq.c, kernel/sched/idle.c, kernel/time/{hrtimer,tick-sched}.c, scheduler_ipi; GIC cost is half on entry, half on exit.
+// Mirrors Linux 4.19 kernel/softirq.c, kernel/sched/idle.c, kernel/time/{hrtimer,tick-sched}.c, scheduler_ipi; GIC cost is half on entry,
+// half on exit.
 #include <bit>
 
 #include "kernel_model/process/paths.hpp"
@@ -17,8 +18,8 @@ Ns irq_exit_cost(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) - half_irq(x);
 
 /// irq_exit(): runs pending softirqs unless this interrupt came on top of one.
 Next irq_exit(Ctx& x) {
-  --x.c.hardirq;
-  if (!x.c.softirq_pending || x.c.softirq) return ret();
+  x.c.cur->preempt_count -= HARDIRQ_OFFSET;
+  if (!x.c.softirq_pending || x.c.cur->in_interrupt()) return ret();
   x.f = Frame{};
   x.f.path = &kSoftirq;
   return hold();
@@ -92,12 +93,37 @@ Next timer_exit(Ctx& x) {
   return irq_exit(x);
 }
 
-// Locals of kSoftirq: a[0] the vector being served.
+// kIrqDevice: a[1] index into Core::irqs.
+Next device_entry(Ctx& x) {
+  Cpu& c = x.c;
+  x.f.a[1] = c.dev_irqs.front().irq;
+  c.dev_irqs.pop_front();
+  c.dev_at = c.dev_irqs.empty() ? kNever : c.dev_irqs.front().date;
+  c.update_irq();
+  const Irq& irq = x.k.irqs[x.f.a[1]];
+  x.k.emit(Tp::irq_handler_entry, c, static_cast<s64>(irq.spec.irq), irq.name);
+  return advance();
+}
+Ns device_cost(Ctx& x) { return x.k.irqs[x.f.a[1]].spec.handler; }
+/// The primary handler returns IRQ_WAKE_THREAD when there is one.
+Next device_handler(Ctx& x) {
+  const Irq& irq = x.k.irqs[x.f.a[1]];
+  constexpr s64 kHandled = 1, kWakeThread = 2;
+  x.k.emit(Tp::irq_handler_exit, x.c, static_cast<s64>(irq.spec.irq), irq.thread ? kWakeThread : kHandled);
+  if (!irq.thread) return advance();
+  ++irq.thread->kthread->irq_pending;
+  call_ttwu(x, *irq.thread, TASK_NORMAL);
+  return advance();
+}
+Next device_exit(Ctx& x) { return irq_exit(x); }
+
+// Locals of kSoftirq: a[0] the vector being served, a[1] begun.
 /// __do_softirq: the lowest pending vector next.
 Next softirq_next(Ctx& x) {
-  x.c.softirq = 1;
+  if (!x.f.a[1]) x.c.cur->preempt_count += SOFTIRQ_OFFSET;
+  x.f.a[1] = 1;
   if (!x.c.softirq_pending) {
-    x.c.softirq = 0;
+    x.c.cur->preempt_count -= SOFTIRQ_OFFSET;
     return ret();
   }
   const u32 vec = static_cast<u32>(std::countr_zero(x.c.softirq_pending));
@@ -124,7 +150,11 @@ Next wake_stoppers(Ctx& x) {
   return jump(2);
 }
 
-Ns rcu_cost(Ctx& x) { return x.c.rcu.due() <= x.k.now() && x.c.rcu.front() ? x.k.cost(Phase::task_struct_free) : Ns(0); }
+Ns rcu_cost(Ctx& x) {
+  if (x.c.rcu.due() > x.k.now() || !x.c.rcu.front()) return Ns(0);
+  const Ns stack = x.k.profile().vmap_stack ? Ns(0) : x.k.cost(Phase::stack_free_pages);
+  return x.k.cost(Phase::task_struct_free) + stack;
+}
 
 /// delayed_put_task_struct, one callback per round.
 Next rcu_callback(Ctx& x) {
@@ -195,6 +225,11 @@ constexpr Step kTimerSteps[] = {
     {timer_expire, Phase::count_, hrtimer_cost, kOff},
     {timer_exit, Phase::count_, irq_exit_cost, kOff},
 };
+constexpr Step kDeviceSteps[] = {
+    {device_entry, Phase::count_, irq_entry, kOff},
+    {device_handler, Phase::count_, device_cost, kOff},
+    {device_exit, Phase::count_, irq_exit_cost, kOff},
+};
 constexpr Step kSoftirqSteps[] = {
     {softirq_next, Phase::count_, nullptr, kOff},
     {rebalance, Phase::rebalance_domains, nullptr, StepFlag::kNoPreempt},
@@ -211,18 +246,20 @@ constexpr Step kIdleSteps[] = {
 
 const Path kIrqIpi{"scheduler_ipi", kIpiSteps};
 const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps};
+const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
 const Path kIdle{"do_idle", kIdleSteps};
 
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;
-  Frame& f = c.irq.push(ipi ? kIrqIpi : kIrqTimer);
+  const bool timer = c.tick_at <= now_ || c.timer_at <= now_;
+  Frame& f = c.irq.push(ipi ? kIrqIpi : timer ? kIrqTimer : kIrqDevice);
   if (ipi) {
     c.ipi_at = kNever;
     c.update_irq();
   }
   f.a[0] = c.wfi;
-  ++c.hardirq;
+  c.cur->preempt_count += HARDIRQ_OFFSET;
   if (c.wfi) {
     c.wfi = false;
     set_power(c, true);

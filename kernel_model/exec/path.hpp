@@ -47,6 +47,7 @@ constexpr Next hold() { return {Next::Kind::hold, 0}; }
 struct StepFlag {
   static constexpr u8 kIrqsOff = 1;    ///< interrupts wait for the end of the step
   static constexpr u8 kNoPreempt = 2;  ///< preemption waits for a later step
+  static constexpr u8 kCondResched = 8;  ///< calls cond_resched or might_sleep: may be preempted under PREEMPT_VOLUNTARY too
   static constexpr u8 kUser = 4;       ///< user mode: needs no pending work, scales with the clock
 };
 

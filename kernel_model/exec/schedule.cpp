@@ -62,7 +62,7 @@ bool stack_cache_full(Ctx& x) { return x.c.cached_stacks >= x.k.profile().tun(Tu
 
 Ns finish_cost(Ctx& x) {
   const Task& prev = *x.c.prev;
-  if (prev.state != TASK_DEAD || !prev.has_stack) return Ns(0);
+  if (prev.state != TASK_DEAD || !x.k.profile().vmap_stack) return Ns(0);
   return x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
 }
 
@@ -71,19 +71,20 @@ Next finish_dead(Ctx& x) {
   Task& prev = *x.c.prev;
   x.c.prev = nullptr;
   if (prev.state != TASK_DEAD) return advance();
-  const bool cached = !stack_cache_full(x);
+  if (!x.k.profile().vmap_stack) {  // the stack goes with the task_struct
+    x.k.emit_acct(x.c, prev);
+    x.k.put_task_struct(prev);
+    return advance();
+  }
+  const bool cached = x.k.free_thread_stack(x.c);
+  ++(cached ? x.c.times.stack_cached : x.c.times.stack_full);
   prev.has_stack = false;
   x.k.emit_acct(x.c, prev);
   ++x.k.totals.stacks_freed;
   --x.k.live_stacks;
   x.k.emit(Tp::stack_free, x.c, prev.pid, cached);
   x.k.put_task_struct(prev);
-  if (cached) {
-    ++x.c.cached_stacks;
-    return advance();
-  }
-  ++x.c.vfree_pending;
-  call_ttwu(x, *x.c.kworker, TASK_NORMAL);
+  if (!cached) call_ttwu(x, *x.c.kworker, TASK_NORMAL);
   return advance();
 }
 

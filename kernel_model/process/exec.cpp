@@ -1,6 +1,6 @@
 // execve as a path.
-// Mirrors Linux 4.19 fs/exec.c __do_execve_file, flush_old_exec, setup_new_exec. The cost row of execve is spent 45 % before exec_mmap,
-// 10 % up to the new name and 45 % up to the end, the proportion seen on the real kernel's event dates.
+// Mirrors Linux 4.19 fs/exec.c __do_execve_file, flush_old_exec, de_thread, setup_new_exec. The cost row of execve is spent 45 % before
+// exec_mmap, 10 % up to the new name and 45 % up to the end, the proportion seen on the real kernel's event dates.
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -8,7 +8,8 @@ namespace forksim::km {
 namespace {
 
 // Locals of kSysExecve.
-enum Local : u32 { kTotal = 0 };
+enum Local : u32 { kTotal = 0, kOldPid = 1, kLeader = 2 };
+enum Pc : u16 { kPcWaitThreads = 4, kPcWaitLeader = 5, kPcAlone = 7, kPcMmRelease = 8, kPcExit = 12 };
 
 const ExecSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].exec; }
 
@@ -21,10 +22,7 @@ std::string_view base_name(std::string_view path) {
 Next exec_enter(Ctx& x) {
   x.k.emit(Tp::exec_call, x.c, x.t.pid);
   trace_sys_enter(x, Nr::execve);
-  if (!thread_group_empty(x.t)) {
-    x.t.result = -kENOSYS;
-    return jump(6);
-  }
+  x.f.a[kOldPid] = static_cast<u64>(x.t.pid.v);
   x.f.a[kTotal] = x.k.cost(spec(x).shape->dynamic ? Phase::execve_dynamic : Phase::execve_static).v;
   return advance();
 }
@@ -40,8 +38,75 @@ Ns before_mmap_cost(Ctx& x) { return Ns(x.f.a[kTotal] * 45 / 100); }
 Ns rename_cost(Ctx& x) { return Ns(x.f.a[kTotal] / 10); }
 Ns rest_cost(Ctx& x) { return Ns(x.f.a[kTotal]) - before_mmap_cost(x) - rename_cost(x); }
 
+Next refuse(Ctx& x, s64 err) {
+  x.t.result = -err;
+  x.t.fs->in_exec = false;
+  return jump(kPcExit);
+}
+
+/// bprm_mm_init and the loader's reads are behind us: the last point at which execve can fail and return.
+Next point_of_no_return(Ctx& x) {
+  if (!x.k.may_allocate(FailPoint::exec_mmap, KernelBytes::mm_struct + KernelBytes::page * spec(x).shape->pgtable_pages))
+    return refuse(x, kENOMEM);
+  x.t.fs->in_exec = x.t.fs->users == x.t.signal->nr_threads;
+  return advance();
+}
+
+Ns de_thread_cost(Ctx& x) { return thread_group_empty(x.t) ? Ns(0) : x.k.cost(Phase::de_thread); }
+/// de_thread: kills the other threads.
+Next de_thread(Ctx& x) {
+  Signal& s = *x.t.signal;
+  if (thread_group_empty(x.t)) return jump(kPcAlone);
+  if (s.group_exit()) return refuse(x, kEAGAIN);
+  s.group_exit_task = &x.t;
+  s.notify_count = static_cast<s32>(s.nr_threads) - (x.t.group_leader == &x.t ? 1 : 2);
+  call(x, kZapThreads).a[0] = as_arg(x.t);
+  return advance();
+}
+
+/// One round of waiting for notify_count; a fatal signal ends the exec.
+Next de_thread_wait(Ctx& x, u16 again) {
+  Signal& s = *x.t.signal;
+  if (signal_pending_state(TASK_KILLABLE, x.t)) {
+    s.group_exit_task = nullptr;
+    s.notify_count = 0;
+    return refuse(x, kEAGAIN);
+  }
+  x.t.state = TASK_KILLABLE;
+  call(x, kSchedule);
+  return jump(again);
+}
+Next wait_threads(Ctx& x) { return x.t.signal->notify_count ? de_thread_wait(x, kPcWaitThreads) : advance(); }
+
+/// A thread that is not the leader waits for the leader's end and goes on under its number.
+Next wait_leader(Ctx& x) {
+  Signal& s = *x.t.signal;
+  Task& leader = *x.t.group_leader;
+  if (&leader == &x.t) return jump(kPcAlone);
+  s.notify_count = -1;
+  if (!leader.exit_state) return de_thread_wait(x, kPcWaitLeader);
+  x.k.take_over_pid(x.t, leader);
+  x.k.emit(Tp::de_thread, x.c, x.t.pid, Pid(static_cast<s32>(x.f.a[kOldPid])));
+  leader.exit_state = EXIT_DEAD;
+  x.f.a[kLeader] = as_arg(leader);
+  return advance();
+}
+Next release_leader(Ctx& x) {
+  release_task_now(x, task_arg(x, kLeader));
+  return advance();
+}
+
+/// The process has one thread now.
+Next alone(Ctx& x) {
+  x.t.signal->group_exit_task = nullptr;
+  x.t.signal->notify_count = 0;
+  x.t.exit_signal = kSIGCHLD;
+  return advance();
+}
+
 /// exec_mmap starts with mm_release of the old mm: a vfork parent goes on here.
 Next mm_release(Ctx& x) {
+  if (release_robust(x)) return jump(kPcMmRelease);
   x.t.clear_child_tid = 0;
   if (Task* p = x.t.vfork_parent) {
     x.t.vfork_parent = nullptr;
@@ -56,6 +121,9 @@ Next exec_mmap(Ctx& x) {
   x.k.mmput(*x.t.mm);
   x.t.mm = &x.k.new_mm(*spec(x).shape);
   x.t.flags &= ~PF_FORKNOEXEC;
+  x.t.pdeath_signal = 0;
+  ++x.t.self_exec_id;
+  x.t.fs->in_exec = false;
   x.t.fault_cow = x.t.fault_file = x.t.fault_anon = 0;
   return advance();
 }
@@ -76,7 +144,7 @@ Next setup_new_exec(Ctx& x) {
 Next exec_done(Ctx& x) {
   const ExecSpec& s = spec(x);
   const ProcessShape& shape = *s.shape;
-  x.k.emit(Tp::sched_process_exec, x.c, x.k.name(s.filename), x.t.pid, x.t.pid);
+  x.k.emit(Tp::sched_process_exec, x.c, x.k.name(s.filename), x.t.pid, Pid(static_cast<s32>(x.f.a[kOldPid])));
   ++x.k.totals.execs;
   x.t.fault_cow = shape.startup_cow;
   x.t.fault_file = shape.startup_file;
@@ -89,21 +157,37 @@ Next exec_done(Ctx& x) {
   return advance();
 }
 
-/// A successful execve leaves no system call number behind (start_thread), so arm64 traces no sys_exit for it.
+/// A successful execve leaves no system call number behind (start_thread), so arm64 traces no sys_exit for it. What a signal handler had
+/// interrupted is gone with the old program.
 Next exec_exit(Ctx& x) {
-  if (x.t.result < 0) trace_sys_exit(x, Nr::execve, x.t.result);
-  return ret();
+  if (x.t.result < 0) {
+    trace_sys_exit(x, Nr::execve, x.t.result);
+    return ret();
+  }
+  if (!x.t.handler_depth) return ret();
+  x.t.handler_depth = 0;
+  x.t.frames.clear();
+  x.t.frames.push(kUser);
+  return hold();
 }
 
 constexpr Step kExecSteps[] = {
     {exec_enter, Phase::syscall_entry, nullptr, 0},
     {sched_exec, Phase::select_task_rq_fork, nullptr, StepFlag::kNoPreempt},
-    {mm_release, Phase::count_, before_mmap_cost, 0},
-    {exec_mmap, Phase::count_, old_mm_cost, 0},
-    {setup_new_exec, Phase::count_, rename_cost, 0},
-    {exec_done, Phase::count_, rest_cost, 0},
+    {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched},
+    {de_thread, Phase::count_, de_thread_cost, StepFlag::kNoPreempt},
+    {wait_threads, Phase::count_, nullptr, 0},
+    {wait_leader, Phase::count_, nullptr, 0},
+    {release_leader, Phase::release_task, nullptr, StepFlag::kNoPreempt},
+    {alone, Phase::count_, nullptr, 0},
+    {mm_release, Phase::count_, nullptr, 0},
+    {exec_mmap, Phase::count_, old_mm_cost, StepFlag::kCondResched},
+    {setup_new_exec, Phase::count_, rename_cost, StepFlag::kCondResched},
+    {exec_done, Phase::count_, rest_cost, StepFlag::kCondResched},
     {exec_exit, Phase::syscall_exit, nullptr, 0},
 };
+static_assert(kExecSteps[kPcWaitThreads].effect == wait_threads && kExecSteps[kPcWaitLeader].effect == wait_leader &&
+              kExecSteps[kPcAlone].effect == alone && kExecSteps[kPcExit].effect == exec_exit);
 
 }  // namespace
 

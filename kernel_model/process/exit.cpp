@@ -1,5 +1,5 @@
 // do_exit, exit_group, exit_notify, release_task.
-// Mirrors Linux 4.19 kernel/exit.c; exit_mm with mm_release of kernel/fork.c.
+// Mirrors Linux 4.19 kernel/exit.c; exit_mm with mm_release of kernel/fork.c; disassociate_ctty of drivers/tty/tty_jobctrl.c for a pty.
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -8,22 +8,43 @@ bool thread_group_empty(const Task& t) { return t.signal->nr_threads == 1; }
 bool delay_group_leader(const Task& t) { return t.group_leader == &t && !thread_group_empty(t); }
 
 /// __exit_signal, __unhash_process, then RCU: the task_struct stays until both references are gone.
-void release_task_now(Core& k, Cpu& c, Task& t) {
-  k.emit(Tp::release_task, c, t.pid);
-  --t.signal->nr_threads;
-  if (t.signal->curr_target == &t) t.signal->curr_target = nullptr;
+void release_task_now(Ctx& x, Task& t) {
+  Core& k = x.k;
+  Signal& s = *t.signal;
+  k.emit(Tp::release_task, x.c, t.pid);
+  --t.cred->user->processes;
+  --s.nr_threads;
+  if (t.group_leader != &t) {
+    if (s.notify_count > 0 && --s.notify_count == 0) call_ttwu(x, *s.group_exit_task, TASK_NORMAL);
+    if (s.curr_target == &t) s.curr_target = t.thread_node.next ? t.thread_node.next : s.threads.front();
+    if (s.curr_target == &t) s.curr_target = nullptr;
+  }
   k.unhash_process(t);
   k.put_sighand(*t.sighand);
   t.sighand = nullptr;
-  k.call_rcu(c, &t);
+  k.call_rcu(x.c, &t);
+}
+
+/// exit_robust_list: one held mutex per call gets FUTEX_OWNER_DIED, and a waiter of it wakes. False when none is held.
+bool release_robust(Ctx& x) {
+  if (!x.t.robust_held) return false;
+  for (u32 i = 0; i < x.k.locks.size(); ++i) {
+    Lock& l = x.k.locks[i];
+    if (!l.robust || l.owner != x.t.id.v + 1 || !l.value) continue;
+    --x.t.robust_held;
+    l.value = 0;
+    l.owner = 0;
+    l.owner_died = true;
+    Frame& f = call(x, kWakeQueue);
+    f.a[0] = queue_ref(QueueOf::lock, i);
+    f.a[1] = 1;
+    return true;
+  }
+  x.t.robust_held = 0;
+  return false;
 }
 
 namespace {
-
-constexpr u8 kNoPreempt = StepFlag::kNoPreempt;
-
-// Locals of kDoExit.
-enum Local : u32 { kCode = 0, kGroupDead = 1, kCursor = 2 };
 
 s64 exit_si_code(const Task& t) {
   const s32 sig = t.exit_code & 0x7f;
@@ -31,14 +52,42 @@ s64 exit_si_code(const Task& t) {
   return sigbit(sig) & kCoredump ? kCLD_DUMPED : kCLD_KILLED;
 }
 
+constexpr u8 kNoPreempt = StepFlag::kNoPreempt;
+
+// Locals of kDoExit.
+enum Local : u32 { kCode = 0, kGroupDead = 1, kCursor = 2 };
+enum Pc : u16 { kPcRobust = 3, kPcReparent = 11, kPcReparentReap = 12, kPcDead = 18, kPcPark = 20, kPcReleaseEnd = 2 };
+
+/// A fault inside do_exit: parked for ever, "Fixing recursive fault but reboot is needed!".
 Next exit_begin(Ctx& x) {
+  FS_CONTRACT(!x.t.in_interrupt() && x.t.pid.v, "do_exit in an interrupt or of a swapper");
+  if (x.t.flags & PF_EXITING) {
+    x.t.flags |= PF_EXITPIDONE;
+    return jump(kPcPark);
+  }
   x.k.emit(Tp::do_exit, x.c, x.t.pid, static_cast<s64>(x.f.a[kCode]));
-  x.t.flags |= PF_EXITING;
-  x.t.ti_flags &= ~TIF_SIGPENDING;
   ++x.k.totals.exits;
   ++x.k.totals.sched_events;
   return advance();
 }
+Next park(Ctx& x) {
+  x.t.state = TASK_UNINTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(kPcPark);
+}
+
+/// exit_signals: no signal is for us any more; those meant for the process go to another thread, and a group stop need not wait for us.
+Next exit_signals(Ctx& x) {
+  Task& t = x.t;
+  t.flags |= PF_EXITING;
+  const bool pending = t.ti_flags & TIF_SIGPENDING;
+  t.ti_flags &= ~TIF_SIGPENDING;
+  if (thread_group_empty(t) || t.signal->group_exit() || !pending) return advance();
+  if ((t.jobctl & JOBCTL_STOP_PENDING) && participate_group_stop(t)) call_notify_cldstop(x, t, kCLD_STOPPED);
+  retarget_shared_pending(x, t, ~t.blocked);
+  return advance();
+}
+
 Ns early_cost(Ctx& x) { return x.k.cost(Phase::do_exit) * 2 / 5; }
 Ns late_cost(Ctx& x) { return x.k.cost(Phase::do_exit) - early_cost(x); }
 
@@ -47,6 +96,9 @@ Next exit_account(Ctx& x) {
   x.t.exit_code = static_cast<s32>(x.f.a[kCode]);
   return advance();
 }
+
+Ns robust_cost(Ctx& x) { return x.k.cost(Phase::futex_wake) * x.t.robust_held; }
+Next exit_robust(Ctx& x) { return release_robust(x) ? jump(kPcRobust) : advance(); }
 
 /// mm_release: the futex on clear_child_tid, only when others share the mm.
 Next release_tid(Ctx& x) {
@@ -60,14 +112,31 @@ Next release_tid(Ctx& x) {
 }
 Ns tid_cost(Ctx& x) { return x.t.clear_child_tid && x.t.mm && x.t.mm->users > 1 ? x.k.cost(Phase::futex_wake) : Ns(0); }
 
+/// complete_vfork_done: of a vfork parent, or of who stops a kernel thread.
+Next vfork_done(Ctx& x) {
+  if (x.t.kthread) x.t.kthread->exited = true;
+  Task* p = x.t.vfork_parent;
+  if (!p) return advance();
+  x.t.vfork_parent = nullptr;
+  p->vfork_waiting = false;
+  call_ttwu(x, *p, TASK_NORMAL);
+  return advance();
+}
+
 Ns mm_cost(Ctx& x) {
   if (!x.t.mm) return Ns(0);
   return x.t.mm->users > 1 ? x.k.cost(Phase::exit_mm_shared) : x.k.mm_teardown_cost(*x.t.mm);
 }
 Next exit_mm(Ctx& x) {
+  if (x.k.fault(FailPoint::exit_mm)) {
+    call(x, kDoExit).a[kCode] = kSIGSEGV;
+    return advance();
+  }
   if (x.t.mm) x.k.mmput(*x.t.mm);
   x.t.mm = nullptr;
   x.k.emit(Tp::sched_process_exit, x.c, x.t.comm, x.t.pid, x.t.prio);
+  if (x.t.sysvsem) x.k.put_sem_undo(*x.t.sysvsem);  // exit_sem
+  x.t.sysvsem = nullptr;
   return advance();
 }
 
@@ -82,10 +151,26 @@ Next exit_files(Ctx& x) {
   return advance();
 }
 
-/// exit_fs, namespaces, task work; sched_autogroup_exit_task moves the task to the root group.
-Next exit_rest(Ctx& x) {
+/// exit_fs; then disassociate_ctty(1): the foreground group of a dying session leader's terminal is hung up, the session loses it.
+Next exit_fs(Ctx& x) {
   x.k.put_fs(*x.t.fs);
   x.t.fs = nullptr;
+  Signal& s = *x.t.signal;
+  if (!x.f.a[kGroupDead] || !s.leader || !s.tty) return advance();
+  Tty& tty = *s.tty;
+  const Pid pgrp = tty.pgrp, session = s.session;
+  tty.pgrp = tty.session = Pid(0);
+  x.k.for_each_process([&](Task& p) {
+    if (p.signal->session == session) p.signal->tty = nullptr;
+  });
+  if (pgrp.v) call_kill_each(x, visit_pgrp(x.k, pgrp), kSIGHUP, 0, false);
+  return advance();
+}
+
+/// Namespaces, task work; sched_autogroup_exit_task moves the task to the root group.
+Next exit_rest(Ctx& x) {
+  x.k.put_nsproxy(*x.t.nsproxy);
+  x.t.nsproxy = nullptr;
   x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
   if (x.k.profile().fair_group_sched) x.k.sched.sched_move_task_exit(x.t);
   return advance();
@@ -108,39 +193,76 @@ Task& find_new_reaper(Core& k, Task& t) {
 /// Takes tasklist_lock for the rest of exit_notify.
 Next notify_begin(Ctx& x) {
   x.t.in_exit_notify = true;
-  ++x.t.preempt_count;
+  x.t.preempt_count += PREEMPT_OFFSET;
   return advance();
+}
+
+/// kill_orphaned_pgrp: a group that loses its last link to its session gets SIGHUP and SIGCONT when a job in it is stopped.
+void kill_orphaned_pgrp(Ctx& x, const Task& t, const Task* parent) {
+  const Pid pgrp = t.signal->pgrp;
+  const Task* link = parent ? parent : t.real_parent;
+  const Task* ignored = parent ? nullptr : &t;
+  if (!link || link->signal->pgrp == pgrp || link->signal->session != t.signal->session) return;
+  if (!will_become_orphaned_pgrp(x.k, pgrp, ignored)) return;
+  bool stopped = false;
+  for (const Signal* s = x.k.pgrp_members(pgrp).front(); s; s = s->pgrp_node.next) stopped |= (s->flags & SIGNAL_STOP_STOPPED) != 0;
+  if (!stopped) return;
+  call_kill_each(x, visit_pgrp(x.k, pgrp), kSIGCONT, 0, false);
+  call_kill_each(x, visit_pgrp(x.k, pgrp), kSIGHUP, 0, false);
+}
+
+/// pdeath_signal of the threads of a child whose parent dies.
+void send_pdeath(Ctx& x, Task& child) {
+  for (Task* p = child.signal->threads.front(); p; p = p->thread_node.next) {
+    if (!p->pdeath_signal || !p->sighand) continue;
+    const u32 v = x.k.new_visit();
+    x.k.visit(v).push_back(p);
+    call_kill_each(x, v, p->pdeath_signal, 0, false);
+    return;  // the others of the process would send the same signal again
+  }
 }
 
 /// forget_original_parent, one child per round; reparent_leader tells the new parent of a zombie.
 Next reparent_child(Ctx& x) {
   Task* c = x.t.children.front();
-  if (!c) return jump(10);
+  if (!c) return jump(kPcReparentReap + 1);
   Task& reaper = find_new_reaper(x.k, x.t);
   x.t.children.remove(c);
   for (Task* p = c->signal->threads.front(); p; p = p->thread_node.next) p->real_parent = &reaper;
   c->real_parent = &reaper;
   reaper.children.push_back(c);
-  if (reaper.signal == x.t.signal) return jump(8);
+  x.f.a[kCursor] = as_arg(*c);
+  x.f.a[kResult] = 0;
+  if (reaper.signal == x.t.signal || c->exit_state == EXIT_DEAD) {
+    send_pdeath(x, *c);
+    return jump(kPcReparent);
+  }
   x.k.emit(Tp::reparent, x.c, c->pid, x.t.pid, reaper.pid);
   ++x.k.totals.reparented;
   c->exit_signal = kSIGCHLD;
-  if (c->exit_state != EXIT_ZOMBIE || !thread_group_empty(*c)) return jump(8);
-  x.f.a[kCursor] = as_arg(*c);
-  Frame& f = call(x, kNotifyParent);
-  f.a[0] = as_arg(*c);
-  f.a[1] = kSIGCHLD;
-  f.a[3] = static_cast<u64>(exit_si_code(*c));
+  if (c->exit_state == EXIT_ZOMBIE && thread_group_empty(*c)) {
+    Frame& f = call(x, kNotifyParent);
+    f.a[0] = as_arg(*c);
+    f.a[1] = kSIGCHLD;
+    f.a[3] = static_cast<u64>(exit_si_code(*c));
+  }
+  send_pdeath(x, *c);
   return advance();
 }
 Next reparent_reap(Ctx& x) {
   Task& c = task_arg(x, kCursor);
+  kill_orphaned_pgrp(x, c, &x.t);
   if (x.f.a[kResult] && c.exit_state == EXIT_ZOMBIE) {
     c.exit_state = EXIT_DEAD;
     ++x.k.totals.autoreaped;
-    release_task_now(x.k, x.c, c);
+    release_task_now(x, c);
   }
-  return jump(8);
+  return jump(kPcReparent);
+}
+
+Next orphaned_pgrp(Ctx& x) {
+  if (x.f.a[kGroupDead]) kill_orphaned_pgrp(x, *x.t.group_leader, nullptr);
+  return advance();
 }
 
 Next notify_parent(Ctx& x) {
@@ -149,21 +271,27 @@ Next notify_parent(Ctx& x) {
   if (t.group_leader != &t || !thread_group_empty(t)) return advance();
   Frame& f = call(x, kNotifyParent);
   f.a[0] = as_arg(t);
-  f.a[1] = static_cast<u64>(t.exit_signal);
+  f.a[1] = static_cast<u64>(static_cast<s64>(t.exit_signal));
   f.a[3] = static_cast<u64>(exit_si_code(t));
   return advance();
 }
 
-/// The end of exit_notify: zombie, or dead at once; tasklist_lock is free again.
+/// The end of exit_notify: zombie, or dead at once; an execing thread that waits for its leader goes on; tasklist_lock is free again.
 Next notify_end(Ctx& x) {
   Task& t = x.t;
   const bool autoreap = t.group_leader != &t || x.f.a[kResult];
   t.exit_state = autoreap ? EXIT_DEAD : EXIT_ZOMBIE;
+  if (t.signal->notify_count < 0) call_ttwu(x, *t.signal->group_exit_task, TASK_NORMAL);
   x.k.emit(Tp::exit_notify, x.c, t.pid, t.real_parent->pid, autoreap);
+  x.f.a[kCursor] = autoreap;
+  return advance();
+}
+Next notify_unlock(Ctx& x) {
+  Task& t = x.t;
   t.in_exit_notify = false;
-  --t.preempt_count;
+  t.preempt_count -= PREEMPT_OFFSET;
   if (t.spin_target) release_spinners(x.k, t);
-  if (!autoreap) return jump(13);
+  if (!x.f.a[kCursor]) return jump(kPcDead);
   ++x.k.totals.autoreaped;
   return advance();
 }
@@ -177,6 +305,9 @@ Next task_dead(Ctx& x) {
   Task& t = x.t;
   if (t.user) x.k.user.task_gone(t.user);
   t.user = 0;
+  if (t.kthread) x.k.put_kthread(*t.kthread);
+  t.kthread = nullptr;
+  t.flags |= PF_EXITPIDONE;
   count_workload(x.k, t, -1);
   t.state = TASK_DEAD;
   call(x, kSchedule);
@@ -189,41 +320,45 @@ Next not_reached(Ctx&) {
 
 constexpr Step kDoExitSteps[] = {
     {exit_begin, Phase::count_, nullptr, 0},
+    {exit_signals, Phase::count_, nullptr, 0},
     {exit_account, Phase::count_, early_cost, 0},
+    {exit_robust, Phase::count_, robust_cost, 0},
     {release_tid, Phase::count_, tid_cost, 0},
-    {[](Ctx& x) {
-       if (Task* p = x.t.vfork_parent) {
-         x.t.vfork_parent = nullptr;
-         p->vfork_waiting = false;
-         call_ttwu(x, *p, TASK_NORMAL);
-       }
-       return advance();
-     }},
-    {exit_mm, Phase::count_, mm_cost, 0},
-    {exit_files, Phase::count_, files_cost, 0},
+    {vfork_done, Phase::count_, nullptr, 0},
+    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched},
+    {exit_files, Phase::count_, files_cost, StepFlag::kCondResched},
+    {exit_fs, Phase::count_, nullptr, 0},
     {exit_rest, Phase::count_, late_cost, 0},
     {notify_begin, Phase::count_, nullptr, kNoPreempt},
     {reparent_child, Phase::count_, nullptr, kNoPreempt},
     {reparent_reap, Phase::count_, nullptr, kNoPreempt},
+    {orphaned_pgrp, Phase::count_, nullptr, kNoPreempt},
     {notify_parent, Phase::exit_notify, nullptr, kNoPreempt},
     {notify_end, Phase::count_, nullptr, kNoPreempt},
+    {notify_unlock, Phase::count_, nullptr, kNoPreempt},
     {self_reap, Phase::count_, nullptr, 0},
     {task_dead, Phase::count_, nullptr, kNoPreempt},
     {not_reached, Phase::count_, nullptr, kNoPreempt},
+    {park, Phase::count_, nullptr, 0},
 };
-static_assert(kDoExitSteps[8].effect == reparent_child && kDoExitSteps[10].effect == notify_parent && kDoExitSteps[13].effect == task_dead);
+static_assert(kDoExitSteps[kPcReparent].effect == reparent_child && kDoExitSteps[kPcReparentReap].effect == reparent_reap &&
+              kDoExitSteps[kPcDead].effect == task_dead && kDoExitSteps[kPcPark].effect == park &&
+              kDoExitSteps[kPcRobust].effect == exit_robust);
 
 Next release_now(Ctx& x) {
   Task& t = task_arg(x);
   Task& leader = *t.group_leader;
-  release_task_now(x.k, x.c, t);
   x.f.a[1] = as_arg(leader);
-  if (&leader == &t || leader.exit_state != EXIT_ZOMBIE || !thread_group_empty(leader)) return ret();
-  Frame& f = call(x, kNotifyParent);
-  f.a[0] = as_arg(leader);
-  f.a[1] = static_cast<u64>(leader.exit_signal);
-  f.a[3] = static_cast<u64>(exit_si_code(leader));
-  return advance();
+  x.f.a[kResult] = 0;
+  const bool last = &leader != &t && leader.exit_state == EXIT_ZOMBIE && t.signal->nr_threads == 2;
+  if (last) {
+    Frame& f = call(x, kNotifyParent);
+    f.a[0] = as_arg(leader);
+    f.a[1] = static_cast<u64>(static_cast<s64>(leader.exit_signal));
+    f.a[3] = static_cast<u64>(exit_si_code(leader));
+  }
+  release_task_now(x, t);
+  return last ? advance() : jump(kPcReleaseEnd);
 }
 /// zap_leader: the last thread tells the parent of the zombie leader, or releases it.
 Next release_leader(Ctx& x) {
@@ -231,20 +366,24 @@ Next release_leader(Ctx& x) {
   if (!x.f.a[kResult] || leader.exit_state != EXIT_ZOMBIE) return ret();
   leader.exit_state = EXIT_DEAD;
   ++x.k.totals.autoreaped;
-  release_task_now(x.k, x.c, leader);
-  return ret();
+  release_task_now(x, leader);
+  return advance();
 }
+Next release_end(Ctx&) { return ret(); }
 constexpr Step kReleaseSteps[] = {
     {release_now, Phase::release_task, nullptr, kNoPreempt},
     {release_leader, Phase::count_, nullptr, kNoPreempt},
+    {release_end, Phase::count_, nullptr, kNoPreempt},
 };
+static_assert(kReleaseSteps[kPcReleaseEnd].effect == release_end);
 
 /// do_notify_parent and do_notify_parent_cldstop.
 Next notify_signal(Ctx& x) {
   Task& t = task_arg(x);
   Task& parent = *t.real_parent;
   const bool stop = x.f.a[2];
-  int sig = static_cast<int>(x.f.a[1]);
+  int sig = static_cast<int>(static_cast<s64>(x.f.a[1]));
+  if (!stop && sig != kSIGCHLD && t.parent_exec_id != parent.self_exec_id) sig = kSIGCHLD;
   const bool ignored = parent.sighand->action[kSIGCHLD] == SigDisposition::ign;
   x.f.a[4] = !stop && sig == kSIGCHLD && (ignored || parent.sighand->nocldwait);
   if (sig == kSIGCHLD && ignored) sig = 0;
@@ -279,7 +418,7 @@ Next exit_enter(Ctx& x) {
   trace_sys_enter(x, group ? Nr::exit_group : Nr::exit, x.f.a[0]);
   x.f.a[0] = (x.f.a[0] & 0xff) << 8;
   if (!group) return advance();
-  if (s.flags & SIGNAL_GROUP_EXIT) {
+  if (s.group_exit()) {
     x.f.a[0] = static_cast<u64>(s.group_exit_code);
   } else if (!thread_group_empty(x.t)) {
     s.flags = SIGNAL_GROUP_EXIT;
@@ -298,24 +437,25 @@ constexpr Step kSysExitSteps[] = {
     {not_reached, Phase::count_, nullptr, 0},
 };
 
-/// zap_other_threads: a[1] is the cursor, a task id + 1.
+/// zap_other_threads.
 Next zap_start(Ctx& x) {
-  x.f.a[1] = u64{x.t.signal->threads.front()->id.v} + 1;
+  Signal& s = *x.t.signal;
+  s.group_stop_count = 0;
+  const u32 v = x.k.new_visit();
+  for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
+    if (as_arg(*p) == x.f.a[0]) continue;
+    p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+    if (p->exit_state) continue;
+    p->pending |= sigbit(kSIGKILL);
+    x.k.visit(v).push_back(p);
+  }
+  call_wake_threads(x, v, WakeMode::kill);
   return advance();
 }
-Next zap_thread(Ctx& x) {
-  if (!x.f.a[1]) return ret();
-  Task& t = x.k.task_pool[static_cast<u32>(x.f.a[1] - 1)];
-  const Task* following = t.thread_node.next;
-  x.f.a[1] = following ? u64{following->id.v} + 1 : 0;
-  if (as_arg(t) == x.f.a[0] || t.exit_state) return jump(1);
-  t.pending |= sigbit(kSIGKILL);
-  call_signal_wake_up(x, t, true);
-  return jump(1);
-}
+Next zap_end(Ctx&) { return ret(); }
 constexpr Step kZapSteps[] = {
     {zap_start, Phase::count_, nullptr, kNoPreempt},
-    {zap_thread, Phase::count_, nullptr, kNoPreempt},
+    {zap_end, Phase::count_, nullptr, kNoPreempt},
 };
 
 }  // namespace

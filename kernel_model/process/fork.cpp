@@ -1,5 +1,9 @@
-// _do_fork and copy_process as a path, in the kernel's order.
-// Mirrors Linux 4.19 kernel/fork.c; error labels unwind in the kernel's order (bad_fork_cleanup_*).
+// _do_fork and copy_process as a path, in the kernel's order; clone(2) around it.
+// Mirrors Linux 4.19 kernel/fork.c; what a failure undoes is in fork_errors.cpp.
+#include "kernel_model/process/fork.hpp"
+
+#include <bit>
+
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -7,60 +11,31 @@ namespace forksim::km {
 namespace {
 
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
+constexpr u8 kMaySleep = StepFlag::kCondResched;
 
-// Locals of kSysClone.
-enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kRet = 3, kStage = 4 };
-/// How far copy_process got; a failure undoes what lies at or below, from the top.
-enum Stage : u64 { kNothing, kTaskStruct, kCreds, kFilesDone, kFsDone, kSighandDone, kSignalDone, kMmDone };
-enum Pc : u16 { kPcExit = 19 };
+// Locals of kDoFork.
+enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3 };
+enum Pc : u16 { kPcVforkWait = 20, kPcReturn = 21 };
 
 const ForkSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].fork; }
 Task& child(Ctx& x) { return task_arg(x, kChild); }
 bool flag(Ctx& x, u64 f) { return x.f.a[kFlags] & f; }
 
-Next fail(Ctx& x, s64 err) {
-  x.f.a[kRet] = static_cast<u64>(-err);
-  return jump(kPcExit);
+Next give_result(Ctx& x, s64 result) {
+  set_result(x, static_cast<u64>(result));
+  return jump(kPcReturn);
 }
 
-/// The label ladder of copy_process: each step falls through to the next older one.
-void unwind(Ctx& x) {
-  Task& c = child(x);
-  Core& k = x.k;
-  switch (static_cast<Stage>(x.f.a[kStage])) {
-    case kMmDone:
-      if (c.mm) k.mmput(*c.mm);
-      [[fallthrough]];
-    case kSignalDone:
-      if (!flag(x, kCLONE_THREAD)) k.put_signal(*c.signal);
-      [[fallthrough]];
-    case kSighandDone:
-      k.put_sighand(*c.sighand);
-      [[fallthrough]];
-    case kFsDone:
-      k.put_fs(*c.fs);
-      [[fallthrough]];
-    case kFilesDone:
-      k.put_files(nullptr, *c.files);
-      [[fallthrough]];
-    case kCreds:
-    case kTaskStruct:
-      c.has_stack = false;
-      --k.live_stacks;
-      ++k.totals.stacks_freed;
-      if (x.c.cached_stacks < k.profile().tun(Tunable::nr_cached_stacks)) ++x.c.cached_stacks;
-      ++k.totals.task_structs_freed;
-      k.task_pool.free(c.id.v);
-      break;
-    case kNothing:
-      break;
-  }
-}
-
-Next bad_fork(Ctx& x, s64 err) {
-  unwind(x);
+/// goto `label`: what was taken is undone from there down, then _do_fork returns the error.
+Next bad_fork(Ctx& x, ForkLabel label, s64 err) {
   ++x.k.totals.fork_errors;
-  return fail(x, err);
+  const u64 c = x.f.a[kChild], flags = x.f.a[kFlags];
+  const Next n = give_result(x, -err);
+  Frame& f = call(x, kBadFork);
+  f.a[0] = c;
+  f.a[1] = flags;
+  f.pc = static_cast<u16>(label);
+  return n;
 }
 
 /// The checks at the head of copy_process, in order.
@@ -75,77 +50,68 @@ s64 check_flags(Ctx& x) {
   return 0;
 }
 
-Next clone_enter(Ctx& x) {
-  x.f.a[kFlags] = spec(x).clone_flags;
-  x.f.a[kStage] = kNothing;
-  x.k.emit(Tp::fork_call, x.c, x.t.pid);
-  trace_sys_enter(x, Nr::clone, x.f.a[kFlags]);
-  if (const s64 err = check_flags(x)) {
-    ++x.k.totals.fork_errors;
-    return fail(x, err);
-  }
-  if (!flag(x, kCLONE_THREAD)) {
-    recalc_sigpending(x.t);
-    if (x.t.ti_flags & TIF_SIGPENDING) return fail(x, kERESTARTNOINTR);
-  }
-  return advance();
+/// Head of copy_process. A pending signal comes first: the call is restarted after it.
+Next copy_process_checks(Ctx& x) {
+  const s64 err = check_flags(x);
+  if (err) return bad_fork(x, ForkLabel::fork_out, err);
+  if (flag(x, kCLONE_THREAD)) return advance();
+  recalc_sigpending(x.t);
+  return x.t.ti_flags & TIF_SIGPENDING ? give_result(x, -kERESTARTNOINTR) : advance();
 }
 
-/// alloc_thread_stack_node: a cached stack of this CPU, or vmalloc.
+/// alloc_thread_stack_node: a cached stack of this CPU, or vmalloc; without VMAP_STACK the page allocator.
 Next alloc_stack(Ctx& x) {
   const bool hit = x.c.cached_stacks > 0;
   if (hit) --x.c.cached_stacks;
   x.f.a[kStackHit] = hit;
   return advance();
 }
-Ns dup_cost(Ctx& x) { return x.f.a[kStackHit] ? Ns(0) : x.k.cost(Phase::stack_vmalloc); }
-
-/// What arch_dup_task_struct's copy hands down, and what copy_process resets.
-void dup_fields(Core& k, Task& c, const Task& p) {
-  c.comm = p.comm;
-  c.flags = (p.flags & ~(PF_WQ_WORKER | PF_IDLE | PF_EXITING | PF_SIGNALED)) | PF_FORKNOEXEC;
-  c.usage = 2;
-  c.has_stack = true;
-  c.policy = p.policy;
-  c.sched_class = p.sched_class;
-  c.static_prio = p.static_prio;
-  c.normal_prio = p.normal_prio;
-  c.prio = p.normal_prio;
-  c.rt_priority = p.rt_priority;
-  c.cpus_allowed = p.cpus_allowed;
-  c.nr_cpus_allowed = p.nr_cpus_allowed;
-  c.se.load = p.se.load;
-  c.se.runnable_weight = p.se.runnable_weight;
-  c.cpu = c.wake_cpu = p.cpu;
-  c.recent_used_cpu = p.recent_used_cpu;
-  c.last_wakee = p.last_wakee;
-  c.wakee_flips = p.wakee_flips;
-  c.wakee_flip_decay_ts = p.wakee_flip_decay_ts;
-  c.blocked = p.blocked;
-  c.last_ran = p.last_ran;
-  c.start_time = k.now();
+Ns dup_cost(Ctx& x) {
+  if (x.f.a[kStackHit]) return Ns(0);
+  return x.k.cost(x.k.profile().vmap_stack ? Phase::stack_vmalloc : Phase::stack_alloc_pages);
 }
 
+/// dup_task_struct: task_struct first, then the stack; neither failing leaves anything behind.
 Next dup_task_struct(Ctx& x) {
   Core& k = x.k;
+  const bool hit = x.f.a[kStackHit];
+  const u64 stack = hit ? 0 : k.profile().stack_bytes;
+  if (!k.may_allocate(FailPoint::dup_task_struct, KernelBytes::task_struct) ||
+      !k.may_allocate(FailPoint::alloc_thread_stack, KernelBytes::task_struct + stack)) {
+    x.c.cached_stacks += hit;
+    return bad_fork(x, ForkLabel::fork_out, kENOMEM);
+  }
   Task& c = k.alloc_task();
   x.f.a[kChild] = as_arg(c);
   dup_fields(k, c, x.t);
+  k.kernel_bytes += stack;
   ++k.totals.stacks_allocated;
-  k.totals.stack_cache_hits += x.f.a[kStackHit];
+  k.totals.stack_cache_hits += hit;
+  ++(hit ? x.c.times.stack_hits : x.c.times.stack_misses);
   ++k.live_stacks;
   ++k.totals.task_structs_allocated;
-  x.f.a[kStage] = kTaskStruct;
+  return advance();
+}
+
+/// RLIMIT_NPROC; root's own user and its capabilities are exempt.
+Next check_nproc(Ctx& x) {
+  const Cred& cred = *x.t.cred;
+  const u64 set = x.k.profile().tun(Tunable::rlimit_nproc);
+  const u64 limit = set ? set : x.k.profile().tun(Tunable::threads_max) / 2;
+  if (cred.user->processes >= limit && !cred.capable()) return bad_fork(x, ForkLabel::bad_fork_free, kEAGAIN);
   return advance();
 }
 
 Next copy_creds(Ctx& x) {
-  x.f.a[kStage] = kCreds;
-  if (x.k.nr_threads >= x.k.profile().tun(Tunable::threads_max)) return bad_fork(x, kEAGAIN);
+  const bool shared = flag(x, kCLONE_THREAD);
+  if (!x.k.may_allocate(FailPoint::copy_creds, shared ? 0 : KernelBytes::cred)) return bad_fork(x, ForkLabel::bad_fork_free, kENOMEM);
+  x.k.get_cred(child(x), shared ? *x.t.cred : x.k.new_cred(*x.t.cred->user));
+  if (x.k.nr_threads >= x.k.profile().tun(Tunable::threads_max)) return bad_fork(x, ForkLabel::cleanup_count, kEAGAIN);
   return advance();
 }
 Ns creds_cost(Ctx& x) { return x.k.cost(flag(x, kCLONE_THREAD) ? Phase::copy_shared : Phase::copy_creds); }
 
+/// sched_fork, then perf, audit and security, whose cost is in copy_creds' row.
 Next do_sched_fork(Ctx& x) {
   Task& c = child(x);
   const ForkSpec& s = spec(x);
@@ -155,6 +121,21 @@ Next do_sched_fork(Ctx& x) {
     c.nr_cpus_allowed = s.affinity->count();
   }
   x.k.sched.sched_fork(c, x.c.id);
+  if (x.k.fault(FailPoint::perf_event_init_task)) return bad_fork(x, ForkLabel::cleanup_policy, kENOMEM);
+  if (x.k.fault(FailPoint::audit_alloc)) return bad_fork(x, ForkLabel::cleanup_perf, kENOMEM);
+  if (x.k.fault(FailPoint::security_task_alloc)) return bad_fork(x, ForkLabel::cleanup_audit, kENOMEM);
+  return advance();
+}
+
+/// CLONE_SYSVSEM: one undo list for both, made if there is none yet.
+Next copy_semundo(Ctx& x) {
+  const bool share = flag(x, kCLONE_SYSVSEM), fresh = share && !x.t.sysvsem;
+  if (!x.k.may_allocate(FailPoint::copy_semundo, fresh ? KernelBytes::sem_undo : 0))
+    return bad_fork(x, ForkLabel::cleanup_security, kENOMEM);
+  if (!share) return advance();
+  if (fresh) x.t.sysvsem = &x.k.new_sem_undo();
+  child(x).sysvsem = x.t.sysvsem;
+  ++x.t.sysvsem->refcnt;
   return advance();
 }
 
@@ -166,44 +147,37 @@ Ns files_cost(Ctx& x) {
   return x.k.cost(Phase::copy_files) + x.k.cost(Phase::copy_files_per_fd) * (f.fds + f.ends.size());
 }
 Next copy_files(Ctx& x) {
-  if (flag(x, kCLONE_FILES)) {
-    child(x).files = x.t.files;
-    ++x.t.files->count;
-  } else {
-    child(x).files = &x.k.dup_files(*x.t.files);
-  }
-  x.f.a[kStage] = kFilesDone;
+  const bool share = flag(x, kCLONE_FILES);
+  if (!x.k.may_allocate(FailPoint::copy_files, share ? 0 : KernelBytes::files)) return bad_fork(x, ForkLabel::cleanup_semundo, kENOMEM);
+  child(x).files = share ? x.t.files : &x.k.dup_files(*x.t.files);
+  if (share) ++x.t.files->count;
   return advance();
 }
 
 Ns fs_cost(Ctx& x) { return shared_or(x, kCLONE_FS, Phase::copy_fs); }
 Next copy_fs(Ctx& x) {
-  if (flag(x, kCLONE_FS)) {
-    child(x).fs = x.t.fs;
-    ++x.t.fs->users;
-  } else {
-    child(x).fs = &x.k.new_fs();
-  }
-  x.f.a[kStage] = kFsDone;
+  const bool share = flag(x, kCLONE_FS);
+  if (share && x.t.fs->in_exec) return bad_fork(x, ForkLabel::cleanup_files, kEAGAIN);
+  if (!x.k.may_allocate(FailPoint::copy_fs, share ? 0 : KernelBytes::fs)) return bad_fork(x, ForkLabel::cleanup_files, kENOMEM);
+  child(x).fs = share ? x.t.fs : &x.k.new_fs();
+  if (share) ++x.t.fs->users;
   return advance();
 }
 
 Ns sighand_cost(Ctx& x) { return shared_or(x, kCLONE_SIGHAND, Phase::copy_sighand); }
 Next copy_sighand(Ctx& x) {
-  if (flag(x, kCLONE_SIGHAND)) {
-    child(x).sighand = x.t.sighand;
-    ++x.t.sighand->count;
-  } else {
-    child(x).sighand = &x.k.dup_sighand(*x.t.sighand);
-  }
-  x.f.a[kStage] = kSighandDone;
+  const bool share = flag(x, kCLONE_SIGHAND);
+  if (!x.k.may_allocate(FailPoint::copy_sighand, share ? 0 : KernelBytes::sighand)) return bad_fork(x, ForkLabel::cleanup_fs, kENOMEM);
+  child(x).sighand = share ? x.t.sighand : &x.k.dup_sighand(*x.t.sighand);
+  if (share) ++x.t.sighand->count;
   return advance();
 }
 
 Ns signal_cost(Ctx& x) { return flag(x, kCLONE_THREAD) ? Ns(0) : x.k.cost(Phase::copy_signal); }
 Next copy_signal(Ctx& x) {
-  child(x).signal = flag(x, kCLONE_THREAD) ? x.t.signal : &x.k.new_signal(x.t.signal);
-  x.f.a[kStage] = kSignalDone;
+  const bool share = flag(x, kCLONE_THREAD);
+  if (!x.k.may_allocate(FailPoint::copy_signal, share ? 0 : KernelBytes::signal)) return bad_fork(x, ForkLabel::cleanup_sighand, kENOMEM);
+  child(x).signal = share ? x.t.signal : &x.k.new_signal(x.t.signal);
   return advance();
 }
 
@@ -216,7 +190,9 @@ Ns mm_cost(Ctx& x) {
 }
 Next copy_mm(Ctx& x) {
   Task& c = child(x);
-  if (x.t.mm && flag(x, kCLONE_VM)) {
+  const bool share = flag(x, kCLONE_VM);
+  if (!x.k.may_allocate(FailPoint::copy_mm, x.t.mm && !share ? x.t.mm->bytes() : 0)) return bad_fork(x, ForkLabel::cleanup_signal, kENOMEM);
+  if (x.t.mm && share) {
     c.mm = x.t.mm;
     ++c.mm->users;
   } else if (x.t.mm) {
@@ -227,13 +203,37 @@ Next copy_mm(Ctx& x) {
     c.fault_anon = s.child_anon;
     x.t.fault_cow += s.parent_cow;
   }
-  x.f.a[kStage] = kMmDone;
   return advance();
 }
 
+constexpr u64 kNewNamespaces = kCLONE_NEWNS | kCLONE_NEWUTS | kCLONE_NEWIPC | kCLONE_NEWPID | kCLONE_NEWNET | kCLONE_NEWCGROUP;
+
+Ns namespaces_cost(Ctx& x) {
+  return x.k.cost(Phase::copy_namespaces_new) * static_cast<u64>(std::popcount(x.f.a[kFlags] & (kNewNamespaces | kCLONE_NEWUSER)));
+}
+Next copy_namespaces(Ctx& x) {
+  Core& k = x.k;
+  if (!flag(x, kNewNamespaces)) {
+    if (k.fault(FailPoint::copy_namespaces)) return bad_fork(x, ForkLabel::cleanup_mm, kENOMEM);
+    child(x).nsproxy = x.t.nsproxy;
+    ++x.t.nsproxy->count;
+    return advance();
+  }
+  // A new user namespace of its own would grant the capability; ours are counted only, so it does not.
+  if (!x.t.cred->capable() && !flag(x, kCLONE_NEWUSER)) return bad_fork(x, ForkLabel::cleanup_mm, kEPERM);
+  if (flag(x, kCLONE_NEWIPC) && flag(x, kCLONE_SYSVSEM)) return bad_fork(x, ForkLabel::cleanup_mm, kEINVAL);
+  if (!k.may_allocate(FailPoint::copy_namespaces, KernelBytes::nsproxy)) return bad_fork(x, ForkLabel::cleanup_mm, kENOMEM);
+  child(x).nsproxy = &k.new_nsproxy();
+  return advance();
+}
+
+/// copy_io (nobody has an I/O context without block I/O, so CLONE_IO shares none), then copy_thread_tls.
 Next copy_thread(Ctx& x) {
+  if (x.k.fault(FailPoint::copy_io)) return bad_fork(x, ForkLabel::cleanup_namespaces, kENOMEM);
+  if (x.k.fault(FailPoint::copy_thread)) return bad_fork(x, ForkLabel::cleanup_io, kENOMEM);
   Task& c = child(x);
-  c.frames.push(kUser);
+  c.frames.push(x.t.flags & PF_KTHREAD ? kKthread : kUser);
+  c.kthread = x.t.kthread;  // of kthreadd: the request it serves
   c.frames.push(kRetFromFork);
   if (flag(x, kCLONE_CHILD_CLEARTID)) c.clear_child_tid = 1;
   return advance();
@@ -241,40 +241,56 @@ Next copy_thread(Ctx& x) {
 Next nothing(Ctx&) { return advance(); }
 
 Next do_alloc_pid(Ctx& x) {
-  const Pid pid = x.k.pids.alloc();
-  if (!pid.v) return bad_fork(x, kEAGAIN);
+  if (!x.k.may_allocate(FailPoint::alloc_pid, KernelBytes::pid)) return bad_fork(x, ForkLabel::cleanup_thread, kENOMEM);
+  const Pid pid = x.k.alloc_pid();
+  if (!pid.v) return bad_fork(x, ForkLabel::cleanup_thread, kEAGAIN);
   child(x).pid = pid;
   return advance();
 }
 
-/// Under tasklist_lock: identity, parent, thread group; then task_newtask.
+/// task_join_group_stop and the counters of a new thread.
+void link_thread(Ctx& x, Task& c) {
+  Signal& s = *c.signal;
+  c.tgid = x.t.tgid;
+  c.exit_signal = -1;
+  c.group_leader = x.t.group_leader;
+  c.real_parent = x.t.real_parent;
+  c.parent_exec_id = x.t.parent_exec_id;
+  ++s.nr_threads;
+  ++s.live;
+  ++s.sigcnt;
+  ++x.k.totals.threads;
+  if (x.t.jobctl & JOBCTL_STOP_PENDING) {
+    ++s.group_stop_count;
+    c.jobctl |= JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME;
+    c.ti_flags |= TIF_SIGPENDING;
+  }
+}
+
+void link_process(Ctx& x, Task& c) {
+  const bool sibling = flag(x, kCLONE_PARENT);
+  c.tgid = c.pid;
+  c.group_leader = &c;
+  c.exit_signal = sibling ? x.t.group_leader->exit_signal : static_cast<s32>(x.f.a[kFlags] & kCSIGNAL);
+  c.parent_exec_id = sibling ? x.t.parent_exec_id : x.t.self_exec_id;
+  x.k.add_child(sibling ? *x.t.real_parent : x.t, c);
+  ++(c.flags & PF_KTHREAD ? x.k.totals.kthreads : x.k.totals.forks);
+}
+
+/// From cgroup_can_fork on, under tasklist_lock: identity, parent, thread group; then task_newtask.
 Next link_task(Ctx& x) {
   Core& k = x.k;
   Task& c = child(x);
-  if (flag(x, kCLONE_THREAD)) {
-    c.tgid = x.t.tgid;
-    c.exit_signal = -1;
-    c.group_leader = x.t.group_leader;
-    c.real_parent = x.t.real_parent;
-    ++c.signal->nr_threads;
-    ++c.signal->live;
-    ++c.signal->sigcnt;
-    ++k.totals.threads;
-  } else {
-    c.tgid = c.pid;
-    c.group_leader = &c;
-    Task& parent = flag(x, kCLONE_PARENT) ? *x.t.real_parent : x.t;
-    c.exit_signal = flag(x, kCLONE_PARENT) ? x.t.group_leader->exit_signal : static_cast<s32>(x.f.a[kFlags] & kCSIGNAL);
-    k.add_child(parent, c);
-    ++k.totals.forks;
-  }
+  if (k.fault(FailPoint::cgroup_can_fork)) return bad_fork(x, ForkLabel::free_pid, kEAGAIN);
+  if (signal_pending_state(TASK_KILLABLE, x.t)) return bad_fork(x, ForkLabel::cancel_cgroup, kEINTR);
+  flag(x, kCLONE_THREAD) ? link_thread(x, c) : link_process(x, c);
   c.signal->threads.push_back(&c);
   c.hashed = true;
   k.attach_pid(c);
   ++k.nr_threads;
   count_workload(k, c, 1);
-  c.user = k.user.fork_child(x.t.user, spec(x), c.pid);
-  c.user_fresh = true;
+  if (x.t.user) c.user = k.user.fork_child(x.t.user, spec(x), c.pid);
+  c.user_fresh = c.user != 0;
   if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(*c.signal));  // cpu_cgroup_fork
   k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags], 0);
   k.emit(Tp::stack_alloc, x.c, c.pid, x.f.a[kStackHit]);
@@ -285,7 +301,8 @@ Next link_task(Ctx& x) {
 Next do_fork_event(Ctx& x) {
   Task& c = child(x);
   x.k.emit(Tp::sched_process_fork, x.c, x.t.comm, x.t.pid, c.comm, c.pid);
-  x.f.a[kRet] = static_cast<u64>(static_cast<s64>(c.pid.v));
+  set_result(x, static_cast<u64>(static_cast<s64>(c.pid.v)));
+  x.f.a[kPid] = static_cast<u64>(static_cast<s64>(c.pid.v));
   if (flag(x, kCLONE_VFORK)) {
     c.vfork_parent = &x.t;
     x.t.vfork_waiting = true;
@@ -315,118 +332,62 @@ Next vfork_wait(Ctx& x) {
   }
   if (signal_pending_state(TASK_KILLABLE, x.t)) {
     x.t.vfork_waiting = false;
-    if (Task* c = x.k.find_task(Pid(static_cast<s32>(x.f.a[kRet]))))
+    if (Task* c = x.k.find_task(Pid(static_cast<s32>(x.f.a[kPid]))))
       if (c->vfork_parent == &x.t) c->vfork_parent = nullptr;
     return advance();
   }
   x.t.state = TASK_KILLABLE;
   call(x, kSchedule);
-  return jump(18);
+  return jump(kPcVforkWait);
 }
+Next do_fork_return(Ctx&) { return ret(); }
 
-Next clone_exit(Ctx& x) {
-  x.t.result = static_cast<s64>(x.f.a[kRet]);
-  trace_sys_exit(x, Nr::clone, x.t.result);
-  x.k.emit(Tp::fork_return, x.c, x.t.pid, x.t.result);
-  return ret();
-}
-
-constexpr Step kCloneSteps[] = {
-    {clone_enter, Phase::syscall_entry, nullptr, 0},
+constexpr Step kDoForkSteps[] = {
+    {copy_process_checks, Phase::count_, nullptr, 0},
     {alloc_stack, Phase::count_, nullptr, 0},
-    {dup_task_struct, Phase::dup_task_struct, dup_cost, 0},
-    {copy_creds, Phase::count_, creds_cost, 0},
+    {dup_task_struct, Phase::dup_task_struct, dup_cost, kMaySleep},
+    {check_nproc, Phase::count_, nullptr, 0},
+    {copy_creds, Phase::count_, creds_cost, kMaySleep},
     {do_sched_fork, Phase::sched_fork, nullptr, StepFlag::kNoPreempt},
-    {copy_files, Phase::count_, files_cost, 0},
-    {copy_fs, Phase::count_, fs_cost, 0},
-    {copy_sighand, Phase::count_, sighand_cost, 0},
-    {copy_signal, Phase::count_, signal_cost, 0},
-    {copy_mm, Phase::count_, mm_cost, 0},
-    {nothing, Phase::copy_namespaces, nullptr, 0},
+    {copy_semundo, Phase::count_, nullptr, 0},
+    {copy_files, Phase::count_, files_cost, kMaySleep},
+    {copy_fs, Phase::count_, fs_cost, kMaySleep},
+    {copy_sighand, Phase::count_, sighand_cost, kMaySleep},
+    {copy_signal, Phase::count_, signal_cost, kMaySleep},
+    {copy_mm, Phase::count_, mm_cost, kMaySleep},
+    {copy_namespaces, Phase::copy_namespaces, namespaces_cost, kMaySleep},
     {copy_thread, Phase::copy_thread, nullptr, 0},
-    {do_alloc_pid, Phase::alloc_pid, nullptr, 0},
+    {do_alloc_pid, Phase::alloc_pid, nullptr, kMaySleep},
     {nothing, Phase::copy_process_rest, nullptr, 0},
     {link_task, Phase::count_, nullptr, kOff},
     {do_fork_event, Phase::count_, nullptr, 0},
     {wake_select, Phase::select_task_rq_fork, nullptr, kOff},
     {wake_activate, Phase::wake_up_new_task, wake_activate_cost, kOff},
     {vfork_wait, Phase::count_, nullptr, 0},
+    {do_fork_return, Phase::count_, nullptr, 0},
+};
+static_assert(kDoForkSteps[kPcVforkWait].effect == vfork_wait && kDoForkSteps[kPcReturn].effect == do_fork_return);
+
+Next clone_enter(Ctx& x) {
+  x.k.emit(Tp::fork_call, x.c, x.t.pid);
+  trace_sys_enter(x, Nr::clone, spec(x).clone_flags);
+  call(x, kDoFork).a[kFlags] = spec(x).clone_flags;
+  return advance();
+}
+Next clone_exit(Ctx& x) {
+  x.t.result = static_cast<s64>(x.f.a[kResult]);
+  trace_sys_exit(x, Nr::clone, x.t.result);
+  x.k.emit(Tp::fork_return, x.c, x.t.pid, x.t.result);
+  return ret();
+}
+constexpr Step kCloneSteps[] = {
+    {clone_enter, Phase::syscall_entry, nullptr, 0},
     {clone_exit, Phase::syscall_exit, nullptr, 0},
 };
-static_assert(kCloneSteps[kPcExit].effect == clone_exit);
 
 }  // namespace
 
+const Path kDoFork{"_do_fork", kDoForkSteps};
 const Path kSysClone{"sys_clone", kCloneSteps};
-
-/// Workload tasks alive; only they keep the run going.
-void count_workload(Core& k, Task& t, int delta) {
-  if (!t.boot) k.live_workload_ += static_cast<u32>(delta);
-}
-
-void Core::start_process(const StartSpec& spec) {
-  Cpu& c = *cpus_[0];
-  Task& t = alloc_task();
-  dup_fields(*this, t, *init_);
-  t.flags &= ~PF_FORKNOEXEC;
-  t.comm = name(spec.name);
-  t.mm = &new_mm(*spec.shape);
-  t.files = &new_files(spec.shape->fds);
-  for (const auto& [u, object] : preset_pipes_) {
-    if (u != spec.user) continue;
-    const u32 pipe = objects[object].second;
-    t.files->ends.push_back({pipe, false});
-    t.files->ends.push_back({pipe, true});
-    ++pipes[pipe].readers;
-    ++pipes[pipe].writers;
-  }
-  t.fs = &new_fs();
-  t.sighand = &new_sighand();
-  t.signal = &new_signal(nullptr);
-  t.pid = t.tgid = pids.alloc();
-  FS_CONTRACT(t.pid.v, "no pid left for a workload process");
-  t.group_leader = &t;
-  t.exit_signal = kSIGCHLD;
-  t.signal->pgrp = t.signal->session = t.pid;
-  t.signal->threads.push_back(&t);
-  t.hashed = true;
-  attach_pid(t);
-  add_child(*init_, t);
-  ++nr_threads;
-  count_workload(*this, t, 1);
-  ++totals.stacks_allocated;
-  ++totals.task_structs_allocated;
-  ++totals.forks;
-  ++live_stacks;
-  t.has_stack = true;
-  t.user = spec.user;
-  t.frames.push(kUser);
-  t.frames.push(kRetFromFork);
-  sched.set_params(t, SchedPolicy::normal, spec.nice);
-  if (spec.affinity) {
-    t.cpus_allowed = *spec.affinity;
-    t.nr_cpus_allowed = spec.affinity->count();
-  }
-  sched.sched_fork(t, c.id);
-  if (profile().autogroup) {
-    const u32 i = autogroups_.alloc();
-    autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
-    t.signal->autogroup = &autogroups_[i];
-    sched.set_task_group(t, t.signal->autogroup->tg);
-  }
-  emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
-  emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
-  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
-  const CpuId dest = sched.wake_up_new_task_select(t, c.id);
-  ++cpus_[dest.v]->times.forks_placed;
-  sched.wake_up_new_task_activate(t, c.id);
-  ++totals.sched_events;
-  // nobody runs on CPU 0 to see its need_resched: end its WFI
-  if (c.cur == c.idle && c.idle->need_resched()) {
-    c.ipi_at = std::min(c.ipi_at, now_);
-    c.update_irq();
-  }
-  touch(c);
-}
 
 }  // namespace forksim::km

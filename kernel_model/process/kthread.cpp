@@ -1,5 +1,6 @@
 // Boot tasks and their loops: init, kthreadd, kworker (vfree of stacks), migration (the stopper).
 // Mirrors Linux 4.19 init/main.c, kernel/kthread.c kthreadd, kernel/workqueue.c worker_thread, kernel/stop_machine.c cpu_stopper_thread.
+#include <algorithm>
 #include <string>
 
 #include "kernel_model/process/boot.hpp"
@@ -15,11 +16,23 @@ Task* first_zombie(Task& t) {
   return nullptr;
 }
 
+/// A child that holds tasklist_lock in exit_notify: a scan of the children has to wait for it.
+Task* first_notifying(Task& t) {
+  for (Task* c = t.children.front(); c; c = c->sibling.next)
+    if (c->in_exit_notify) return c;
+  return nullptr;
+}
+
 /// init: sleeps until SIGCHLD, then reaps what it adopted.
 Next init_sleep(Ctx& x) {
   x.t.pending = x.t.signal->shared_pending = 0;
   x.t.ti_flags &= ~TIF_SIGPENDING;
   if (first_zombie(x.t)) return advance();
+  if (Task* c = first_notifying(x.t)) {
+    c->spin_target = true;
+    x.c.spin_on = c;
+    return jump(2);
+  }
   x.t.state = TASK_INTERRUPTIBLE;
   call(x, kSchedule);
   return jump(0);
@@ -30,18 +43,31 @@ Next init_reap(Ctx& x) {
   if (!z) return jump(0);
   z->exit_state = EXIT_DEAD;
   ++x.k.totals.reaped;
-  release_task_now(x.k, x.c, *z);
+  release_task_now(x, *z);
   return jump(1);
+}
+
+Ns init_spin_cost(Ctx& x) { return x.c.spin_on && x.c.spin_on->in_exit_notify ? kNever : Ns(0); }
+Next init_spin(Ctx& x) {
+  x.c.spin_on = nullptr;
+  return jump(0);
 }
 
 Next worker_sleep(Ctx& x) {
   if (x.c.vfree_pending) return advance();
+  if (!x.c.works.empty()) return jump(2);
   x.t.state = TASK_IDLE;
   call(x, kSchedule);
   return jump(0);
 }
 Next worker_vfree(Ctx& x) {
   --x.c.vfree_pending;
+  x.k.kernel_bytes -= x.k.profile().stack_bytes;
+  return jump(0);
+}
+Ns work_cost(Ctx& x) { return x.c.works.front(); }
+Next worker_work(Ctx& x) {
+  x.c.works.pop_front();
   return jump(0);
 }
 
@@ -63,32 +89,26 @@ Next stopper_move(Ctx& x) {
   return jump(0);
 }
 
-Next kthreadd_sleep(Ctx& x) {
-  x.t.state = TASK_INTERRUPTIBLE;
-  call(x, kSchedule);
-  return jump(0);
-}
-
 constexpr Step kInitSteps[] = {
     {init_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
     {init_reap, Phase::count_, init_reap_cost, 0},
+    {init_spin, Phase::count_, init_spin_cost, StepFlag::kNoPreempt},
 };
 constexpr Step kWorkerSteps[] = {
     {worker_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {worker_vfree, Phase::stack_free_vfree, nullptr, 0},
+    {worker_vfree, Phase::stack_free_vfree, nullptr, StepFlag::kCondResched},
+    {worker_work, Phase::count_, work_cost, StepFlag::kCondResched},
 };
 constexpr Step kStopperSteps[] = {
     {stopper_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
     {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt},
 };
-constexpr Step kKthreaddSteps[] = {{kthreadd_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt}};
 
 }  // namespace
 
 const Path kInit{"kernel_init", kInitSteps};
 const Path kKworker{"worker_thread", kWorkerSteps};
 const Path kStopper{"cpu_stopper_thread", kStopperSteps};
-const Path kKthreadd{"kthreadd", kKthreaddSteps};
 
 void call_stopper(Ctx& x, Task& t, CpuId dest) {
   x.c.stop_task = &t;
@@ -119,12 +139,16 @@ Task& boot_task(Core& k, const std::string& comm, Task* parent, Signal* signal) 
   t.sighand = &k.new_sighand();
   t.files = &k.new_files(0);
   t.fs = &k.new_fs();
+  k.get_cred(t, parent ? *parent->cred : k.new_cred(k.user_of(0)));
+  t.nsproxy = parent ? parent->nsproxy : &k.new_nsproxy();
+  if (parent) ++t.nsproxy->count;
   t.group_leader = &t;
   t.cpus_allowed = CpuMask::first_n(k.nr_cpus());
   t.nr_cpus_allowed = k.nr_cpus();
   k.sched.set_params(t, SchedPolicy::normal, 0);
   if (!parent) return t;
-  t.pid = t.tgid = k.pids.alloc();
+  if (parent == k.kthreadd) t.sighand->action.fill(SigDisposition::ign);  // copied from kthreadd
+  t.pid = t.tgid = k.alloc_pid();
   t.signal->pgrp = t.signal->session = Pid(0);
   k.attach_pid(t);
   t.signal->threads.push_back(&t);
@@ -160,7 +184,9 @@ void boot(Core& k) {
     Cpu& c = *k.cpus_.back();
     c.id = CpuId(i);
     c.opp = k.machine_.boot_opp;
-    c.cached_stacks = static_cast<u32>(k.profile().tun(Tunable::nr_cached_stacks));  // boot has left the caches full
+    if (k.profile().vmap_stack)
+      c.cached_stacks = static_cast<u32>(k.profile().tun(Tunable::nr_cached_stacks));  // boot has left the caches full
+    k.kernel_bytes += u64{k.profile().stack_bytes} * c.cached_stacks;
     Task& idle = boot_task(k, "swapper/" + std::to_string(i), nullptr, swapper_signal);
     swapper_signal = idle.signal;
     idle.flags |= PF_IDLE;
@@ -176,6 +202,10 @@ void boot(Core& k) {
   boot_sleep(k, *k.init_, CpuId(0), kInit, TASK_INTERRUPTIBLE, false);
   Task& kthreadd = boot_task(k, "kthreadd", &root, nullptr);
   kthreadd.flags |= PF_KTHREAD;
+  kthreadd.sighand->action.fill(SigDisposition::ign);  // ignore_signals: threads it makes reap themselves
+  static constexpr ForkSpec kKernelThread{.clone_flags = kCLONE_FS | kCLONE_FILES | kCLONE_VM | kCLONE_UNTRACED | kSIGCHLD};
+  kthreadd.op[0].fork = &kKernelThread;
+  k.kthreadd = &kthreadd;
   boot_sleep(k, kthreadd, CpuId(0), kKthreadd, TASK_INTERRUPTIBLE, false);
   for (auto& c : k.cpus_) {
     Task& m = boot_task(k, "migration/" + std::to_string(c->id.v), &kthreadd, nullptr);
@@ -189,17 +219,50 @@ void boot(Core& k) {
     boot_sleep(k, w, c->id, kKworker, TASK_IDLE, true);
     c->kworker = &w;
   }
-  k.boot_tasks_ = k.task_pool.live();
-  k.boot_signals_ = k.signals_.live();
-  k.boot_sighands_ = k.sighands_.live();
-  k.boot_files_ = k.files_.live();
-  k.boot_fs_ = k.fs_.live();
-  k.boot_pids_ = k.pids.live();
+  k.count_boot();
   for (auto& c : k.cpus_) {
     k.apply_speed(*c, k.machine_.opp_hz[c->opp]);
     k.set_power(*c, true);
     k.run_steps(*c);
   }
+}
+
+void Core::count_boot() {
+  boot_tasks_ = task_pool.live();
+  boot_signals_ = signals_.live();
+  boot_sighands_ = sighands_.live();
+  boot_files_ = files_.live();
+  boot_fs_ = fs_.live();
+  boot_pids_ = pids.live();
+  boot_creds_ = creds_.live();
+  boot_nsproxies_ = nsproxies_.live();
+  boot_bytes_ = kernel_bytes;
+  for (const auto& c : cpus_) boot_bytes_ -= u64{profile().stack_bytes} * c->cached_stacks;
+}
+
+/// request_threaded_irq at boot: the line of a device, and the thread its handler wakes.
+void Core::add_irq(const IrqSpec& spec, const std::vector<Ns>& dates) {
+  Irq irq{spec, nullptr, name(spec.name)};
+  if (spec.thread != Ns(0)) {
+    Task& t = boot_task(*this, ("irq/" + std::to_string(spec.irq) + "-" + std::string(spec.name)).substr(0, 15), kthreadd, nullptr);
+    t.flags |= PF_KTHREAD;
+    t.kthread = &new_kthread(kIrqThread);
+    t.kthread->task = &t;
+    t.kthread->irq = static_cast<u32>(irqs.size()) + 1;
+    sched.set_params(t, SchedPolicy::fifo, 0, 50);
+    boot_sleep(*this, t, spec.cpu, kKthread, TASK_INTERRUPTIBLE, true);
+    t.frames.below_top().pc = kKthreadLoop;
+    irq.thread = &t;
+    count_boot();
+  }
+  const u32 index = static_cast<u32>(irqs.size());
+  irqs.push_back(irq);
+  Cpu& c = cpu(spec.cpu);
+  for (Ns d : dates) c.dev_irqs.push_back({d, index});
+  std::ranges::stable_sort(c.dev_irqs, {}, &DevIrq::date);
+  c.dev_at = c.dev_irqs.empty() ? kNever : c.dev_irqs.front().date;
+  c.update_irq();
+  touch(c);
 }
 
 }  // namespace forksim::km

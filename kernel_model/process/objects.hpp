@@ -1,16 +1,17 @@
-// What tasks share: mm, files, fs, sighand, signal; pipes and locks.
+// What tasks share: mm, files, fs, sighand, signal, cred, nsproxy; pipes, locks, terminals, kernel threads.
 //
 // Purpose: the reference-counted objects that copy_process shares or copies and do_exit gives up. Source: Linux 4.19
 //          include/linux/{mm_types,fdtable,fs_struct,sched/signal}.h, fs/pipe.c; field names are the kernel's.
 // Units:   pages of 4 KiB, counts. Ownership: pools of the Core; a task holds one reference each. Errors: contracts.
 // Not modelled: individual pages and VMAs (counts stand for them; copy-on-write sharing is tracked per family of address spaces),
-//          descriptor numbers, page slots of a pipe (it holds bytes), robust futexes, file positions.
+//          descriptor numbers, page slots of a pipe (it holds bytes), file positions; namespaces are counted and paid for, not separate.
 #pragma once
 
 #include <array>
 #include <vector>
 
 #include "kernel_model/base/ilist.hpp"
+#include "kernel_model/process/kernel_bytes.hpp"
 #include "kernel_model/task/task.hpp"
 
 namespace forksim::km {
@@ -31,6 +32,8 @@ struct Mm {
   u32 working_set_kib = 0;
   CowFamily* family = nullptr;
   const ProcessShape* shape = nullptr;
+  /// Kernel memory: the struct, its areas and page tables.
+  u64 bytes() const { return KernelBytes::mm_struct + KernelBytes::vm_area_struct * vmas + KernelBytes::page * pgtable_pages; }
 };
 
 struct Pipe {
@@ -55,6 +58,49 @@ struct Files {
 struct Fs {
   u32 index = 0;
   u32 users = 0;
+  bool in_exec = false;  ///< clone(CLONE_FS) must wait: EAGAIN
+};
+
+/// user_struct: what RLIMIT_NPROC counts.
+struct User {
+  u32 uid = 0;
+  u32 processes = 0;
+};
+
+struct Cred {
+  u32 index = 0;
+  u32 usage = 0;
+  User* user = nullptr;
+  bool capable() const { return user->uid == 0; }  ///< every capability, or none
+};
+
+struct Nsproxy {
+  u32 index = 0;
+  u32 count = 0;
+};
+
+/// sem_undo_list, shared under CLONE_SYSVSEM.
+struct SemUndo {
+  u32 index = 0;
+  u32 refcnt = 0;
+};
+
+/// A controlling terminal (a pty): who is in the foreground.
+struct Tty {
+  Pid session, pgrp;
+};
+
+/// struct kthread, with the kthread_create_info it was born from. It outlives the thread until kthread_stop has its result.
+struct Kthread {
+  u32 index = 0;
+  u32 refs = 0;  ///< the thread, its creator, who stops it
+  const KthreadSpec* spec = nullptr;
+  Task* task = nullptr;
+  Task* creator = nullptr;      ///< waits for `done`
+  bool done = false;            ///< completion of the creation
+  bool should_stop = false, exited = false;
+  s64 result = 0;               ///< pid or -errno of the creation
+  u32 irq = 0, irq_pending = 0;  ///< of an interrupt thread: its line + 1, runs asked for
 };
 
 enum class SigDisposition : u8 { dfl, ign, handler };
@@ -80,6 +126,9 @@ inline constexpr u32 SIGNAL_STOP_STOPPED = 1, SIGNAL_STOP_CONTINUED = 2, SIGNAL_
 struct Signal {
   u32 index = 0;
   u32 sigcnt = 0, live = 0, nr_threads = 0;
+  s32 notify_count = 0;              ///< de_thread: threads to go, -1: waits for the leader
+  Task* group_exit_task = nullptr;   ///< who execs
+  u32 group_stop_count = 0;
   u32 flags = 0;
   s32 group_exit_code = 0;
   u64 shared_pending = 0;
@@ -88,9 +137,14 @@ struct Signal {
   Task* curr_target = nullptr;
   WaitQueue wait_chldexit;
   Pid pgrp, session;
+  bool leader = false;               ///< of its session
+  Tty* tty = nullptr;
+  ListNode<Signal> pgrp_node;        ///< members of a process group, newest first as pid->tasks
   Autogroup* autogroup = nullptr;  ///< null: the default one, that is the root task group
   bool is_child_subreaper = false, has_child_subreaper = false;
-  bool stop_unreported = false;  ///< a stop that wait(WUNTRACED) has not seen
+  Task& group_leader() const { return *threads.front()->group_leader; }
+  /// signal_group_exit: the other threads are dying.
+  bool group_exit() const { return (flags & SIGNAL_GROUP_EXIT) || group_exit_task; }
 };
 
 struct Lock {
@@ -98,6 +152,9 @@ struct Lock {
   u64 param = 0;
   u64 value = 0;       ///< mutex: 1 held; semaphore: count; barrier: arrived
   u64 generation = 0;  ///< barrier, condition
+  bool robust = false;       ///< mutex: FUTEX_OWNER_DIED when its holder dies
+  bool owner_died = false;
+  u32 owner = 0;             ///< of a robust mutex: TaskId + 1
   WaitQueue wait;      ///< futex queue, first in first out
 };
 
@@ -111,12 +168,14 @@ inline constexpr u64 kIgnoredByDefault = sigbit(kSIGCONT) | sigbit(kSIGCHLD) | s
 inline constexpr u64 kCoredump = sigbit(kSIGQUIT) | sigbit(kSIGILL) | sigbit(kSIGTRAP) | sigbit(kSIGABRT) | sigbit(kSIGFPE) |
                                  sigbit(kSIGSEGV) | sigbit(kSIGBUS) | sigbit(kSIGSYS) | sigbit(kSIGXCPU) | sigbit(kSIGXFSZ);
 // si_code of SIGCHLD
+inline constexpr int kSI_TKILL = -6;
 inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
-inline constexpr s64 kEPERM = 1, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kENOSYS = 38;
+inline constexpr s64 kEPERM = 1, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kENOTTY = 25, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kENOSYS = 38;
 /// Internal results that never reach a program: the system call is restarted.
 inline constexpr s64 kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514, kERESTART_RESTARTBLOCK = 516;
 // wait4 options
-inline constexpr u32 kWNOHANG = 1, kWUNTRACED = 2, kWCONTINUED = 8;
+inline constexpr u32 kWNOHANG = 1, kWUNTRACED = 2, kWEXITED = 4, kWCONTINUED = 8, kWNOWAIT = 0x1000000, k__WNOTHREAD = 0x20000000, k__WALL = 0x40000000,
+                     k__WCLONE = 0x80000000;
 
 }  // namespace forksim::km

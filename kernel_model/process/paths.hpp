@@ -14,7 +14,7 @@ extern const Path kSchedule;     ///< a[0]: 1 for a preemption
 extern const Path kRetFromFork;  ///< first path of a new task
 extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
 // exec/irq.cpp
-extern const Path kIrqIpi, kIrqTimer, kSoftirq;
+extern const Path kIrqIpi, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
 // process/user.cpp
 extern const Path kUser;      ///< a task in user mode
@@ -24,10 +24,13 @@ extern const Path kFault;     ///< a[0] kind
 extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group
 extern const Path kSignalWakeUp;   ///< a[0] task, a[1]: 1 to wake a killable sleeper too
 extern const Path kGetSignal;
-extern const Path kSysKill;        ///< a[0] pid, a[1] sig
+extern const Path kWakeThreads;    ///< a[0] visit, a[1] WakeMode
+extern const Path kKillEach;       ///< a[0] visit, a[1] sig, a[2] si_code, a[3]: 1 charge the cost
+extern const Path kSysKill;        ///< a[0] pid, a[1] sig, a[2]: 1 for tkill
 extern const Path kSysSigreturn;
 // process/fork.cpp
 extern const Path kSysClone;
+extern const Path kDoFork;         ///< a[1] clone flags; result: pid or -errno
 // process/exec.cpp
 extern const Path kSysExecve;
 // process/exit.cpp
@@ -50,6 +53,12 @@ extern const Path kFutexWake;      ///< a[0] queue_ref, a[1] how many
 extern const Path kWakeQueue;      ///< a[0] queue_ref, a[1] how many, a[2] wake flags
 // process/kthread.cpp
 extern const Path kInit, kKworker, kStopper, kKthreadd;
+extern const Path kKthread;                     ///< a thread made by kthread_create: struct kthread, then its function
+extern const Path kSysKthreadRun, kSysKthreadStop, kQueueWork;
+
+/// Step of kKthread at which its function goes round.
+inline constexpr u16 kKthreadLoop = 2;
+inline constexpr KthreadSpec kIrqThread{};
 
 /// A task in a frame's locals.
 inline u64 as_arg(const Task& t) { return t.id.v; }
@@ -74,9 +83,9 @@ void trace_sys_exit(Ctx& x, s64 nr, s64 result);
 
 /// arm64 system call numbers (include/uapi/asm-generic/unistd.h).
 struct Nr {
-  static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, futex = 98,
-                       clock_nanosleep = 115, sched_setaffinity = 122, sched_yield = 124, kill = 129, rt_sigaction = 134, rt_sigreturn = 139,
-                       setpriority = 140, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
+  static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, waitid = 95, futex = 98,
+                       clock_nanosleep = 115, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
+                       setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
                        wait4 = 260;
 };
 
@@ -84,10 +93,24 @@ struct Nr {
 bool signal_pending_state(u32 state, const Task& t);
 void recalc_sigpending(Task& t);
 void call_signal_wake_up(Ctx& x, const Task& t, bool kill);
+/// signal_wake_up without and with WAKEKILL, or wake_up_state(__TASK_STOPPED).
+enum class WakeMode : u64 { signal, kill, stopped };
+void call_wake_threads(Ctx& x, u32 visit, WakeMode mode);
+/// Sends `sig` to every process of a visit.
+void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge);
+/// Leaders of a process group, newest first.
+u32 visit_pgrp(Core& k, Pid pgrp);
+void retarget_shared_pending(Ctx& x, Task& t, u64 which);
+bool participate_group_stop(Task& t);
+void call_notify_cldstop(Ctx& x, const Task& t, int why);
+/// Whether nobody outside the group but inside its session is a parent in it, `ignored` left out.
+bool will_become_orphaned_pgrp(const Core& k, Pid pgrp, const Task* ignored);
 // process/wait.cpp
-bool eligible_child(const Task& child, s32 pid);
+bool eligible_pid(const Task& child, s32 pid, Pid own_group);
 // process/exit.cpp
-void release_task_now(Core& k, Cpu& c, Task& t);
+/// __exit_signal and __unhash_process; wakes an execing thread that waits for this one.
+void release_task_now(Ctx& x, Task& t);
+bool release_robust(Ctx& x);
 /// Lets CPUs go on that spin until `t` has left its CPU or finished exit_notify.
 void release_spinners(Core& k, Task& t);
 bool thread_group_empty(const Task& t);

@@ -31,6 +31,7 @@ class PidMap {
   void put(Pid p) {
     if (--refs_[static_cast<u32>(p.v)] == 0) --live_;
   }
+  bool taken(Pid p) const { return refs_[static_cast<u32>(p.v)]; }
   u32 live() const { return live_; }
 
  private:

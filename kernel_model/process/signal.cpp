@@ -13,7 +13,7 @@ bool signal_pending_state(u32 state, const Task& t) {
 
 void recalc_sigpending(Task& t) {
   const u64 all = t.pending | t.signal->shared_pending;
-  if (all & ~t.blocked)
+  if ((all & ~t.blocked) || (t.jobctl & JOBCTL_STOP_PENDING))
     t.ti_flags |= TIF_SIGPENDING;
   else
     t.ti_flags &= ~TIF_SIGPENDING;
@@ -25,10 +25,75 @@ void call_signal_wake_up(Ctx& x, const Task& t, bool kill) {
   f.a[1] = kill;
 }
 
+void call_wake_threads(Ctx& x, u32 visit, WakeMode mode) {
+  Frame& f = call(x, kWakeThreads);
+  f.a[0] = visit;
+  f.a[1] = static_cast<u64>(mode);
+}
+
+void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge) {
+  Frame& f = call(x, kKillEach);
+  f.a[0] = visit;
+  f.a[1] = static_cast<u64>(sig);
+  f.a[2] = static_cast<u64>(static_cast<s64>(code));
+  f.a[3] = charge;
+}
+
+u32 visit_pgrp(Core& k, Pid pgrp) {
+  const u32 v = k.new_visit();
+  for (Signal* s = k.pgrp_members(pgrp).front(); s; s = s->pgrp_node.next) k.visit(v).push_back(&s->group_leader());
+  return v;
+}
+
+/// Gives shared signals in `which` to other threads that do not block them; those without a pending signal are woken.
+void retarget_shared_pending(Ctx& x, Task& t, u64 which) {
+  u64 retarget = t.signal->shared_pending & which;
+  if (!retarget) return;
+  const u32 v = x.k.new_visit();
+  const auto other = [&](Task* p) {
+    if (!retarget || p == &t || (p->flags & PF_EXITING) || !(retarget & ~p->blocked)) return;
+    retarget &= p->blocked;
+    if (!(p->ti_flags & TIF_SIGPENDING)) x.k.visit(v).push_back(p);
+  };
+  for (Task* p = t.thread_node.next; p; p = p->thread_node.next) other(p);
+  for (Task* p = t.signal->threads.front(); p != &t; p = p->thread_node.next) other(p);
+  call_wake_threads(x, v, WakeMode::signal);
+}
+
+/// task_participate_group_stop: whether this was the last thread of a stop, so that the parent must hear of it.
+bool participate_group_stop(Task& t) {
+  Signal& s = *t.signal;
+  const bool consume = t.jobctl & JOBCTL_STOP_CONSUME;
+  t.jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+  if (!consume) return false;
+  if (s.group_stop_count) --s.group_stop_count;
+  if (s.group_stop_count || (s.flags & SIGNAL_STOP_STOPPED)) return false;
+  s.flags = (s.flags & ~(SIGNAL_STOP_CONTINUED | SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED)) | SIGNAL_STOP_STOPPED;
+  return true;
+}
+
+void call_notify_cldstop(Ctx& x, const Task& t, int why) {
+  Frame& f = call(x, kNotifyParent);
+  f.a[0] = as_arg(*t.group_leader);
+  f.a[1] = kSIGCHLD;
+  f.a[2] = 1;
+  f.a[3] = static_cast<u64>(why);
+}
+
+bool will_become_orphaned_pgrp(const Core& k, Pid pgrp, const Task* ignored) {
+  for (const Signal* s = k.pgrp_members(pgrp).front(); s; s = s->pgrp_node.next) {
+    const Task& p = s->group_leader();
+    const Task* parent = p.real_parent;
+    if (&p == ignored || (p.exit_state && thread_group_empty(p)) || !parent || parent->tgid.v == 1) continue;
+    if (parent->signal->pgrp != pgrp && parent->signal->session == s->session) return false;
+  }
+  return true;
+}
+
 namespace {
 
 constexpr s64 kResDelivered = 0, kResIgnored = 1, kResAlreadyPending = 2;
-// Locals of kSendSignal; a[4] becomes the cursor of the wake loop.
+// Locals of kSendSignal.
 enum SendLocal : u32 { kTarget = 0, kSig = 1, kCode = 2, kCharge = 3, kGroup = 4 };
 
 bool sig_ignored(const Task& t, int sig) {
@@ -49,82 +114,141 @@ bool wants_signal(const Task& t, int sig) {
   return t.on_cpu || !(t.ti_flags & TIF_SIGPENDING);
 }
 
+/// complete_signal's choice: the thread addressed, else round robin from curr_target for a signal to the process.
+Task* choose_thread(Task& t, int sig, bool group) {
+  if (wants_signal(t, sig)) return &t;
+  Signal& s = *t.signal;
+  if (!group || thread_group_empty(t)) return nullptr;
+  if (!s.curr_target) s.curr_target = &t;
+  Task* p = s.curr_target;
+  do {
+    if (wants_signal(*p, sig)) return s.curr_target = p;
+    p = p->thread_node.next ? p->thread_node.next : s.threads.front();
+  } while (p != s.curr_target);
+  return nullptr;
+}
+
 Next report(Ctx& x, s64 res) {
   const Task& t = task_arg(x, kTarget);
   const s64 code = static_cast<s64>(x.f.a[kCode]);
-  x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, (x.f.a[kGroup] & 1), res);
+  x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, x.f.a[kGroup], res);
   return ret();
 }
 
 Ns send_cost(Ctx& x) { return x.f.a[kCharge] ? x.k.cost(Phase::send_signal) : Ns(0); }
 
-/// prepare_signal: stop signals and SIGCONT cancel each other; SIGCONT wakes stopped threads even when it is ignored.
+/// SIGCONT cancels stops and wakes stopped threads even when it is ignored.
+void prepare_cont(Ctx& x, Signal& s) {
+  s.shared_pending &= ~kStopSignals;
+  const u32 cont = s.flags & SIGNAL_STOP_STOPPED ? SIGNAL_CLD_CONTINUED : s.group_stop_count ? SIGNAL_CLD_STOPPED : 0;
+  const u32 v = x.k.new_visit();
+  for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
+    p->pending &= ~kStopSignals;
+    p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+    if (p->state & __TASK_STOPPED) x.k.visit(v).push_back(p);
+  }
+  call_wake_threads(x, v, WakeMode::stopped);
+  if (!cont) return;
+  s.flags = (s.flags & ~(SIGNAL_STOP_STOPPED | SIGNAL_CLD_STOPPED)) | cont | SIGNAL_STOP_CONTINUED;
+  s.group_stop_count = 0;
+  s.group_exit_code = 0;
+}
+
+/// prepare_signal: stop signals and SIGCONT cancel each other.
 Next send_prepare(Ctx& x) {
   Task& t = task_arg(x, kTarget);
   const int sig = static_cast<int>(x.f.a[kSig]);
+  if (!t.sighand) return ret();
   Signal& s = *t.signal;
   if (s.flags & SIGNAL_GROUP_EXIT) return advance();
   if (sigbit(sig) & kStopSignals) {
     s.shared_pending &= ~sigbit(kSIGCONT);
     for (Task* p = s.threads.front(); p; p = p->thread_node.next) p->pending &= ~sigbit(kSIGCONT);
   } else if (sig == kSIGCONT) {
-    s.shared_pending &= ~kStopSignals;
-    const bool stopped = s.flags & SIGNAL_STOP_STOPPED;
-    if (stopped) s.flags = (s.flags & ~SIGNAL_STOP_STOPPED) | SIGNAL_CLD_CONTINUED | SIGNAL_STOP_CONTINUED;
-    for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
-      p->pending &= ~kStopSignals;
-      if (stopped) p->ti_flags |= TIF_SIGPENDING;
-      if (p->state & __TASK_STOPPED) call_ttwu(x, *p, __TASK_STOPPED);
-    }
+    prepare_cont(x, s);
   }
   return advance();
+}
+
+/// complete_signal for a fatal one: the whole group gets SIGKILL.
+void kill_group(Ctx& x, Signal& s, int sig) {
+  s.flags = SIGNAL_GROUP_EXIT;
+  s.group_exit_code = sig;
+  s.group_stop_count = 0;
+  const u32 v = x.k.new_visit();
+  for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
+    p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+    p->pending |= sigbit(kSIGKILL);
+    x.k.visit(v).push_back(p);
+  }
+  call_wake_threads(x, v, WakeMode::kill);
 }
 
 /// __send_signal after prepare_signal, then complete_signal's choice.
 Next send_queue(Ctx& x) {
   Task& t = task_arg(x, kTarget);
   const int sig = static_cast<int>(x.f.a[kSig]);
-  const bool group = x.f.a[kGroup] & 1;
+  const bool group = x.f.a[kGroup];
+  if (!t.sighand) return ret();
   Signal& s = *t.signal;
   if (sig_ignored(t, sig)) return report(x, kResIgnored);
   u64& set = group ? s.shared_pending : t.pending;
   if (set & sigbit(sig)) return report(x, kResAlreadyPending);
   set |= sigbit(sig);
   s.code[static_cast<u32>(sig)] = static_cast<s8>(x.f.a[kCode]);
-  Task* target = nullptr;
-  if (wants_signal(t, sig)) target = &t;
-  if (!target && group) {
-    for (Task* p = s.threads.front(); p && !target; p = p->thread_node.next)
-      if (wants_signal(*p, sig)) target = p;
-  }
-  if (!target) return report(x, kResDelivered);
+  Task* target = choose_thread(t, sig, group);
+  if (!target) return advance();
   const bool fatal = sig_fatal(*target, sig) && !(s.flags & SIGNAL_GROUP_EXIT) && (sig == kSIGKILL || !(sigbit(sig) & kCoredump));
-  if (fatal) {
-    s.flags = SIGNAL_GROUP_EXIT;
-    s.group_exit_code = sig;
-    for (Task* p = s.threads.front(); p; p = p->thread_node.next) p->pending |= sigbit(kSIGKILL);
-  }
-  x.f.a[kGroup] |= (fatal ? 2 : 0) | (u64{fatal ? s.threads.front()->id.v : target->id.v} + 1) << 32;
+  if (fatal)
+    kill_group(x, s, sig);
+  else
+    call_signal_wake_up(x, *target, sig == kSIGKILL);
   return advance();
 }
-
-/// signal_wake_up of the target, or of every thread when the signal is fatal. The cursor is a task id + 1 in the high half of a[4].
-Next send_wake(Ctx& x) {
-  const u64 cursor = x.f.a[kGroup] >> 32;
-  if (!cursor) return report(x, kResDelivered);
-  Task& t = x.k.task_pool[static_cast<u32>(cursor - 1)];
-  const bool fatal = x.f.a[kGroup] & 2;
-  const Task* following = fatal ? t.thread_node.next : nullptr;
-  x.f.a[kGroup] = (x.f.a[kGroup] & 3) | (following ? u64{following->id.v} + 1 : 0) << 32;
-  if (!t.exit_state) call_signal_wake_up(x, t, fatal || x.f.a[kSig] == kSIGKILL);
-  return jump(2);
-}
+Next send_done(Ctx& x) { return report(x, kResDelivered); }
 
 constexpr Step kSendSteps[] = {
     {send_prepare, Phase::count_, send_cost, StepFlag::kNoPreempt},
     {send_queue, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {send_wake, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {send_done, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
+
+/// Wakes each; the visit is used up.
+Next wake_thread(Ctx& x) {
+  auto& list = x.k.visit(static_cast<u32>(x.f.a[0]));
+  while (x.f.a[2] < list.size()) {
+    Task& t = *list[x.f.a[2]++];
+    if (!t.hashed || t.exit_state) continue;
+    if (x.f.a[1] == static_cast<u64>(WakeMode::stopped))
+      call_ttwu(x, t, __TASK_STOPPED);
+    else
+      call_signal_wake_up(x, t, x.f.a[1] == static_cast<u64>(WakeMode::kill));
+    return jump(0);
+  }
+  x.k.end_visit(static_cast<u32>(x.f.a[0]));
+  return ret();
+}
+constexpr Step kWakeThreadsSteps[] = {{wake_thread, Phase::count_, nullptr, StepFlag::kNoPreempt}};
+
+/// group_send_sig_info to each process.
+Next kill_each(Ctx& x) {
+  auto& list = x.k.visit(static_cast<u32>(x.f.a[0]));
+  while (x.f.a[4] < list.size()) {
+    const Task& t = *list[x.f.a[4]++];
+    if (!t.hashed || !t.sighand) continue;
+    const u64 sig = x.f.a[1], code = x.f.a[2], charge = x.f.a[3];
+    Frame& f = call(x, kSendSignal);
+    f.a[kTarget] = as_arg(t);
+    f.a[kSig] = sig;
+    f.a[kCode] = code;
+    f.a[kCharge] = charge;
+    f.a[kGroup] = 1;
+    return jump(0);
+  }
+  x.k.end_visit(static_cast<u32>(x.f.a[0]));
+  return ret();
+}
+constexpr Step kKillEachSteps[] = {{kill_each, Phase::count_, nullptr, StepFlag::kNoPreempt}};
 
 Next wake_up_mark(Ctx& x) {
   Task& t = task_arg(x);
@@ -153,28 +277,49 @@ int dequeue_signal(Task& t) {
     const u64 first = ready & kSynchronous ? ready & kSynchronous : ready;
     const int sig = std::countr_zero(first) + 1;
     *set &= ~sigbit(sig);
+    if (sigbit(sig) & kStopSignals) t.jobctl |= JOBCTL_STOP_DEQUEUED;
     return sig;
   }
   return 0;
 }
 
-bool anything_to_deliver(const Task& t) { return ((t.pending | t.signal->shared_pending) & ~t.blocked) || (t.signal->flags & SIGNAL_CLD_CONTINUED); }
+bool anything_to_deliver(const Task& t) {
+  return ((t.pending | t.signal->shared_pending) & ~t.blocked) || (t.jobctl & JOBCTL_STOP_PENDING) ||
+         (t.signal->flags & (SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED));
+}
 
 Ns deliver_cost(Ctx& x) { return anything_to_deliver(x.t) ? x.k.cost(Phase::deliver_signal) : Ns(0); }
 
-/// do_signal_stop: the group stops; the parent hears of it before the thread goes to sleep.
-Next signal_stop(Ctx& x) {
-  Signal& s = *x.t.signal;
-  s.flags = (s.flags & ~SIGNAL_STOP_CONTINUED) | SIGNAL_STOP_STOPPED;
-  s.stop_unreported = true;
-  x.t.exit_code = kSIGSTOP;
-  x.t.state = TASK_STOPPED;
-  Frame& f = call(x, kNotifyParent);
-  f.a[0] = as_arg(*x.t.group_leader);
-  f.a[1] = kSIGCHLD;
-  f.a[2] = 1;
-  f.a[3] = kCLD_STOPPED;
-  return jump(1);
+/// task_set_jobctl_pending: not for a thread that is about to die.
+bool set_stop_pending(Task& t) {
+  if ((t.flags & PF_EXITING) || ((t.ti_flags & TIF_SIGPENDING) && (t.pending & sigbit(kSIGKILL)))) return false;
+  t.jobctl |= JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME;
+  return true;
+}
+
+/// do_signal_stop: this thread begins or joins the stop of its group; false when there is nothing to do after all.
+bool do_signal_stop(Ctx& x, int sig) {
+  Task& t = x.t;
+  Signal& s = *t.signal;
+  u32 v = 0;
+  bool others = false;
+  if (!(t.jobctl & JOBCTL_STOP_PENDING)) {
+    if (!(t.jobctl & JOBCTL_STOP_DEQUEUED) || s.group_exit()) return false;
+    if (!(s.flags & SIGNAL_STOP_STOPPED)) s.group_exit_code = sig;
+    s.group_stop_count = set_stop_pending(t);
+    v = x.k.new_visit();
+    others = true;
+    for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
+      if (p == &t || (p->state & __TASK_STOPPED) || !set_stop_pending(*p)) continue;
+      ++s.group_stop_count;
+      x.k.visit(v).push_back(p);
+    }
+  }
+  const bool last = participate_group_stop(t);
+  t.state = TASK_STOPPED;
+  if (last) call_notify_cldstop(x, t, kCLD_STOPPED);
+  if (others) call_wake_threads(x, v, WakeMode::signal);
+  return true;
 }
 
 void set_handler_frame(Ctx& x, int sig) {
@@ -195,42 +340,51 @@ u64 handler_address(SigDisposition d) {
   return d == SigDisposition::handler ? kHandler : d == SigDisposition::ign;
 }
 
-Next get_signal(Ctx& x) {
+/// do_group_exit of a fatal signal.
+Next die(Ctx& x, int sig) {
   Task& t = x.t;
   Signal& s = *t.signal;
-  if (s.flags & SIGNAL_CLD_CONTINUED) {
-    s.flags &= ~SIGNAL_CLD_CONTINUED;
-    Frame& f = call(x, kNotifyParent);
-    f.a[0] = as_arg(*t.group_leader);
-    f.a[1] = kSIGCHLD;
-    f.a[2] = 1;
-    f.a[3] = kCLD_CONTINUED;
-    return jump(0);
-  }
-  const int sig = dequeue_signal(t);
-  recalc_sigpending(t);
-  if (!sig) return ret();
-  const SigDisposition d = sig == kSIGKILL ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
-  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
-  if (d == SigDisposition::ign) return jump(0);
-  if (d == SigDisposition::handler) {
-    if (t.handler_depth == 0) {
-      set_handler_frame(x, sig);
-      return hold();
-    }
-    return jump(0);
-  }
-  if (sigbit(sig) & kIgnoredByDefault) return jump(0);
-  if (sigbit(sig) & kStopSignals) return signal_stop(x);
   t.flags |= PF_SIGNALED;
-  const int code = s.flags & SIGNAL_GROUP_EXIT ? s.group_exit_code : sig;
+  const int code = s.group_exit() ? s.group_exit_code : sig;
   call(x, kDoExit).a[0] = static_cast<u64>(code);
-  if (!(s.flags & SIGNAL_GROUP_EXIT) && !thread_group_empty(t)) {
+  if (!s.group_exit() && !thread_group_empty(t)) {
     s.flags = SIGNAL_GROUP_EXIT;
     s.group_exit_code = code;
     call(x, kZapThreads).a[0] = as_arg(t);
   }
   return advance();
+}
+
+/// A stop signal by default action; all but SIGSTOP do nothing in an orphaned process group.
+Next stop_by_default(Ctx& x, int sig) {
+  if (sig != kSIGSTOP && will_become_orphaned_pgrp(x.k, x.t.signal->pgrp, nullptr)) return jump(0);
+  return do_signal_stop(x, sig) ? jump(1) : jump(0);
+}
+
+Next get_signal(Ctx& x) {
+  Task& t = x.t;
+  Signal& s = *t.signal;
+  if (s.flags & (SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED)) {
+    const int why = s.flags & SIGNAL_CLD_CONTINUED ? kCLD_CONTINUED : kCLD_STOPPED;
+    s.flags &= ~(SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED);
+    call_notify_cldstop(x, t, why);
+    return jump(0);
+  }
+  if ((t.jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(x, 0)) return jump(1);
+  const int sig = dequeue_signal(t);
+  recalc_sigpending(t);
+  if (!sig) return ret();
+  const SigDisposition d = sig == kSIGKILL || sig == kSIGSTOP ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
+  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
+  if (d == SigDisposition::ign) return jump(0);
+  if (d == SigDisposition::handler) {
+    if (t.handler_depth) return jump(0);
+    set_handler_frame(x, sig);
+    return hold();
+  }
+  if (sigbit(sig) & kIgnoredByDefault) return jump(0);
+  if (sigbit(sig) & kStopSignals) return stop_by_default(x, sig);
+  return die(x, sig);
 }
 /// After the parent's notification: sleep as stopped, unless a SIGCONT or SIGKILL came first.
 Next stopped_sleep(Ctx& x) {
@@ -243,23 +397,64 @@ constexpr Step kGetSignalSteps[] = {
     {stopped_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
 
+/// check_kill_permission: the same user, CAP_KILL, or SIGCONT within the session.
+bool may_signal(const Task& from, const Task& to, int sig) {
+  if (from.cred->capable() || from.cred->user == to.cred->user) return true;
+  return sig == kSIGCONT && from.signal->session == to.signal->session;
+}
+
+/// Whom kill(2) means: everybody for -1, a group below that and at 0.
+u32 visit_targets(Ctx& x, s32 pid) {
+  Core& k = x.k;
+  if (pid != -1 && pid && !k.find_group(Pid(-pid))) return k.new_visit();
+  if (pid != -1) return visit_pgrp(k, pid ? Pid(-pid) : x.t.signal->pgrp);
+  const u32 v = k.new_visit();
+  k.for_each_process([&](Task& p) {
+    if (p.tgid.v > 1 && p.signal != x.t.signal) k.visit(v).push_back(&p);
+  });
+  return v;
+}
+
+/// kill of several: succeeds when one may be signalled.
+void kill_many(Ctx& x, s32 pid, int sig) {
+  const u32 v = visit_targets(x, pid);
+  auto& list = x.k.visit(v);
+  const bool none = list.empty();
+  std::erase_if(list, [&](Task* p) { return !may_signal(x.t, *p, sig); });
+  if (none) x.t.result = -kESRCH;
+  if (!none && list.empty()) x.t.result = -kEPERM;
+  if (x.t.result || sig == 0) return x.k.end_visit(v);
+  call_kill_each(x, v, sig, 0, true);
+}
+
 Next kill_enter(Ctx& x) {
-  trace_sys_enter(x, Nr::kill, x.f.a[0], x.f.a[1]);
-  Task* p = x.k.find_task(Pid(static_cast<s32>(x.f.a[0])));
+  const bool thread = x.f.a[2];
+  trace_sys_enter(x, thread ? Nr::tkill : Nr::kill, x.f.a[0], x.f.a[1]);
+  const s32 pid = static_cast<s32>(x.f.a[0]);
   const int sig = static_cast<int>(x.f.a[1]);
-  x.t.result = 0;
-  if (sig < 0 || sig > 64) x.t.result = -kEINVAL;
-  if (!p) x.t.result = -kESRCH;
+  x.t.result = sig < 0 || sig > 64 || (thread && pid <= 0) ? -kEINVAL : 0;
+  if (x.t.result) return advance();
+  if (pid <= 0 && !(thread)) {
+    kill_many(x, pid, sig);
+    return advance();
+  }
+  Task* p = x.k.find_task(Pid(pid));
+  if (p && !thread) p = p->group_leader;
+  if (!p || !p->sighand)
+    x.t.result = -kESRCH;
+  else if (!may_signal(x.t, *p, sig))
+    x.t.result = -kEPERM;
   if (x.t.result || sig == 0) return advance();
   Frame& f = call(x, kSendSignal);
   f.a[kTarget] = as_arg(*p);
-  f.a[kSig] = x.f.a[1];
+  f.a[kSig] = static_cast<u64>(sig);
+  f.a[kCode] = thread ? static_cast<u64>(s64{kSI_TKILL}) : 0;
   f.a[kCharge] = 1;
-  f.a[kGroup] = 1;
+  f.a[kGroup] = !thread;
   return advance();
 }
 Next kill_exit(Ctx& x) {
-  trace_sys_exit(x, Nr::kill, x.t.result);
+  trace_sys_exit(x, x.f.a[2] ? Nr::tkill : Nr::kill, x.t.result);
   return ret();
 }
 constexpr Step kKillSteps[] = {
@@ -289,6 +484,8 @@ constexpr Step kSigreturnSteps[] = {
 }  // namespace
 
 const Path kSendSignal{"__send_signal", kSendSteps};
+const Path kWakeThreads{"signal_wake_up", kWakeThreadsSteps};
+const Path kKillEach{"__kill_pgrp_info", kKillEachSteps};
 const Path kSignalWakeUp{"signal_wake_up", kWakeUpSteps};
 const Path kGetSignal{"do_signal", kGetSignalSteps};
 const Path kSysKill{"sys_kill", kKillSteps};

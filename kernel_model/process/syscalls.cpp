@@ -26,9 +26,15 @@ constexpr Step kNullSteps[] = {
     {null_exit, Phase::syscall_exit, nullptr, 0},
 };
 
-// kSysNanosleep: a[0] ns or date, a[1] absolute, a[2] the date.
+// kSysNanosleep: a[0] ns or date, a[1] absolute, a[2] the date, a[3] how the sleeper may be woken (Op::arg of sleep). Other sleeps than the
+// interruptible one are those of a driver, seen as a read.
+s64 sleep_nr(const Ctx& x) { return x.f.a[3] ? Nr::read : Nr::clock_nanosleep; }
 Next sleep_enter(Ctx& x) {
-  trace_sys_enter(x, Nr::clock_nanosleep, 1, x.f.a[1], x.f.a[0]);
+  x.f.a[3] = static_cast<u64>(op(x).arg);
+  if (x.f.a[3])
+    trace_sys_enter(x, Nr::read);
+  else
+    trace_sys_enter(x, Nr::clock_nanosleep, 1, x.f.a[1], x.f.a[0]);
   return advance();
 }
 Next sleep_start(Ctx& x) {
@@ -36,7 +42,8 @@ Next sleep_start(Ctx& x) {
   x.f.a[2] = date.v;
   if (date <= x.k.now()) return jump(3);
   x.k.arm_timer(x.c, x.t, date);
-  x.t.state = TASK_INTERRUPTIBLE;
+  constexpr u32 kStates[] = {TASK_INTERRUPTIBLE, TASK_UNINTERRUPTIBLE, TASK_KILLABLE};
+  x.t.state = kStates[x.f.a[3]];
   call(x, kSchedule);
   return advance();
 }
@@ -47,13 +54,15 @@ Next sleep_woken(Ctx& x) {
   x.t.state = TASK_RUNNING;
   x.t.result = 0;
   if (!early) return advance();
+  x.t.result = -kEINTR;
+  if (x.f.a[3]) return advance();
   x.t.result = -kERESTART_RESTARTBLOCK;
   op(x).kind = OpKind::sleep_until;
   op(x).ns = Ns(x.f.a[2]);
   return advance();
 }
 Next sleep_exit(Ctx& x) {
-  trace_sys_exit(x, Nr::clock_nanosleep, x.t.result);
+  trace_sys_exit(x, sleep_nr(x), x.t.result);
   return ret();
 }
 constexpr Step kSleepSteps[] = {
@@ -112,6 +121,10 @@ s64 misc_nr(OpKind kind) {
     case OpKind::sigaction: return Nr::rt_sigaction;
     case OpKind::setsid: return Nr::setsid;
     case OpKind::nice: return Nr::setpriority;
+    case OpKind::sigprocmask: return Nr::rt_sigprocmask;
+    case OpKind::setpgid: return Nr::setpgid;
+    case OpKind::set_ctty:
+    case OpKind::tcsetpgrp: return Nr::ioctl;
     default: return Nr::prctl;
   }
 }
@@ -132,15 +145,71 @@ void do_sigaction(Ctx& x) {
 void do_setsid(Ctx& x) {
   Signal& s = *x.t.signal;
   x.t.result = -kEPERM;
-  if (s.pgrp == x.t.tgid) return;
-  for (Pid* p : {&s.pgrp, &s.session}) {
-    if (p->v) x.k.pids.put(*p);
-    *p = x.t.tgid;
-    x.k.pids.get(*p);
-  }
+  if (s.leader || x.k.pgrp_members(x.t.tgid).front()) return;
+  x.k.change_pgrp(s, x.t.tgid);
+  if (s.session.v) x.k.put_pid(s.session);
+  s.session = x.t.tgid;
+  x.k.pids.get(s.session);
+  s.leader = true;
+  s.tty = nullptr;
   x.k.autogroup_create_attach(s);
   x.t.result = x.t.tgid.v;
 }
+/// setpgid: of oneself, or of a child that has not exec'ed, within the session.
+s64 do_setpgid(Ctx& x) {
+  const Op& o = op(x);
+  Task& self = *x.t.group_leader;
+  Task* p = o.pid.v ? x.k.find_task(o.pid) : &self;
+  if (o.arg < 0) return -kEINVAL;
+  if (!p || !p->sighand) return -kESRCH;
+  if (p->group_leader != p) return -kEINVAL;
+  const Pid pgid = o.arg ? Pid(static_cast<s32>(o.arg)) : p->pid;
+  if (p->real_parent->signal == self.signal) {
+    if (p->signal->session != self.signal->session) return -kEPERM;
+    if (!(p->flags & PF_FORKNOEXEC)) return -kEACCES;
+  } else if (p != &self) {
+    return -kESRCH;
+  }
+  if (p->signal->leader) return -kEPERM;
+  if (pgid != p->pid) {
+    const Signal* member = x.k.find_group(pgid);
+    if (!member || member->session != self.signal->session) return -kEPERM;
+  }
+  if (p->signal->pgrp != pgid) x.k.change_pgrp(*p->signal, pgid);
+  x.k.emit(Tp::task_attr, x.c, p->pid, p->prio, p->signal->pgrp, p->signal->session);
+  return 0;
+}
+
+/// TIOCSCTTY of a pty nobody has, and TIOCSPGRP.
+s64 do_set_ctty(Ctx& x) {
+  Signal& s = *x.t.signal;
+  if (!s.leader || s.tty) return -kEPERM;
+  s.tty = &x.k.new_tty();
+  s.tty->session = s.session;
+  s.tty->pgrp = s.pgrp;
+  return 0;
+}
+s64 do_tcsetpgrp(Ctx& x) {
+  Signal& s = *x.t.signal;
+  if (!s.tty || s.tty->session != s.session) return -kENOTTY;
+  const Pid pgid = op(x).arg ? Pid(static_cast<s32>(op(x).arg)) : s.pgrp;
+  const Signal* member = x.k.find_group(pgid);
+  if (!member) return -kESRCH;
+  if (member->session != s.session) return -kEPERM;
+  s.tty->pgrp = pgid;
+  return 0;
+}
+
+/// Signals that become blocked go to a thread that does not block them; unblocked ones are delivered on the way out.
+void do_sigprocmask(Ctx& x) {
+  Task& t = x.t;
+  const u64 set = op(x).count & ~(sigbit(kSIGKILL) | sigbit(kSIGSTOP));
+  const u64 before = t.blocked;
+  t.blocked = op(x).arg == 0 ? before | set : op(x).arg == 1 ? before & ~set : set;
+  if ((t.ti_flags & TIF_SIGPENDING) && !thread_group_empty(t)) retarget_shared_pending(x, t, t.blocked & ~before);
+  recalc_sigpending(t);
+}
+
 /// PR_SET_CHILD_SUBREAPER also marks every descendant, so that their orphans look for us.
 void mark_descendants(Task& t) {
   for (Task* c = t.children.front(); c; c = c->sibling.next) {
@@ -164,6 +233,11 @@ Next misc_apply(Ctx& x) {
       x.k.sched.set_user_nice(x.t, static_cast<int>(o.arg), x.c.id);
       trace_attr(x);
       break;
+    case OpKind::sigprocmask: do_sigprocmask(x); break;
+    case OpKind::setpgid: x.t.result = do_setpgid(x); break;
+    case OpKind::set_ctty: x.t.result = do_set_ctty(x); break;
+    case OpKind::tcsetpgrp: x.t.result = do_tcsetpgrp(x); break;
+    case OpKind::pdeath_signal: x.t.pdeath_signal = static_cast<s32>(o.arg); break;
     case OpKind::set_name: x.k.rename(x.c, x.t, x.k.name(o.name.substr(0, 15))); break;
     case OpKind::subreaper:
       x.t.signal->is_child_subreaper = o.arg;

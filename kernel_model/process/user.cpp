@@ -47,12 +47,20 @@ Next do_mutex_lock(Ctx& x) {
   Lock& l = lock_of(x, op(x).object);
   if (l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
   l.value = 1;
+  if (l.robust) {
+    l.owner = x.t.id.v + 1;
+    ++x.t.robust_held;
+    if (l.owner_died) x.t.result = -kEOWNERDEAD;
+    l.owner_died = false;
+  }
   return take(x);
 }
 /// Releases and wakes one waiter, which has to win the lock again.
 Next unlock(Ctx& x, u32 object) {
   Lock& l = lock_of(x, object);
   l.value = 0;
+  if (l.robust && l.owner == x.t.id.v + 1) --x.t.robust_held;
+  l.owner = 0;
   if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, object), 1);
   return take(x);
 }
@@ -142,7 +150,19 @@ Next dispatch(Ctx& x) {
     case OpKind::exit_group: return syscall(x, kSysExit, static_cast<u64>(o.arg), 1);
     case OpKind::wait: return syscall(x, kSysWait4, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
     case OpKind::kill: return syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+    case OpKind::tkill:
+      syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+      x.st.top().a[2] = 1;
+      return jump(kPcFetch);
+    case OpKind::kthread_run: return syscall(x, kSysKthreadRun);
+    case OpKind::kthread_stop: return syscall(x, kSysKthreadStop, static_cast<u64>(static_cast<s64>(o.pid.v)));
+    case OpKind::queue_work: return syscall(x, kQueueWork, o.ns.v, static_cast<u64>(o.arg));
     case OpKind::sigreturn: return syscall(x, kSysSigreturn);
+    case OpKind::sigprocmask:
+    case OpKind::setpgid:
+    case OpKind::set_ctty:
+    case OpKind::tcsetpgrp:
+    case OpKind::pdeath_signal:
     case OpKind::sigaction:
     case OpKind::subreaper:
     case OpKind::set_name:

@@ -1,10 +1,14 @@
-// wait4 and the waking of waiting parents.
+// wait4, waitid and the waking of waiting parents.
 // Mirrors Linux 4.19 kernel/exit.c do_wait, wait_consider_task, wait_task_zombie, __wake_up_parent.
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
 
-bool eligible_child(const Task& child, s32 pid) { return pid == -1 || child.pid.v == pid; }
+bool eligible_pid(const Task& child, s32 pid, Pid own_group) {
+  if (pid == -1) return true;
+  if (pid > 0) return child.pid.v == pid;
+  return child.signal->pgrp == (pid ? Pid(-pid) : own_group);
+}
 
 namespace {
 
@@ -13,12 +17,26 @@ enum Local : u32 { kPid = 0, kOptions = 1, kRet = 2, kZombie = 3 };
 enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 4 };
 
 s32 wanted(const Ctx& x) { return static_cast<s32>(x.f.a[kPid]); }
+u32 options(const Ctx& x) { return static_cast<u32>(x.f.a[kOptions]); }
+/// WNOWAIT exists in waitid only.
+s64 nr(const Ctx& x) { return options(x) & kWNOWAIT ? Nr::waitid : Nr::wait4; }
+
+/// eligible_child: whose number fits, and whose exit signal says "clone" or not, unless __WALL.
+bool eligible_child(const Ctx& x, const Task& c) {
+  if (!eligible_pid(c, wanted(x), x.t.wait_group)) return false;
+  return (options(x) & k__WALL) || (c.exit_signal != kSIGCHLD) == ((options(x) & k__WCLONE) != 0);
+}
 
 Next wait_enter(Ctx& x) {
   const s32 pid = wanted(x);
-  trace_sys_enter(x, Nr::wait4, x.f.a[kPid], 0, x.f.a[kOptions]);
+  trace_sys_enter(x, nr(x), x.f.a[kPid], 0, x.f.a[kOptions]);
+  constexpr u32 kKnown = kWNOHANG | kWUNTRACED | kWCONTINUED | kWEXITED | kWNOWAIT | k__WNOTHREAD | k__WALL | k__WCLONE;
+  x.f.a[kRet] = static_cast<u64>(-kEINVAL);
+  if (options(x) & ~kKnown) return jump(kPcExit);
   x.k.emit(Tp::sched_process_wait, x.c, x.t.comm, Pid(pid > 0 ? pid : 0), x.t.prio);
   x.t.wait_pid = pid;
+  x.t.wait_options = options(x);
+  x.t.wait_group = x.t.signal->pgrp;
   x.k.add_wait(x.t.signal->wait_chldexit, x.t, true);
   return advance();
 }
@@ -33,7 +51,7 @@ enum class Seen : u8 { nobody, alive, reap, report, spin };
 
 /// wait_consider_task: what a child offers to this wait.
 Seen consider(Ctx& x, Task& c) {
-  if (c.exit_state == EXIT_DEAD || !eligible_child(c, wanted(x))) return Seen::nobody;
+  if (c.exit_state == EXIT_DEAD || !eligible_child(x, c)) return Seen::nobody;
   if (c.in_exit_notify) {
     c.spin_target = true;
     x.c.spin_on = &c;
@@ -41,26 +59,35 @@ Seen consider(Ctx& x, Task& c) {
   }
   if (c.exit_state == EXIT_ZOMBIE && !delay_group_leader(c)) return Seen::reap;
   Signal& s = *c.signal;
-  if ((x.f.a[kOptions] & kWUNTRACED) && (s.flags & SIGNAL_STOP_STOPPED) && s.stop_unreported) {
-    s.stop_unreported = false;
+  const bool keep = options(x) & kWNOWAIT;
+  if ((options(x) & kWUNTRACED) && (s.flags & SIGNAL_STOP_STOPPED) && s.group_exit_code) {
+    if (!keep) s.group_exit_code = 0;
     return Seen::report;
   }
-  if ((x.f.a[kOptions] & kWCONTINUED) && (s.flags & SIGNAL_STOP_CONTINUED)) {
-    s.flags &= ~SIGNAL_STOP_CONTINUED;
+  if ((options(x) & kWCONTINUED) && (s.flags & SIGNAL_STOP_CONTINUED)) {
+    if (!keep) s.flags &= ~SIGNAL_STOP_CONTINUED;
     return Seen::report;
   }
   return Seen::alive;
 }
 
-/// do_wait: children of every thread of the group, in list order.
+/// The thread whose children come after those of `p`: the caller's own are first, then those of its siblings.
+Task* next_waiter(const Ctx& x, const Task* p) {
+  if (options(x) & k__WNOTHREAD) return nullptr;
+  Task* n = p->thread_node.next ? p->thread_node.next : x.t.signal->threads.front();
+  return n == &x.t ? nullptr : n;
+}
+
+/// do_wait: children of this thread and of every other of the group, in list order.
 Next wait_scan(Ctx& x) {
   bool children = false;
-  for (Task* p = x.t.signal->threads.front(); p; p = p->thread_node.next) {
+  for (Task* p = &x.t; p; p = next_waiter(x, p)) {
     for (Task* c = p->children.front(); c; c = c->sibling.next) {
       const Seen seen = consider(x, *c);
       if (seen == Seen::nobody) continue;
       if (seen == Seen::spin) return jump(kPcSpin);
       if (seen == Seen::report) return finish(x, c->pid.v);
+      if (seen == Seen::reap && (options(x) & kWNOWAIT)) return finish(x, c->pid.v);
       if (seen == Seen::reap) {
         c->exit_state = EXIT_DEAD;
         x.f.a[kZombie] = as_arg(*c);
@@ -89,7 +116,7 @@ Next wait_reap(Ctx& x) {
   Task& z = task_arg(x, kZombie);
   x.f.a[kRet] = static_cast<u64>(static_cast<s64>(z.pid.v));
   ++x.k.totals.reaped;
-  release_task_now(x.k, x.c, z);
+  release_task_now(x, z);
   return advance();
 }
 
@@ -97,7 +124,7 @@ Next wait_exit(Ctx& x) {
   x.k.remove_wait(x.t);
   x.t.state = TASK_RUNNING;
   x.t.result = static_cast<s64>(x.f.a[kRet]);
-  trace_sys_exit(x, Nr::wait4, x.t.result);
+  trace_sys_exit(x, nr(x), x.t.result);
   return ret();
 }
 
@@ -115,7 +142,8 @@ Next wake_parent(Ctx& x) {
   const Task& child = task_arg(x, 1);
   u64 i = 0;
   for (Task* w = parent.signal->wait_chldexit.front(); w; w = w->wait_node.next, ++i) {
-    if (i < x.f.a[2] || !eligible_child(child, w->wait_pid)) continue;
+    if (i < x.f.a[2] || !eligible_pid(child, w->wait_pid, w->wait_group)) continue;
+    if ((w->wait_options & k__WNOTHREAD) && child.real_parent != w) continue;
     x.f.a[2] = i + 1;
     call_ttwu(x, *w, TASK_INTERRUPTIBLE, WF_SYNC);
     return jump(0);

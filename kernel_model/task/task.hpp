@@ -34,6 +34,11 @@ inline constexpr u8 TASK_ON_RQ_QUEUED = 1, TASK_ON_RQ_MIGRATING = 2;
 // flags
 inline constexpr u32 PF_IDLE = 0x2, PF_EXITING = 0x4, PF_EXITPIDONE = 0x8, PF_WQ_WORKER = 0x20, PF_FORKNOEXEC = 0x40, PF_SIGNALED = 0x400,
                      PF_KTHREAD = 0x200000, PF_NO_SETAFFINITY = 0x4000000;
+// jobctl (include/linux/sched/jobctl.h)
+inline constexpr u32 JOBCTL_STOP_DEQUEUED = 1u << 16, JOBCTL_STOP_PENDING = 1u << 17, JOBCTL_STOP_CONSUME = 1u << 18;
+// preempt_count (include/linux/preempt.h): PREEMPT 8 bits, SOFTIRQ 8, HARDIRQ 4, NMI 1
+inline constexpr u32 PREEMPT_OFFSET = 1, SOFTIRQ_OFFSET = 1u << 8, HARDIRQ_OFFSET = 1u << 16, NMI_OFFSET = 1u << 20;
+inline constexpr u32 PREEMPT_MASK = 0xff, SOFTIRQ_MASK = 0xff00, HARDIRQ_MASK = 0xf0000, NMI_MASK = NMI_OFFSET;
 // thread_info flags (arm64)
 inline constexpr u32 TIF_SIGPENDING = 1u << 0, TIF_NEED_RESCHED = 1u << 1;
 
@@ -49,6 +54,10 @@ struct Files;
 struct Fs;
 struct Sighand;
 struct Signal;
+struct Cred;
+struct Nsproxy;
+struct SemUndo;
+struct Kthread;
 
 struct Task {
   TaskId id;
@@ -98,11 +107,19 @@ struct Task {
   Fs* fs = nullptr;
   Sighand* sighand = nullptr;
   Signal* signal = nullptr;
+  Cred* cred = nullptr;
+  Nsproxy* nsproxy = nullptr;
+  SemUndo* sysvsem = nullptr;
+  Kthread* kthread = nullptr;  ///< of a thread that kthread() runs
   Task *real_parent = nullptr, *group_leader = nullptr;
   ListNode<Task> sibling, thread_node, wait_node;
   IList<Task, &Task::sibling> children;
   u64 pending = 0, blocked = 0;  ///< private signals, bit sig-1
   u64 clear_child_tid = 0;
+  u32 jobctl = 0;                ///< JOBCTL_*
+  s32 pdeath_signal = 0;
+  u32 self_exec_id = 0, parent_exec_id = 0;
+  u32 robust_held = 0;           ///< robust mutexes we hold
   Task* vfork_parent = nullptr;  ///< who waits for our vfork_done
   bool vfork_waiting = false;    ///< we wait for a child's vfork_done
   bool spin_target = false;      ///< another CPU spins until we leave ours, or finish exit_notify
@@ -110,6 +127,7 @@ struct Task {
   IList<Task, &Task::wait_node>* waiting_on = nullptr;  ///< wait queue we are linked in
   IList<Task, &Task::wait_node> join_waiters;           ///< futex waiters on our clear_child_tid
   s32 wait_pid = 0;
+  Pid wait_group;                        ///< own process group when wait4 was entered
   u32 wait_options = 0;                  ///< wait4 filter while in wait_chldexit
   u64 timer_seq = 0;                                    ///< armed hrtimer, 0 none
 
@@ -129,6 +147,8 @@ struct Task {
   bool user_fresh = false;  ///< next user instruction is the first after fork or exec
   u8 user_fresh_kind = 0;
 
+  /// in_interrupt(): in a hard interrupt, a softirq or an NMI.
+  bool in_interrupt() const { return preempt_count & (HARDIRQ_MASK | SOFTIRQ_MASK | NMI_MASK); }
   bool need_resched() const { return ti_flags & TIF_NEED_RESCHED; }
 };
 

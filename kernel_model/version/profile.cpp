@@ -41,6 +41,17 @@ constexpr std::array kProfiles{
                   .stack_bytes = 16384,
                   .features = default_features(),
                   .tunables = default_tunables()},
+    KernelProfile{.name = "rpi-4.19-arm32",
+                  .doc = "Raspberry Pi OS 32-bit: HZ=100, PREEMPT_VOLUNTARY, DIE domain, autogroup, 8 KiB stacks freed with the task_struct",
+                  .hz = 100,
+                  .preempt = false,
+                  .sched_mc = false,
+                  .fair_group_sched = true,
+                  .autogroup = true,
+                  .vmap_stack = false,
+                  .stack_bytes = 8192,
+                  .features = default_features(),
+                  .tunables = default_tunables()},
 };
 
 }  // namespace

@@ -32,6 +32,8 @@ struct Field {
   static constexpr km::u32 kSubject = 0;
   // sched_info_arrive
   static constexpr km::u32 kArriveDelay = 1;
+  // de_thread
+  static constexpr km::u32 kOldPid = 1;
   static constexpr km::u32 kUserKind = 1, kExitCode = 1, kReaper = 1, kAutoreap = 2, kOldParent = 1, kNewParent = 2;
   static constexpr km::u32 kAttrPrio = 1, kAttrPgrp = 2, kAttrSession = 3;
   // placement

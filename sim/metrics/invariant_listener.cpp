@@ -21,7 +21,7 @@ km::TpSet InvariantListener::events() {
   return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,
                  Tp::task_rename, Tp::sched_process_exec, Tp::sched_process_free, Tp::task_struct_free, Tp::stack_free, Tp::do_exit,
                  Tp::exit_notify, Tp::release_task, Tp::user_first, Tp::cpu_power, Tp::task_acct, Tp::sched_info_arrive,
-                 Tp::sched_process_fork});
+                 Tp::sched_process_fork, Tp::de_thread});
 }
 
 void InvariantListener::violate(const TraceEvent& e, std::string what) {
@@ -50,6 +50,7 @@ void InvariantListener::on_event(const TraceEvent& e) {
     case Tp::task_newtask:
       return on_newtask(e);
     case Tp::sched_process_exec:
+    case Tp::de_thread:
       return on_exec(e);
     case Tp::task_rename:
       return follow_rename(e);
@@ -144,13 +145,15 @@ void InvariantListener::follow_rename(const TraceEvent& e) {
 }
 
 void InvariantListener::on_exec(const TraceEvent& e) {
-  const u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
-  if (pid == old_pid) {
+  const bool early = e.id == Tp::de_thread;  // the number changes here already
+  const u64 pid = arg(e, early ? Field::kSubject : Field::kExecPid), old_pid = arg(e, early ? Field::kOldPid : Field::kExecOldPid);
+  if (pid == old_pid || (!early && curr_[e.cpu.v].v == static_cast<km::s32>(pid))) {
     touch(e, pid);
     return;
   }
   const TaskState moved = tasks_.at(old_pid);
   TaskState& t = tasks_.at(pid);
+  if (early) ++t.old_unfreed;  // the leader's
   t.taken_over = true;
   t.life = Life::alive;
   t.running = true;
@@ -162,6 +165,7 @@ void InvariantListener::on_exec(const TraceEvent& e) {
 
 void InvariantListener::on_free(const TraceEvent& e) {
   const u64 pid = arg(e, Field::kSubject);
+  if (pid == 0) return;  // of a fork that failed
   TaskState& t = tasks_.at(pid);
   if (t.old_unfreed > 0) {
     --t.old_unfreed;

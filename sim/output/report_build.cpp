@@ -31,6 +31,10 @@ CpuRow cpu_row(u32 cpu, const FinalNumbers::Cpu& c) {
   r.idle_ns = c.times.idle.v;
   r.context_switches = c.times.context_switches;
   r.forks_placed = c.times.forks_placed;
+  r.stack_hits = c.times.stack_hits;
+  r.stack_misses = c.times.stack_misses;
+  r.stack_cached = c.times.stack_cached;
+  r.stack_full = c.times.stack_full;
   r.energy_j = c.energy_j;
   return r;
 }

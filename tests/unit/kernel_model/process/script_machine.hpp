@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct Script {
   std::function<Op(u32 step, s64 last)> next;
 };
 
-class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
+class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, public FaultPort {
  public:
   explicit ScriptMachine(std::string_view profile = "rpi-4.19-arm64", u32 cpus = 4, Ns every_cost = Ns(1000)) {
     config_.profile = *find_profile(profile);
@@ -31,6 +32,17 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
     config_.costs.ns.fill(every_cost);
   }
   KernelConfig& config() { return config_; }
+  void set(Tunable t, u64 v) { config_.profile.tunables[static_cast<std::size_t>(t)] = v; }
+  /// The `pass`-th time `p` is reached fails.
+  void fail_at(FailPoint p, u64 pass) {
+    config_.faults = this;
+    fails_.push_back({p, pass});
+  }
+  bool fail(FailPoint p, u64 pass) override {
+    for (const auto& [point, nth] : fails_)
+      if (point == p && nth == pass) return true;
+    return false;
+  }
   Trace& trace() { return trace_; }
   Kernel& kernel() {
     if (!kernel_) {
@@ -53,8 +65,8 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
     specs_.push_back({flags, program, nullptr, false, 0});
     return &specs_.back();
   }
-  void start(u32 program, Ns at = Ns(0), const CpuMask* mask = nullptr) {
-    kernel().start({"test", &shape, new_user(program), at, 0, mask});
+  void start(u32 program, Ns at = Ns(0), const CpuMask* mask = nullptr, u32 uid = 0) {
+    kernel().start({"test", &shape, new_user(program), at, 0, mask, uid});
   }
   /// Runs to the end (or `limit`), closes the books.
   void run(Ns limit = Ns(60'000'000'000)) {
@@ -70,6 +82,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
 
   void next_op(u32 user, s64 last, Ns, Op& out) override {
     State& s = users_[user - 1];
+    if (s.step > 0) results[s.program].push_back(last);
     out = programs_[s.program - 1].next(s.step++, last);
   }
   u32 fork_child(u32, const ForkSpec& spec, Pid) override { return new_user(spec.program); }
@@ -87,6 +100,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
   };
   ProcessShape shape;
   std::vector<TraceEvent> events;
+  std::map<u32, std::vector<s64>> results;  ///< of the operations of each program, in the order its tasks got them
   std::vector<Power> power;
 
  private:
@@ -102,6 +116,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener {
   std::deque<Script> programs_;
   std::deque<State> users_;
   std::deque<ForkSpec> specs_;
+  std::vector<std::pair<FailPoint, u64>> fails_;
   std::unique_ptr<Kernel> kernel_;
 };
 

@@ -1,0 +1,101 @@
+// Credentials, namespaces, undo lists, memory and stacks: what copy_process takes besides the objects of core.cpp, and how it is given
+// back. Mirrors Linux 4.19 kernel/{cred,user,nsproxy}.c, ipc/sem.c exit_sem, kernel/fork.c free_thread_stack.
+#include "kernel_model/core.hpp"
+
+namespace forksim::km {
+
+User& Core::user_of(u32 uid) {
+  for (User& u : users_)
+    if (u.uid == uid) return u;
+  users_.push_back({uid, 0});
+  return users_.back();
+}
+
+Cred& Core::new_cred(User& u) {
+  const u32 i = creds_.alloc();
+  creds_[i] = {i, 0, &u};
+  kernel_bytes += KernelBytes::cred;
+  return creds_[i];
+}
+
+/// The task's reference, which also counts as one of its user's processes until release_task.
+void Core::get_cred(Task& t, Cred& c) {
+  t.cred = &c;
+  ++c.usage;
+  ++c.user->processes;
+}
+
+void Core::put_cred(Cred& c) {
+  if (--c.usage) return;
+  kernel_bytes -= KernelBytes::cred;
+  creds_.free(c.index);
+}
+
+Nsproxy& Core::new_nsproxy() {
+  const u32 i = nsproxies_.alloc();
+  nsproxies_[i] = {i, 1};
+  kernel_bytes += KernelBytes::nsproxy;
+  return nsproxies_[i];
+}
+
+void Core::put_nsproxy(Nsproxy& n) {
+  if (--n.count) return;
+  kernel_bytes -= KernelBytes::nsproxy;
+  nsproxies_.free(n.index);
+}
+
+SemUndo& Core::new_sem_undo() {
+  const u32 i = sem_undos_.alloc();
+  sem_undos_[i] = {i, 1};
+  kernel_bytes += KernelBytes::sem_undo;
+  return sem_undos_[i];
+}
+
+void Core::put_sem_undo(SemUndo& s) {
+  if (--s.refcnt) return;
+  kernel_bytes -= KernelBytes::sem_undo;
+  sem_undos_.free(s.index);
+}
+
+Tty& Core::new_tty() {
+  ttys_.emplace_back();
+  return ttys_.back();
+}
+
+Pid Core::alloc_pid() {
+  const Pid p = pids.alloc();
+  if (p.v) kernel_bytes += KernelBytes::pid;
+  return p;
+}
+
+bool Core::may_allocate(FailPoint p, u64 bytes) {
+  if (fault(p)) return false;
+  const u64 limit = profile().tun(Tunable::kernel_memory_bytes);
+  return limit == 0 || kernel_bytes + bytes <= limit;
+}
+
+bool Core::free_thread_stack(Cpu& c) {
+  if (c.cached_stacks >= profile().tun(Tunable::nr_cached_stacks)) {
+    ++c.vfree_pending;
+    return false;
+  }
+  ++c.cached_stacks;
+  return true;
+}
+
+u32 Core::new_visit() {
+  if (free_visits_.empty()) {
+    visits_.emplace_back();
+    return static_cast<u32>(visits_.size() - 1);
+  }
+  const u32 i = free_visits_.back();
+  free_visits_.pop_back();
+  return i;
+}
+
+void Core::end_visit(u32 i) {
+  visits_[i].clear();
+  free_visits_.push_back(i);
+}
+
+}  // namespace forksim::km

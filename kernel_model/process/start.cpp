@@ -1,0 +1,111 @@
+// The struct copy of dup_task_struct, and processes that come from nowhere: those the workload starts as children of init.
+// Mirrors Linux 4.19 kernel/fork.c arch_dup_task_struct and what copy_process resets; a started process has no parent that ran a fork.
+#include "kernel_model/process/fork.hpp"
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+/// What arch_dup_task_struct's copy hands down, and what copy_process resets.
+void dup_fields(Core& k, Task& c, const Task& p) {
+  c.comm = p.comm;
+  c.flags = (p.flags & ~(PF_WQ_WORKER | PF_IDLE | PF_EXITING | PF_SIGNALED)) | PF_FORKNOEXEC;
+  c.usage = 2;
+  c.has_stack = true;
+  c.preempt_count = 0;
+  c.policy = p.policy;
+  c.sched_class = p.sched_class;
+  c.static_prio = p.static_prio;
+  c.normal_prio = p.normal_prio;
+  c.prio = p.normal_prio;
+  c.rt_priority = p.rt_priority;
+  c.cpus_allowed = p.cpus_allowed;
+  c.nr_cpus_allowed = p.nr_cpus_allowed;
+  c.se.load = p.se.load;
+  c.se.runnable_weight = p.se.runnable_weight;
+  c.cpu = c.wake_cpu = p.cpu;
+  c.recent_used_cpu = p.recent_used_cpu;
+  c.last_wakee = p.last_wakee;
+  c.wakee_flips = p.wakee_flips;
+  c.wakee_flip_decay_ts = p.wakee_flip_decay_ts;
+  c.blocked = p.blocked;
+  c.self_exec_id = p.self_exec_id;
+  c.last_ran = p.last_ran;
+  c.start_time = k.now();
+}
+
+/// Workload tasks alive; only they keep the run going.
+void count_workload(Core& k, Task& t, int delta) {
+  if (!t.boot && !(t.flags & PF_KTHREAD)) k.live_workload_ += static_cast<u32>(delta);
+}
+
+void Core::start_process(const StartSpec& spec) {
+  Cpu& c = *cpus_[0];
+  Task& t = alloc_task();
+  dup_fields(*this, t, *init_);
+  get_cred(t, new_cred(user_of(spec.uid)));
+  t.nsproxy = init_->nsproxy;
+  ++t.nsproxy->count;
+  t.flags &= ~PF_FORKNOEXEC;
+  t.comm = name(spec.name);
+  t.mm = &new_mm(*spec.shape);
+  t.files = &new_files(spec.shape->fds);
+  for (const auto& [u, object] : preset_pipes_) {
+    if (u != spec.user) continue;
+    const u32 pipe = objects[object].second;
+    t.files->ends.push_back({pipe, false});
+    t.files->ends.push_back({pipe, true});
+    ++pipes[pipe].readers;
+    ++pipes[pipe].writers;
+  }
+  t.fs = &new_fs();
+  t.sighand = &new_sighand();
+  t.signal = &new_signal(nullptr);
+  t.pid = t.tgid = alloc_pid();
+  FS_CONTRACT(t.pid.v, "no pid left for a workload process");
+  t.group_leader = &t;
+  t.exit_signal = kSIGCHLD;
+  t.signal->pgrp = t.signal->session = t.pid;
+  t.signal->leader = true;
+  t.signal->threads.push_back(&t);
+  t.hashed = true;
+  attach_pid(t);
+  add_child(*init_, t);
+  ++nr_threads;
+  count_workload(*this, t, 1);
+  ++totals.stacks_allocated;
+  ++totals.task_structs_allocated;
+  ++totals.forks;
+  ++live_stacks;
+  kernel_bytes += profile().stack_bytes;
+  t.has_stack = true;
+  t.user = spec.user;
+  t.frames.push(kUser);
+  t.frames.push(kRetFromFork);
+  sched.set_params(t, SchedPolicy::normal, spec.nice);
+  if (spec.affinity) {
+    t.cpus_allowed = *spec.affinity;
+    t.nr_cpus_allowed = spec.affinity->count();
+  }
+  sched.sched_fork(t, c.id);
+  if (profile().autogroup) {
+    const u32 i = autogroups_.alloc();
+    autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
+    t.signal->autogroup = &autogroups_[i];
+    sched.set_task_group(t, t.signal->autogroup->tg);
+  }
+  emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
+  emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
+  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
+  const CpuId dest = sched.wake_up_new_task_select(t, c.id);
+  ++cpus_[dest.v]->times.forks_placed;
+  sched.wake_up_new_task_activate(t, c.id);
+  ++totals.sched_events;
+  // nobody runs on CPU 0 to see its need_resched: end its WFI
+  if (c.cur == c.idle && c.idle->need_resched()) {
+    c.ipi_at = std::min(c.ipi_at, now_);
+    c.update_irq();
+  }
+  touch(c);
+}
+
+}  // namespace forksim::km
