@@ -2,7 +2,7 @@
 //
 // Purpose: what each command does, free of option parsing (main.cpp) and of modelling. Source: contract.md, "Sub-commands" and exit codes.
 // Units:   times as text with unit where the user gives them. Ownership: plain options in, exit code out.
-// Errors:  ExitCode; everything wrong with the input is printed to stderr at once. Not here yet: compare, sweep, explain, ps, import.
+// Errors:  ExitCode; everything wrong with the input is printed to stderr at once. Not here yet: compare, sweep, import.
 #pragma once
 
 #include <optional>
@@ -36,6 +36,18 @@ struct ReportCommand {
   bool json = false;
 };
 int report_command(const ReportCommand& c);
+
+struct PsCommand {
+  std::string dir, at;
+  std::string options;  ///< letters of ps: ely, ejH or axjf
+};
+int ps_command(const PsCommand& c);
+
+struct ExplainCommand {
+  std::string dir, pid, fork;
+  bool json = false;
+};
+int explain_command(const ExplainCommand& c);
 
 struct PlotCommand {
   std::vector<std::string> dirs;

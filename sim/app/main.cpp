@@ -15,7 +15,7 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--platform", c.platform, "name or file of the platform");
   run->add_option("--kernel", c.kernel, "kernel profile (forksim list kernels)");
   run->add_option("--seed", c.seed, "master seed");
-  run->add_option("--set", c.sets, "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*")->allow_extra_args(false);
+  run->add_option("--set", c.sets, "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.events")->allow_extra_args(false);
   run->add_option("--until", c.until, "end date, such as 2s");
   run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
   run->add_option("--jobs", c.jobs, "processes for --repeat")->check(CLI::Range(1, 4096));
@@ -26,9 +26,30 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_flag("--lockstep", c.lockstep, "one engine round per kernel date (the slow reference; same bytes)");
 }
 
+/// ps takes the letters of its namesake, bundled or not, with or without the dash.
+void add_ps(CLI::App& app, PsCommand& c) {
+  CLI::App* ps = app.add_subcommand("ps", "print the process table of a result folder at a date, as ps -ely, -ejH or axjf does");
+  ps->add_option("dir", c.dir, "result folder")->required();
+  ps->add_option("options", c.options, "ely, ejH or axjf, also with a dash");
+  ps->add_option("--at", c.at, "date, such as 12ms")->required();
+  constexpr std::pair<const char*, const char*> kLetters[] = {
+      {"-e", "every process (always so)"}, {"-l", "long"},     {"-y", "with -l: RSS for ADDR, no flags"}, {"-j", "jobs: process group, session"},
+      {"-H", "indent children"},           {"-a", "with x: all"}, {"-x", "with a: all"},                     {"-f", "with a BSD layout: forest"}};
+  for (const auto& [letter, help] : kLetters)
+    ps->add_flag_function(letter, [&c, l = letter[1]](std::int64_t) { c.options += l; }, help);
+}
+
+void add_explain(CLI::App& app, ExplainCommand& c) {
+  CLI::App* explain = app.add_subcommand("explain", "tell the life of a task of a result folder, phase by phase");
+  explain->add_option("dir", c.dir, "result folder")->required();
+  explain->add_option("--pid", c.pid, "the task (pids are in tasks.csv)");
+  explain->add_option("--fork", c.fork, "not in this version");
+  explain->add_flag("--json", c.json, "for machines");
+}
+
 /// Commands of the contract that later versions bring: refused by name.
 void add_later(CLI::App& app, std::string& later) {
-  for (const char* name : {"compare", "sweep", "explain", "ps", "import", "migrate"}) {
+  for (const char* name : {"compare", "sweep", "import", "migrate"}) {
     CLI::App* sub = app.add_subcommand(name, "not in this version");
     sub->group("")->allow_extras();
     sub->callback([name, &later] { later = name; });
@@ -53,6 +74,11 @@ int main(int argc, char** argv) {
   CLI::App* rep = app.add_subcommand("report", "print the report of a result folder");
   rep->add_option("dir", report.dir, "result folder")->required();
   rep->add_flag("--json", report.json, "report.json instead of the text");
+
+  PsCommand ps;
+  add_ps(app, ps);
+  ExplainCommand explain;
+  add_explain(app, explain);
 
   PlotCommand plot;
   CLI::App* plt = app.add_subcommand("plot", "draw plots of result folders into DIR/plots");
@@ -86,6 +112,8 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("run")) return run_command(run);
   if (app.got_subcommand("validate")) return validate_command(files);
   if (app.got_subcommand("report")) return report_command(report);
+  if (app.got_subcommand("ps")) return ps_command(ps);
+  if (app.got_subcommand("explain")) return explain_command(explain);
   if (app.got_subcommand("plot")) return plot_command(plot);
   if (app.got_subcommand("schema")) return schema_command(schema);
   return list_command(list, list_json);

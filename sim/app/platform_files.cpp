@@ -32,6 +32,12 @@ std::string find_platform(const std::string& name) {
   return "";
 }
 
+std::string platform_places() {
+  std::string text;
+  for (const fs::path& dir : platform_dirs()) text += (text.empty() ? "" : ", ") + dir.string();
+  return text;
+}
+
 std::vector<std::string> platform_names() {
   std::vector<std::string> names;
   std::error_code ec;

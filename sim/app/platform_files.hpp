@@ -11,6 +11,8 @@ namespace forksim {
 
 /// Path of the platform file for a name or a path; empty when there is none.
 std::string find_platform(const std::string& name);
+/// Where names are looked up, "platforms, /usr/share/forksim/platforms", for messages.
+std::string platform_places();
 /// Names of all platforms that can be found, sorted.
 std::vector<std::string> platform_names();
 

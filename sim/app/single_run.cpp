@@ -9,6 +9,7 @@
 #include "sim/app/planned_plots.hpp"
 #include "sim/app/platform_files.hpp"
 #include "sim/app/progress.hpp"
+#include "sim/app/trace_options.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/engine/km_kernel.hpp"
 #include "sim/engine/sim_engine.hpp"
@@ -24,9 +25,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<Override> overrides_of(const RunCommand& c) {
+std::vector<Override> overrides_of(const RunCommand& c, const std::vector<std::string>& sets) {
   std::vector<Override> all;
-  for (const std::string& s : c.sets) all.push_back(parse_set(s));
+  for (const std::string& s : sets) all.push_back(parse_set(s));
   const std::pair<const char*, const std::string*> options[] = {{"platform", &c.platform}, {"kernel", &c.kernel}, {"seed", &c.seed}, {"until", &c.until}};
   for (const auto& [key, value] : options)
     if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", key, *value)});
@@ -39,21 +40,31 @@ struct Setup {
   std::unique_ptr<SimEngine> engine;
   km::KernelConfig config;
   std::string resolved;
+  TraceOptions trace;
 };
 
+Diagnostic no_platform(const std::string& workload, const std::string& platform) {
+  std::string names;
+  for (const std::string& n : platform_names()) names += n + ", ";
+  Diagnostic d;
+  d.file = workload;
+  d.path = "platform";
+  d.what = fmt::format("no platform \"{}\"", platform);
+  d.allowed = "allowed are " + names + "or the path of a platform file";
+  if (!names.empty()) return d;
+  d.allowed = "allowed is the path of a platform file (.xml)";
+  d.hint = fmt::format("no platform files are in {}: run from the repository's folder, or give --platform PATH", platform_places());
+  return d;
+}
+
 bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags) {
-  s.run = resolve_run(c.workload, overrides_of(c), app_vocabulary(), diags);
+  std::vector<std::string> sets = c.sets;
+  s.trace = take_trace_options(sets, c.trace, diags);
+  s.run = resolve_run(c.workload, overrides_of(c, sets), app_vocabulary(), diags);
   if (!diags.ok()) return false;
   const std::string platform = find_platform(s.run.platform);
   if (platform.empty()) {
-    std::string names;
-    for (const std::string& n : platform_names()) names += (names.empty() ? "" : ", ") + n;
-    Diagnostic d;
-    d.file = c.workload;
-    d.path = "platform";
-    d.what = fmt::format("no platform \"{}\"", s.run.platform);
-    d.allowed = names + ", or the path of a platform file";
-    diags.add(std::move(d));
+    diags.add(no_platform(c.workload, s.run.platform));
     return false;
   }
   s.engine = std::make_unique<SimEngine>(platform, diags);
@@ -91,6 +102,7 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   std::vector<std::pair<std::string, km::u64>> out;
   for (const auto& [name, count] : programs.diagnostics()) out.emplace_back(std::string(name), count);
   if (const auto stuck = kernel.stuck_tasks(); !stuck.empty()) out.emplace_back("tasks_stuck_at_end", stuck.size());
+  if (metrics.life.cut()) out.emplace_back("life_rows_cut", metrics.life.cut());
   if (metrics.schedule.cut()) out.emplace_back("schedule_rows_cut", metrics.schedule.cut());
   return out;
 }
@@ -114,9 +126,10 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   std::unique_ptr<FtraceWriter> ftrace;
   if (!c.trace.empty()) {
     ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
-    trace.subscribe(*ftrace, FtraceWriter::events());
+    trace.subscribe(*ftrace, s.trace.events);
   }
   km::Kernel kernel(s.config, programs, s.engine->power(), trace);
+  for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
   programs.instantiate(kernel);
 
   const auto start = std::chrono::steady_clock::now();

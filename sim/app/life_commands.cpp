@@ -1,0 +1,70 @@
+// forksim ps and forksim explain: a result folder's life.csv seen as a process table, or as the phases of one task.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "sim/app/commands.hpp"
+#include "sim/config/units.hpp"
+#include "sim/output/explain.hpp"
+#include "sim/output/out_file.hpp"
+#include "sim/output/ps_text.hpp"
+
+namespace forksim {
+
+namespace {
+
+int refuse(const std::string& what) {
+  fmt::print(stderr, "{}\n", what);
+  return ExitCode::kBadInput;
+}
+
+/// Why there is no table at `at`; empty when there is one.
+std::string out_of_reach(const Life& life, km::u64 at) {
+  if (at <= life.complete_until) return {};
+  const std::string until = format_duration(static_cast<std::int64_t>(life.complete_until));
+  if (life.cut == 0) return fmt::format("--at: the run ended at {}; allowed: 0 to {}", until, until);
+  return fmt::format("--at: life.csv reaches its limit of {} rows at {} and lacks {} more; allowed: 0 to {}", life.events.size(), until,
+                     life.cut, until);
+}
+
+template <class Command>
+int guarded(Command command) {
+  try {
+    return command();
+  } catch (const ReportError& e) {
+    return refuse(e.what());
+  } catch (const OutputError& e) {
+    return refuse(e.what());
+  }
+}
+
+}  // namespace
+
+int ps_command(const PsCommand& c) {
+  const auto layout = find_ps_layout(c.options.empty() ? "ely" : c.options);
+  if (!layout) return refuse(fmt::format("ps {}: no such layout; allowed: -ely, -ejH, -axjf", c.options));
+  const auto at = parse_duration(c.at);
+  if (!at || *at.value < 0)
+    return refuse(fmt::format("--at {}: {}; allowed: {}", c.at, at ? "before the start" : at.what, at ? "0 and later" : at.allowed));
+  return guarded([&] {
+    const Life life = load_life(c.dir);
+    const auto now = static_cast<km::u64>(*at.value);
+    if (const std::string why = out_of_reach(life, now); !why.empty()) return refuse(why);
+    fmt::print("{}", render_ps(processes_at(life, now), *layout, now));
+    return ExitCode::kOk;
+  });
+}
+
+int explain_command(const ExplainCommand& c) {
+  if (!c.fork.empty()) return refuse("explain --fork: not in this version; --pid tells the life of a task");
+  if (c.pid.empty()) return refuse("explain: --pid is missing; such as --pid 12 (pids are in tasks.csv)");
+  const auto pid = parse_integer(c.pid);
+  if (!pid) return refuse(fmt::format("--pid {}: {}; allowed: {}", c.pid, pid.what, pid.allowed));
+  return guarded([&] {
+    const auto lives = explain(load_life(c.dir), *pid.value);
+    fmt::print("{}", c.json ? render_explain_json(lives) : render_explain_text(lives));
+    return ExitCode::kOk;
+  });
+}
+
+}  // namespace forksim

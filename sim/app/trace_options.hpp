@@ -1,0 +1,23 @@
+// What a trace shows: the `--set trace.*` values.
+//
+// Purpose: they choose what is written, not what is simulated, so they stay out of the workload, of resolved.yaml and of the name of the
+//          result folder. Source: contract.md (`--set trace.events=...`). Units: none. Ownership: values.
+// Errors:  Diagnostics at the option: unknown keys, patterns that match nothing, values without the trace they belong to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernel_model/trace/trace.hpp"
+#include "sim/config/diagnostics.hpp"
+
+namespace forksim {
+
+struct TraceOptions {
+  km::TpSet events = km::TpSet().set();  ///< of trace.ftrace
+};
+
+/// Takes the trace.* values out of `sets` (each KEY=VALUE). `formats` are those of --trace.
+TraceOptions take_trace_options(std::vector<std::string>& sets, const std::vector<std::string>& formats, Diagnostics& diags);
+
+}  // namespace forksim
