@@ -4,6 +4,7 @@
 
 #include "sim/app/build_info.hpp"
 #include "sim/app/commands.hpp"
+#include "sim/config/suggest.hpp"
 
 namespace {
 
@@ -45,6 +46,21 @@ void add_explain(CLI::App& app, ExplainCommand& c) {
   explain->add_option("--pid", c.pid, "the task (pids are in tasks.csv)");
   explain->add_option("--fork", c.fork, "not in this version");
   explain->add_flag("--json", c.json, "for machines");
+}
+
+bool is_command(const CLI::App& app, const std::string& word) {
+  return !app.get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; }).empty();
+}
+
+/// CLI11 would only say that a sub-command is required.
+int no_such_command(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (!sub->get_group().empty()) names.push_back(sub->get_name());
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::string hint = did_you_mean(word, views);
+  std::fprintf(stderr, "forksim %s: no such command; allowed: %s%s%s\n", word.c_str(), one_of(views).c_str(), hint.empty() ? "" : "; ", hint.c_str());
+  return ExitCode::kBadInput;
 }
 
 /// Commands of the contract that later versions bring: refused by name.
@@ -100,6 +116,7 @@ int main(int argc, char** argv) {
 
   std::string later;
   add_later(app, later);
+  if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) return no_such_command(app, argv[1]);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -18,7 +18,11 @@ void draw_planned(const std::filesystem::path& dir, const std::vector<PlannedPlo
     r.metrics = p.metrics;
     if (p.from) r.from = *p.from;
     if (p.to) r.to = *p.to;
-    plot(dir, r);
+    try {
+      plot(dir, r);
+    } catch (const PlotRefused& e) {  // a run cut short may have nothing to draw; its numbers are still good
+      fmt::print(stderr, "plots: {}\n", e.what());
+    }
   }
 }
 

@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <csignal>
 #include <cstdio>
 #include <map>
 
 #include "kernel_model/base/contract.hpp"
 #include "sim/app/single_run.hpp"
+#include "sim/app/stop_flag.hpp"
 #include "sim/engine/sim_engine.hpp"
 #include "sim/output/ftrace_writer.hpp"
 #include "sim/output/out_file.hpp"
@@ -19,12 +19,6 @@ namespace forksim {
 namespace fs = std::filesystem;
 
 namespace {
-
-/// Set by the handler, read by the engine; the one object that a signal handler can reach.
-std::atomic<bool>& stop_flag() {
-  static std::atomic<bool> flag{false};
-  return flag;
-}
 
 void print(const SingleRun& r, const RunCommand& c) {
   if (!c.quiet) fmt::print("{}", c.json ? render_report_json(r.report) : render_report_text(r.report));
@@ -113,7 +107,7 @@ int run_command(const RunCommand& c) {
     fmt::print(stderr, "--trace: {}\n", wrong);
     return ExitCode::kBadInput;
   }
-  std::signal(SIGINT, [](int) { stop_flag() = true; });
+  install_stop_handler();
   return c.repeat > 1 ? repeated_run(c) : guarded_run(c, c.out, true);
 }
 

@@ -10,12 +10,14 @@
 #include "sim/app/platform_files.hpp"
 #include "sim/app/progress.hpp"
 #include "sim/app/trace_options.hpp"
+#include "sim/app/stop_flag.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/engine/km_kernel.hpp"
 #include "sim/engine/sim_engine.hpp"
 #include "sim/output/ftrace_writer.hpp"
 #include "sim/output/result_writer.hpp"
 #include "sim/platform/cost_file.hpp"
+#include "sim/workload/faults.hpp"
 #include "sim/workload/programs.hpp"
 #include "sim/workload/resolved_run.hpp"
 
@@ -115,6 +117,7 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   out.exit_code = ExitCode::kBadInput;
   if (!set_up(c, s, diags)) return out;
   out.exit_code = ExitCode::kOk;
+  install_stop_handler();
   const std::vector<InputFile> inputs{{"resolved.yaml", canonical_text(s.resolved)}};
   out.dir = dir.empty() ? default_result_dir(s.run.workload.name, inputs) : dir;
   ResultWriter writer(out.dir);
@@ -128,6 +131,8 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
     ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
     trace.subscribe(*ftrace, s.trace.events);
   }
+  Faults faults(s.run.workload.failures, s.run.seed);
+  if (!s.run.workload.failures.empty()) s.config.faults = &faults;
   km::Kernel kernel(s.config, programs, s.engine->power(), trace);
   for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
   programs.instantiate(kernel);
