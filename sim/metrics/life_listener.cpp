@@ -17,9 +17,9 @@ s64 signed_arg(const TraceEvent& e, km::u32 field) { return static_cast<s64>(arg
 }  // namespace
 
 km::TpSet LifeListener::events() {
-  return tp_set({Tp::sched_switch, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,
-                 Tp::sched_process_fork, Tp::task_rename, Tp::sched_process_exec, Tp::signal_generate, Tp::sys_enter, Tp::sys_exit,
-                 Tp::task_attr, Tp::do_exit, Tp::exit_notify, Tp::reparent, Tp::release_task, Tp::task_struct_free});
+  return tp_set({Tp::sched_switch, Tp::sched_stat_runtime, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task,
+                 Tp::task_newtask, Tp::sched_process_fork, Tp::task_rename, Tp::sched_process_exec, Tp::signal_generate, Tp::sys_enter,
+                 Tp::sys_exit, Tp::task_attr, Tp::do_exit, Tp::exit_notify, Tp::reparent, Tp::release_task, Tp::task_struct_free});
 }
 
 void LifeListener::push(const LifeRecord& r) {
@@ -39,15 +39,19 @@ void LifeListener::describe(const km::TaskView& t) {
   push(r);
 }
 
-/// True when `e` was about system calls alone.
-bool LifeListener::on_syscall(const TraceEvent& e) {
+/// What makes no row of its own: system calls and accounting. True when `e` was such an event.
+bool LifeListener::on_background(const TraceEvent& e) {
+  if (e.id == Tp::sched_stat_runtime) {
+    known_.at(arg(e, Field::kPid)).runtime += km::Ns(arg(e, Field::kRuntime));
+    return true;
+  }
   if (e.id != Tp::sys_enter && e.id != Tp::sys_exit) return false;
   if (e.pid.v != 0) known_.at(e.pid).nr = e.id == Tp::sys_enter ? static_cast<s32>(arg(e, Field::kSyscallNr)) : -1;
   return true;
 }
 
 void LifeListener::on_event(const TraceEvent& e) {
-  if (on_syscall(e)) return;
+  if (on_background(e)) return;
   LifeRecord r;
   r.at = e.ts;
   r.cpu = e.cpu;
@@ -84,6 +88,7 @@ void LifeListener::on_switch(const TraceEvent& e, LifeRecord r) {
   if (r.other == 0) return push(r);
   Known& prev = known_.at(static_cast<km::u64>(r.other));
   r.syscall = prev.nr;
+  r.runtime = prev.runtime;
   push(r);
   prev.running = false;
   if (!prev.woken) return;

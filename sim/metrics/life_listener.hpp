@@ -1,7 +1,8 @@
 // The life of every task, event by event: the data of `forksim ps` and `forksim explain`.
 //
 // Purpose: life.csv, from which the process table at any date and the phases of any task can be rebuilt without running again.
-// Source:  sched_switch, sched_waking, sched_wakeup, sched_wakeup_new, sched_migrate_task, task_newtask, sched_process_fork, task_rename,
+// Source:  sched_switch, sched_stat_runtime, sched_waking, sched_wakeup, sched_wakeup_new, sched_migrate_task, task_newtask,
+// sched_process_fork, task_rename,
 //          sched_process_exec, signal_generate, forksim:{task_attr,do_exit,exit_notify,reparent,release_task,task_struct_free}, and
 //          sys_enter and sys_exit for the system call that a sleeper sleeps in. Kinds of rows: life_events.def.
 // Units:   ns. Ownership: the caller's. Errors: none.
@@ -31,6 +32,7 @@ struct LifeRecord {
   km::Pid pid;
   km::NameId text;
   km::CpuId cpu;
+  km::Ns runtime;        ///< kind run: CPU time of `other` so far, sum_exec_runtime
   km::s32 syscall = -1;  ///< kind run: what `other` sleeps in, -1 for none
   LifeKind kind = LifeKind::end;
   char state = 0;  ///< kinds boot and run: a letter of sched_switch, 0 for none
@@ -55,10 +57,11 @@ class LifeListener final : public km::TraceListener {
   struct Known {
     km::s32 nr = -1;  ///< system call it is in, -1 outside
     bool running = false, woken = false;
+    km::Ns runtime;   ///< sum of sched_stat_runtime
     LifeRecord wake;  ///< woken: sched_waking came while it was still on its CPU, sched_wakeup has not come yet
   };
   void push(const LifeRecord& r);
-  bool on_syscall(const km::TraceEvent& e);
+  bool on_background(const km::TraceEvent& e);
   void on_switch(const km::TraceEvent& e, LifeRecord r);
   void on_fork(const km::TraceEvent& e, LifeRecord r);
   void on_wake(const km::TraceEvent& e, LifeRecord r);

@@ -54,7 +54,7 @@ void ProcessTable::fork(const LifeRow& r) {
 
 void ProcessTable::run(const LifeRow& r) {
   if (Task* prev = find(r.other)) {
-    if (prev->running) prev->row.cputime += r.time_ns - prev->since;
+    prev->row.cputime = r.runtime_ns;
     prev->running = false;
     const char letter = r.state.empty() ? 'R' : r.state[0];
     if (prev->row.state == 'R') prev->row.state = letter;

@@ -6,8 +6,8 @@
 //   comm       inherited from the parent, changed by task_rename; command: file of the last execve, inherited over fork, else the name
 //   state      R on a CPU, queued or being woken; else the letter of the switch away; Z from exit_notify on, X when nobody will wait
 //   wchan      the system call, or for kernel tasks the loop, that it sleeps in (wchan.def)
-//   cputime    time between switch-in and switch-out, of all threads, of those gone too: utime + stime as the kernel scales them
-//              (cputime_adjust makes them add up to sum_exec_runtime, so interrupts count for the task they hit)
+//   cputime    sum_exec_runtime of all threads, of those gone too, and since the switch-in while one runs: utime + stime as the kernel
+//              scales them (cputime_adjust makes them add up to it)
 //   prio       effective priority; process group and session: start, setsid (each process that the workload starts is a session)
 // Units:   ns; prio 0..139. Ownership: values. Errors: none; rows about tasks that the file does not know are skipped.
 // Not modelled: terminals, users (all are root's), sizes of memory, arguments of commands.

@@ -111,6 +111,7 @@ LifeRow life_row(const LifeRecord& l, const km::NameTable& names) {
   r.pid = l.pid.v;
   r.other = l.other;
   r.value = l.value;
+  r.runtime_ns = l.runtime.v;
   if (l.state) r.state = l.state;
   if (l.preempted) r.state += '+';
   r.text = names[l.text];

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -223,29 +225,24 @@ TEST_SUITE("cli") {
     CHECK(r.code == 0);
     CHECK(r.err.empty());
     CHECK(r.out.starts_with("pid " + p.child + " (bash): forked by pid " + p.bash + " (bash), clone flags 0x1200011\n"));
-    check_in_order(r.out, {"created",
-                           "waiting to run",
-                           "running",
-                           "execs ./raspbian_proc",
-                           "sleeping in nanosleep",
-                           "until woken by the timer interrupt",
-                           "waiting to run",
-                           "running",
-                           "sleeping in nanosleep",
-                           "until woken by pid " + p.bash + " (bash)",
-                           "waiting to run",
-                           "signal 9 (SIGKILL) from pid " + p.bash + " (bash)",
-                           "running",
-                           "exiting",
-                           "killed by signal 9 (SIGKILL)",
-                           "zombie",
-                           "until reaped by pid " + p.bash + " (bash)",
-                           "dead until RCU",
-                           "PHASE",
-                           "sleeping in nanosleep",
-                           "whole life",
-                           "100.00%"});
-    CHECK(is_json(forksim("explain out --pid " + p.child + " --json").out));
+    check_in_order(squeezed(r.out),
+                   {"created", "waiting to run new on CPU", "running is called raspbian_proc now; execs ./raspbian_proc",
+                    "sleeping in nanosleep until woken by the timer interrupt", "waiting to run", "running",
+                    "sleeping in nanosleep until woken by pid " + p.bash + " (bash)", "signal 9 (SIGKILL) from pid " + p.bash + " (bash)",
+                    "running", "exiting killed by signal 9 (SIGKILL)", "zombie until reaped by pid " + p.bash + " (bash)", "dead until RCU",
+                    "PHASE COUNT", "sleeping in nanosleep 4 ", "whole life"});
+    const auto lives = nlohmann::json::parse(forksim("explain out --pid " + p.child + " --json").out);
+    REQUIRE(lives.size() == 1);
+    const auto& phases = lives[0]["phases"];
+    std::uint64_t next = phases[0]["start_ns"], total = 0, of_kinds = 0;
+    for (const auto& phase : phases) {
+      CHECK(phase["start_ns"] == next);
+      next += phase["duration_ns"].get<std::uint64_t>();
+      total += phase["duration_ns"].get<std::uint64_t>();
+    }
+    for (const auto& kind : lives[0]["sums"]) of_kinds += kind["total_ns"].get<std::uint64_t>();
+    CHECK(of_kinds == total);
+    CHECK(lives[0]["complete"] == true);
   }
 
   TEST_CASE("a run outside the repository without --platform says where it looked and what to give") {

@@ -46,6 +46,10 @@ struct Told {
   }
   void call(u64 ts, km::u32 cpu, int pid, u64 nr) { s.emit(ts, cpu, pid, Tp::sys_enter, {nr, 0, 0}); }
   void back(u64 ts, km::u32 cpu, int pid, u64 nr) { s.emit(ts, cpu, pid, Tp::sys_exit, {nr, 0}); }
+  /// update_curr: `ns` more of CPU time.
+  void spend(u64 ts, km::u32 cpu, int pid, u64 ns) {
+    s.emit(ts, cpu, pid, Tp::sched_stat_runtime, {s.comm(pid), static_cast<u64>(pid), ns, 0});
+  }
   std::string csv() {
     std::string text;
     append_csv_header<LifeRow>(text);
@@ -73,6 +77,8 @@ struct Told {
     s.sw(21'000, 1, 10, 'S', 0);
     s.emit(30'000, 2, 11, Tp::task_rename, {11, s.comm(11), s.name("whoami"), 0});
     s.emit(31'000, 2, 11, Tp::sched_process_exec, {s.name("/usr/bin/whoami"), 11, 11});
+    spend(35'000, 2, 11, 19'000);
+    spend(39'500, 2, 11, 4'900);
     s.sw(40'000, 2, 11, 'R', 2, true);
     s.sw(47'000, 2, 2, 'S', 11);
     s.mark(50'000, 2, 11, Tp::do_exit, 11, 0x300);
@@ -123,7 +129,7 @@ TEST_CASE("process table: a child is there from task_newtask to release_task, wi
   CHECK(row_at(life, 60'000, 10).ppid == 1);
 }
 
-TEST_CASE("process table: the name is the parent's command until exec, and CPU time is the time on a CPU") {
+TEST_CASE("process table: the name is the parent's command until exec, and CPU time is what update_curr accounted") {
   Told t;
   t.whole_life();
   const Life life = t.life(100'000);
@@ -132,8 +138,8 @@ TEST_CASE("process table: the name is the parent's command until exec, and CPU t
   CHECK(row_at(life, 31'000, 11).comm == "whoami");
   CHECK(row_at(life, 31'000, 11).command == "/usr/bin/whoami");
   CHECK(row_at(life, 31'000, 11).cputime == 31'000 - 15'000);
-  CHECK(row_at(life, 45'000, 11).cputime == 40'000 - 15'000);
-  CHECK(row_at(life, 49'000, 11).cputime == 25'000 + 2'000);
+  CHECK(row_at(life, 45'000, 11).cputime == 19'000 + 4'900);
+  CHECK(row_at(life, 49'000, 11).cputime == 23'900 + 2'000);
 }
 
 TEST_CASE("process table: a sleeper shows where it sleeps, and runs again from sched_waking on") {
@@ -157,6 +163,7 @@ TEST_CASE("process table: threads count for their process, also when they are go
   s.sw(100, 0, 0, 'R', 10);
   s.newtask(200, 0, 10, 11, 0x3d0f00);
   s.sw(300, 1, 0, 'R', 11);
+  t.spend(790, 1, 11, 480);
   s.sw(800, 1, 11, 'X', 0);
   s.mark(900, 0, 10, Tp::release_task, 11);
   const Life life = t.life(2'000);
@@ -164,7 +171,7 @@ TEST_CASE("process table: threads count for their process, also when they are go
   CHECK(row_at(life, 500, 10).cputime == 400 + 200);
   CHECK(row_at(life, 500, 11).pid == 0);
   CHECK(row_at(life, 1'000, 10).threads == 1);
-  CHECK(row_at(life, 1'000, 10).cputime == 900 + 500);
+  CHECK(row_at(life, 1'000, 10).cputime == 900 + 480);
 }
 
 TEST_CASE("process table: an orphan goes to its new parent, setsid and nice show at once") {

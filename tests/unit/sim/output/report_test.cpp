@@ -217,13 +217,15 @@ TEST_CASE("report.txt: a violated invariant is shown with the events before it")
 TEST_CASE("csv: header from the declaration, text with commas and quotes is quoted, doubles read back the same") {
   std::string out;
   append_csv_header<CpuRow>(out);
-  CHECK(out == "cpu,user_ns,system_ns,irq_ns,idle_ns,context_switches,forks_placed,energy_j\n");
+  CHECK(out ==
+        "cpu,user_ns,system_ns,irq_ns,idle_ns,context_switches,forks_placed,energy_j,"
+        "stack_hits,stack_misses,stack_cached,stack_full\n");
   CpuRow c;
   c.cpu = 3;
   c.energy_j = 0.1;
   out.clear();
   append_csv_row(c, out);
-  CHECK(out == "3,0,0,0,0,0,0,0.1\n");
+  CHECK(out == "3,0,0,0,0,0,0,0.1,0,0,0,0\n");
   ScheduleRow s;
   s.kind = "run";
   s.pid = -1;
