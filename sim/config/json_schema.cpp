@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/config/schema.hpp"
 
@@ -74,6 +75,7 @@ Json map_value(Type type) {
   const Json time = unit_value("ns|us|ms|s|min|h", "");
   if (type == Type::features) return closed_map(km::kFeatureTable, Json{{"type", "boolean"}}, "NO_");
   if (type == Type::tunables) return tunables_value();
+  if (type == Type::failures) return closed_map(km::kFailPointTable, text_matching(R"((nth|every):[0-9]+|p:0?\.[0-9]+)"), "");
   if (type == Type::costtable) return closed_map(km::kPhaseTable, Json{{"allOf", Json::array({definition_of("cost")})}}, "");
   Json costs = closed_map(km::kPhaseTable, time, "");
   costs["properties"]["bound"] = Json{{"enum", Json::array({"low", "high"})}};
@@ -120,6 +122,7 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
       return array_of(definition_of("phase"));
     case Type::tunables:
     case Type::features:
+    case Type::failures:
     case Type::costs:
     case Type::costtable:
       return map_value(k.type);

@@ -5,6 +5,7 @@
 
 #include "kernel_model/base/cpumask.hpp"
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/config/suggest.hpp"
 
@@ -173,6 +174,7 @@ Value Reader::read_key(const YamlNode& n, const KeyInfo& key, const std::string&
     case Type::tunables:
     case Type::features:
     case Type::costs:
+    case Type::failures:
       return read_switches(n, key, path);
     case Type::costtable:
       return read_cost_table(n, path);
@@ -342,12 +344,16 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
     std::vector<std::string_view> names;
     if (key.type == Type::tunables) names = table_names(km::kTunableTable);
     if (key.type == Type::features) names = table_names(km::kFeatureTable);
+    if (key.type == Type::failures) names = table_names(km::kFailPointTable);
     if (key.type == Type::costs) names = table_names(km::kPhaseTable);
     if (key.type == Type::costs) names.push_back("bound");
     std::string_view name = e.key;
     if (key.type == Type::features && name.starts_with("NO_")) name.remove_prefix(3);
     if (std::ranges::find(names, name) == names.end()) {
-      const char* list = key.type == Type::tunables ? "tunables" : key.type == Type::features ? "features" : "phases";
+      const char* list = key.type == Type::tunables   ? "tunables"
+                         : key.type == Type::features ? "features"
+                         : key.type == Type::failures ? "failures"
+                                                      : "phases";
       error(e, at, "unknown name", std::string("see forksim list ") + list, did_you_mean(name, names));
       continue;
     }
@@ -355,6 +361,7 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
       error(e, at, "the feature is given as " + std::string(name) + " and as NO_" + std::string(name), "one of the two");
     Value f = key.type == Type::tunables   ? read_tunable(e.value, e.key, at)
               : key.type == Type::features ? read_feature(e.value, e.key, at)
+              : key.type == Type::failures ? read_failure(e.value, at)
                                            : read_cost(e.value, e.key, at);
     v.fields.push_back({e.key, std::move(f)});
   }
@@ -381,6 +388,22 @@ Value Reader::read_feature(const YamlNode& n, const std::string& name, const std
   const auto p = parse_boolean(n.scalar);
   if (!p) error(n, path, p.what, p.allowed, "features." + name + "=false, or features.NO_X");
   v.num = p && *p.value;
+  return v;
+}
+
+/// nth:N and every:N keep N in `num`, p:X keeps X in `real`; the word before the colon is the text's.
+Value Reader::read_failure(const YamlNode& n, const std::string& path) {
+  Value v = start(n, Type::text, path);
+  const std::size_t colon = n.scalar.find(':');
+  const std::string word = n.scalar.substr(0, colon), rest = colon == std::string::npos ? std::string{} : n.scalar.substr(colon + 1);
+  const auto count = parse_integer(rest);
+  const auto share = parse_real(rest);
+  const bool by_count = (word == "nth" || word == "every") && count && *count.value > 0;
+  const bool by_chance = word == "p" && share && *share.value >= 0 && *share.value <= 1;
+  if (!by_count && !by_chance)
+    error(n, path, "\"" + n.scalar + "\" says not when it fails", "nth:N, every:N with N from 1, or p:X with X in 0..1");
+  if (by_count) v.num = *count.value;
+  if (by_chance) v.real = *share.value;
   return v;
 }
 

@@ -33,6 +33,7 @@ class Reader {
   Value read_parameters(const YamlNode& n, const std::string& path, bool define);
   Value read_switches(const YamlNode& n, const KeyInfo& key, const std::string& path);
   Value read_tunable(const YamlNode& n, const std::string& name, const std::string& path);
+  Value read_failure(const YamlNode& n, const std::string& path);
   Value read_feature(const YamlNode& n, const std::string& name, const std::string& path);
   Value read_cost(const YamlNode& n, const std::string& name, const std::string& path);
   Value read_cost_table(const YamlNode& n, const std::string& path);

@@ -113,7 +113,11 @@ std::vector<std::string_view> choices(std::string_view arg, const Vocabulary& vo
   std::vector<std::string_view> out;
   while (!arg.empty()) {
     const std::size_t bar = arg.find('|');
-    out.push_back(arg.substr(0, bar));
+    const std::string_view word = arg.substr(0, bar);
+    if (word == "@signals")
+      for (const SignalInfo& s : kSignals) out.push_back(s.name);
+    else
+      out.push_back(word);
     arg.remove_prefix(bar == std::string_view::npos ? arg.size() : bar + 1);
   }
   return out;

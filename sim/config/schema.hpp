@@ -30,6 +30,7 @@ enum class Type : unsigned char {
   handler,
   tunables,
   features,
+  failures,
   costs,
   costtable
 };

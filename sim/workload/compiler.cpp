@@ -27,6 +27,8 @@ Workload Compiler::compile() {
   w_.description = tree_["description"].text;
   w_.source = tree_["source"].text;
   declare_objects();
+  declare_failures();
+  declare_interrupts();
   declare_programs();
   for (u32 p = 0; p < program_values_.size(); ++p) compile_program(p);
   compile_starts();
@@ -53,6 +55,7 @@ void Compiler::declare_object_list(std::string_view key, km::ObjectKind kind, st
     o.kind = kind;
     o.name = v["name"].text;
     if (!param.empty()) o.param = static_cast<u64>(v[param].num);
+    if (v["robust"]) o.param = v["robust"].num != 0;
     o.count = static_cast<u32>(v["count"].num);
     o.per_instance = v["per"].text == "instance";
     o.socketpair = socketpair;
@@ -115,13 +118,48 @@ km::CpuMask Compiler::mask_of(const Value& cpus) {
   km::CpuMask m;
   for (const Value& c : cpus.items) {
     m.set(km::CpuId(static_cast<u32>(c.num)));
-    if (c.num <= w_.highest_cpu) continue;
-    w_.highest_cpu = static_cast<int>(c.num);
-    w_.highest_cpu_path = cpus.path;
-    w_.highest_cpu_line = cpus.line;
-    w_.highest_cpu_col = cpus.col;
+    note_cpu(cpus, c.num);
   }
   return m;
+}
+
+/// Remembers the highest CPU that is named, and where.
+void Compiler::note_cpu(const Value& place, s64 cpu) {
+  if (cpu <= w_.highest_cpu) return;
+  w_.highest_cpu = static_cast<int>(cpu);
+  w_.highest_cpu_path = place.path;
+  w_.highest_cpu_line = place.line;
+  w_.highest_cpu_col = place.col;
+}
+
+void Compiler::declare_failures() {
+  for (const Field& f : tree_["fail"].fields) {
+    FailureDecl d;
+    d.point =
+        static_cast<km::FailPoint>(std::ranges::find(km::kFailPointTable, f.key, &km::FailPointInfo::name) - km::kFailPointTable.begin());
+    d.when = f.value.text.starts_with("nth")     ? FailureDecl::When::nth
+             : f.value.text.starts_with("every") ? FailureDecl::When::every
+                                                 : FailureDecl::When::chance;
+    d.n = static_cast<u64>(f.value.num);
+    d.chance = f.value.real;
+    w_.failures.push_back(d);
+  }
+}
+
+void Compiler::declare_interrupts() {
+  u64 nr = 0;
+  for (const Value& v : tree_["interrupts"].items) {
+    w_.texts.push_back(v["name"].text);
+    InterruptDecl d;
+    d.spec.name = w_.texts.back();
+    d.spec.irq = static_cast<u32>(v["irq"].num);
+    d.spec.cpu = km::CpuId(static_cast<u32>(v["cpu"].num));
+    d.spec.handler = km::Ns(static_cast<u64>(v["handler"].num));
+    d.spec.thread = km::Ns(static_cast<u64>(v["thread"].num));
+    d.dates = arrivals(v, derive_key(derive_key(seed_, label_hash("interrupt")), nr++));
+    note_cpu(v["cpu"], v["cpu"].num);
+    w_.interrupts.push_back(std::move(d));
+  }
 }
 
 void Compiler::compile_program(u32 index) {
@@ -156,6 +194,7 @@ void Compiler::compile_start(const Value& v, std::map<u32, u64>& occurrences) {
   s.program = p;
   const u64 root = derive_key(derive_key(seed_, label_hash("start")), label_hash(w_.programs[p].name));
   s.key = derive_key(root, occurrences[p]++);
+  s.uid = static_cast<u32>(v["user"].num);
   s.has_nice = bool(v["nice"]);
   s.nice = static_cast<int>(v["nice"].num);
   s.has_affinity = bool(v["affinity"]);

@@ -57,6 +57,9 @@ class Compiler {
   void link_specs();
   km::ProcessShape shape_of(const Value& v);
   km::CpuMask mask_of(const Value& cpus);
+  void note_cpu(const Value& place, s64 cpu);
+  void declare_failures();
+  void declare_interrupts();
 
   // phases (compiler_phases.cpp, compiler_tasks.cpp)
   void body(Scope& s, const Value& list);
@@ -75,6 +78,12 @@ class Compiler {
   void wait(Scope& s, const Value& v);
   void each_child(Scope& s, const Value& v, const std::string& name, Instr i);
   void signal(Scope& s, const Value& v);
+  u16 child_slot(Scope& s, const Value& name);
+  void process_group(Scope& s, const Value& v, const std::string& action);
+  void kthread(Scope& s, const Value& v);
+  void queue_work(const Value& v);
+  void sigmask(const Value& v);
+  static u8 signal_number(std::string_view name);
   void object_op(Scope& s, const Value& v, const std::string& action);
   void loop(Scope& s, const Value& v);
   void choose(Scope& s, const Value& v);

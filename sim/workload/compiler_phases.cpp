@@ -192,6 +192,10 @@ void Compiler::phase(Scope& s, const Value& v) {
   if (action == "exec") return exec(s, v);
   if (action == "wait") return wait(s, v);
   if (action == "signal") return signal(s, v);
+  if (action == "kthread") return kthread(s, v);
+  if (action == "queue_work") return queue_work(v);
+  if (action == "sigmask") return sigmask(v);
+  if (action == "setpgid" || action == "foreground") return process_group(s, v, action);
   if (action == "loop") return loop(s, v);
   if (action == "choose") return choose(s, v);
   if (action == "break") return brk(s, v);
@@ -224,6 +228,7 @@ void Compiler::numeric(Scope& s, const Value& v, const std::string& action, Code
   i.code = code;
   number(s, i, v[action], action);
   if (code == Code::sleep || code == Code::timer) i.slot = slot(s, v);
+  if (v["state"]) i.arg = v["state"].text == "interruptible" ? 0 : v["state"].text == "uninterruptible" ? 1 : 2;
   if ((code == Code::nice || code == Code::timer) && i.source != NumSource::constant)
     error(v[action], "the value must be constant", "parameters of the file may be used, loop indexes may not");
   emit(i);
@@ -237,12 +242,20 @@ void Compiler::simple(Scope& s, const Value& v, const std::string& action) {
     i.code = action == "yield" ? Code::yield : Code::pause;
     return repeated(s, i, main);
   }
+  if (action == "kthread_stop") {
+    i.code = Code::kthread_stop;
+    return each_child(s, v, main.text, i);
+  }
   if (action == "kill" || action == "join") {
     i.code = action == "kill" ? Code::kill : Code::join;
+    i.b = v["to"].text == "thread" ? 1 : v["to"].text == "group" ? 2 : 0;
     i.on_error = policy(v["on_error"]);
     for (const SignalInfo& sig : signal_table())
       if (v["signal"].text == sig.name) i.arg = static_cast<u8>(sig.number);
-    return each_child(s, v, main.text, i);
+    if (action == "join" || main.text != "group") return each_child(s, v, main.text, i);
+    leaves(s, i, v);
+    emit(i);
+    return;
   }
   if (action == "syscall") {
     i.code = Code::syscall;
@@ -257,6 +270,11 @@ void Compiler::simple(Scope& s, const Value& v, const std::string& action) {
     i.code = action == "mark" ? Code::mark : Code::set_name;
     i.a = static_cast<u32>(w_.texts.size());
     w_.texts.push_back(main.text);
+  } else if (action == "pdeath") {
+    i.code = Code::pdeath;
+    i.arg = signal_number(main.text);
+  } else if (action == "ctty") {
+    i.code = Code::ctty;
   } else if (action == "affinity") {
     i.code = Code::affinity;
     i.a = static_cast<u32>(w_.masks.size());

@@ -7,9 +7,22 @@
 namespace forksim {
 
 namespace {
-constexpr u8 kWnohang = 1, kWuntraced = 2, kWcontinued = 8;
+struct WaitOption {
+  std::string_view name;
+  u8 low;
+  s64 high;
+};
+constexpr WaitOption kWaitOptions[] = {{"nohang", 1, 0},         {"untraced", 2, 0},          {"continued", 8, 0},
+                                       {"nowait", 0, 0x1000000}, {"nothread", 0, 0x20000000}, {"all", 0, 0x40000000},
+                                       {"clone", 0, 0x80000000}};
 constexpr u64 kSigchld = 17;
 }  // namespace
+
+u8 Compiler::signal_number(std::string_view name) {
+  for (const SignalInfo& s : signal_table())
+    if (name == s.name) return static_cast<u8>(s.number);
+  return 0;
+}
 
 u64 Compiler::clone_flags(const Value& v, const std::string& action) const {
   if (action == "fork") return km::kForkFlags;
@@ -19,7 +32,9 @@ u64 Compiler::clone_flags(const Value& v, const std::string& action) const {
   for (const Value& f : v["flags"].items)
     for (const CloneFlagInfo& c : clone_flag_table())
       if (f.text == c.name) flags |= c.flag;
-  return flags & km::kCLONE_THREAD ? flags : flags | kSigchld;
+  if (flags & km::kCLONE_THREAD) return flags;
+  const Value& sig = v["exit_signal"];
+  return !sig ? flags | kSigchld : flags | signal_number(sig.text);
 }
 
 std::vector<u32> Compiler::args(Scope& s, const Value& v, u32 p) {
@@ -178,9 +193,15 @@ void Compiler::exec(Scope& s, const Value& v) {
 void Compiler::wait(Scope& s, const Value& v) {
   Instr i;
   i.on_error = policy(v["on_error"]);
-  for (const Value& o : v["options"].items) i.arg |= o.text == "nohang" ? kWnohang : o.text == "untraced" ? kWuntraced : kWcontinued;
+  for (const Value& o : v["options"].items)
+    for (const WaitOption& w : kWaitOptions) {
+      if (o.text != w.name) continue;
+      i.arg |= w.low;
+      i.num |= w.high;
+    }
   const std::string& whom = v["wait"].text;
-  if (whom == "one" || whom == "any" || whom == "all") {
+  if (whom == "one" || whom == "any" || whom == "all" || whom == "group") {
+    i.b = whom == "group";
     if (v["at"]) error(v["at"], "`at` belongs to children with a name", "leave it out");
     i.code = whom == "all" ? Code::wait_all : Code::wait_any;
     if (i.on_error == OnError::leave && !(v["count"].expr.constant && v["count"].num == 1))
@@ -189,6 +210,7 @@ void Compiler::wait(Scope& s, const Value& v) {
     return repeated(s, i, v["count"]);
   }
   i.code = Code::wait_child;
+  i.b = v["of"].text == "group" ? 2 : 0;
   each_child(s, v, whom, i);
 }
 
@@ -227,6 +249,68 @@ void Compiler::each_child(Scope& s, const Value& v, const std::string& name, Ins
   next.target = first;
   emit(next);
   patch(head);
+}
+
+/// The register of one child named by `as`; 0 when there is none of that name.
+u16 Compiler::child_slot(Scope& s, const Value& name) {
+  std::vector<std::string_view> names;
+  for (const ChildName& c : s.children) {
+    if (c.name == name.text) return c.base;
+    names.push_back(c.name);
+  }
+  error(name, "there is no child \"" + name.text + "\" here", "allowed are names given by `as` before: " + one_of(names),
+        did_you_mean(name.text, names));
+  return 0;
+}
+
+void Compiler::process_group(Scope& s, const Value& v, const std::string& action) {
+  Instr i;
+  i.code = action == "setpgid" ? Code::setpgid : Code::foreground;
+  const Value& whom = v[action];
+  if (whom.text != "self") {
+    i.slot = child_slot(s, whom);
+    i.children = 1;
+  }
+  if (v["group"]) i.b = child_slot(s, v["group"]);
+  emit(i);
+}
+
+void Compiler::kthread(Scope& s, const Value& v) {
+  km::KthreadSpec spec;
+  w_.texts.push_back(v["kthread"].text);
+  spec.name = w_.texts.back();
+  spec.work = km::Ns(static_cast<u64>(v["work"].num));
+  spec.period = km::Ns(static_cast<u64>(v["period"].num));
+  spec.bound = bool(v["cpu"]);
+  spec.cpu = km::CpuId(static_cast<u32>(v["cpu"].num));
+  spec.rt_priority = static_cast<u32>(v["priority"].num);
+  if (spec.bound) note_cpu(v["cpu"], v["cpu"].num);
+  Instr i;
+  i.code = Code::kthread;
+  i.a = static_cast<u32>(w_.kthreads.size());
+  i.on_error = policy(v["on_error"]);
+  w_.kthreads.push_back(spec);
+  fork_names(s, v, i);
+  leaves(s, i, v);
+  emit(i);
+}
+
+void Compiler::queue_work(const Value& v) {
+  Instr i;
+  i.code = Code::queue_work;
+  i.num = v["queue_work"].num;
+  i.flag = bool(v["cpu"]);
+  i.b = static_cast<u32>(v["cpu"].num);
+  if (i.flag) note_cpu(v["cpu"], v["cpu"].num);
+  emit(i);
+}
+
+void Compiler::sigmask(const Value& v) {
+  Instr i;
+  i.code = Code::sigmask;
+  i.arg = v["sigmask"].text == "block" ? 0 : v["sigmask"].text == "unblock" ? 1 : 2;
+  for (const Value& sig : v["signals"].items) i.num |= s64{1} << (signal_number(sig.text) - 1);
+  emit(i);
 }
 
 void Compiler::signal(Scope& s, const Value& v) {

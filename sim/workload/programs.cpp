@@ -14,6 +14,9 @@ void set(km::Op& out, km::OpKind kind, s64 arg) {
   out.arg = arg;
 }
 
+/// Bits of wait4 and waitid; Instr::num holds those above 8 bits.
+void set_wait_options(km::Op& out, const Instr& i) { out.arg = i.arg | i.num; }
+
 /// Codes whose result decides what happens next.
 constexpr bool has_result(Code c) {
   switch (c) {
@@ -26,6 +29,11 @@ constexpr bool has_result(Code c) {
     case Code::wait_child:
     case Code::join:
     case Code::kill:
+    case Code::kthread:
+    case Code::kthread_stop:
+    case Code::setpgid:
+    case Code::ctty:
+    case Code::foreground:
     case Code::sigaction:
     case Code::subreaper:
     case Code::set_name:
@@ -279,6 +287,7 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
     case Code::sleep:
       out.kind = km::OpKind::sleep;
       out.ns = km::Ns(static_cast<u64>(number(t, i)));
+      out.arg = i.arg;
       regs(t)[i.slot] = static_cast<s64>(now.v + out.ns.v);
       return true;
     case Code::timer:
@@ -396,12 +405,35 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
     case Code::wait_any:
     case Code::wait_all:
       set(out, km::OpKind::wait, i.arg);
-      out.pid = km::Pid(-1);
+      set_wait_options(out, i);
+      out.pid = km::Pid(i.b ? 0 : -1);
       return true;
     case Code::wait_child:
     case Code::join:
     case Code::kill:
+    case Code::kthread_stop:
       return step_child(t, i, out);
+    case Code::kthread:
+      out.kind = km::OpKind::kthread_run;
+      out.kthread = &w_.kthreads[i.a];
+      return true;
+    case Code::queue_work:
+      set(out, km::OpKind::queue_work, i.flag ? s64{i.b} : -1);
+      out.ns = km::Ns(static_cast<u64>(i.num));
+      return true;
+    case Code::sigmask:
+      set(out, km::OpKind::sigprocmask, i.arg);
+      out.count = static_cast<u64>(i.num);
+      return true;
+    case Code::pdeath:
+      set(out, km::OpKind::pdeath_signal, i.arg);
+      return true;
+    case Code::ctty:
+      out.kind = km::OpKind::set_ctty;
+      return true;
+    case Code::setpgid:
+    case Code::foreground:
+      return step_group(t, i, out);
     case Code::sigaction:
       step_sigaction(t, i, out);
       return true;
@@ -443,15 +475,39 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
   }
 }
 
+/// setpgid and tcsetpgrp: of a child with a slot (b is the slot of the group's child), or of oneself.
+bool Programs::step_group(Task& t, const Instr& i, km::Op& out) {
+  const s64 pid = i.children ? regs(t)[i.slot] : 0;
+  if (i.code == Code::foreground) {
+    set(out, km::OpKind::tcsetpgrp, pid);
+    return true;
+  }
+  set(out, km::OpKind::setpgid, i.b ? regs(t)[i.b] : 0);
+  out.pid = km::Pid(static_cast<km::s32>(pid));
+  return true;
+}
+
 bool Programs::step_child(Task& t, const Instr& i, km::Op& out) {
+  if (i.code == Code::kill && i.children == 0) {  // the own process group
+    set(out, km::OpKind::kill, i.arg);
+    out.pid = km::Pid(0);
+    return true;
+  }
   const s64 pid = child_of(t, i);
   if (pid <= 0) {
     count(Anomaly::no_such_child);
     return false;
   }
-  out.kind = i.code == Code::kill ? km::OpKind::kill : i.code == Code::join ? km::OpKind::join : km::OpKind::wait;
-  out.pid = km::Pid(static_cast<km::s32>(pid));
+  constexpr u32 kThread = 1, kGroup = 2;
   out.arg = i.arg;
+  out.pid = km::Pid(static_cast<km::s32>(i.b == kGroup ? -pid : pid));
+  if (i.code == Code::kill)
+    out.kind = i.b == kThread ? km::OpKind::tkill : km::OpKind::kill;
+  else if (i.code == Code::kthread_stop)
+    out.kind = km::OpKind::kthread_stop;
+  else
+    out.kind = i.code == Code::join ? km::OpKind::join : km::OpKind::wait;
+  if (i.code == Code::wait_child) set_wait_options(out, i);
   return true;
 }
 
@@ -489,6 +545,7 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
     case Code::timer:
       return result == kEintr && sleep_again(t, i, now, out);
     case Code::fork:
+    case Code::kthread:
       if (result < 0) return failed(t, i, i.on_error, Anomaly::fork_error, out);
       if (i.children > 0) child_of(t, i) = result;
       return false;

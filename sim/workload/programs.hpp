@@ -93,6 +93,7 @@ class Programs final : public km::UserSpace {
   bool step(Task& t, const Instr& i, km::Ns now, km::Op& out);
   bool step_object(Task& t, const Instr& i, km::Op& out);
   bool step_task(Task& t, const Instr& i, km::Op& out);
+  bool step_group(Task& t, const Instr& i, km::Op& out);
   bool step_child(Task& t, const Instr& i, km::Op& out);
   bool step_control(Task& t, const Instr& i, km::Ns now);
   bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
@@ -155,6 +156,8 @@ void Programs::instantiate(KernelT& kernel) {
   run_base_.assign(w_.objects.size(), kNone);
   for (std::size_t o = 0; o < w_.objects.size(); ++o)
     if (!w_.objects[o].per_instance) run_base_[o] = create(kernel, w_.objects[o]);
+  if constexpr (requires { kernel.add_irq(km::IrqSpec{}, std::vector<km::Ns>{}); })
+    for (const InterruptDecl& i : w_.interrupts) kernel.add_irq(i.spec, i.dates);
   u32 instance = 0;
   for (const StartDecl& s : w_.starts) {
     const Program& p = w_.programs[s.program];
@@ -168,6 +171,7 @@ void Programs::instantiate(KernelT& kernel) {
       spec.at = s.arrivals[a];
       spec.nice = s.has_nice ? s.nice : p.nice;
       spec.affinity = s.has_affinity ? &s.affinity : p.has_affinity ? &p.affinity : nullptr;
+      spec.uid = s.uid;
       kernel.start(spec);
       attach(kernel, user, instance, s.program);
     }

@@ -81,7 +81,7 @@ class Emitter {
     if (v.fields.empty()) return line(indent, lead + " {}", v.from);
     line(indent, lead, {});
     const int inner = indent + (lead.starts_with("- ") ? 4 : 2);
-    const bool free = v.type == Type::parameters;
+    const bool free = v.type == Type::parameters || v.type == Type::failures;
     if (!free) return object(v, v.text, inner, false);
     for (const Field& f : v.fields) value(f.value, f.key + ":", inner);
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel_model/kernel.hpp"
 #include "kernel_model/user_space.hpp"
 #include "sim/config/expr.hpp"
 #include "sim/workload/distributions.hpp"
@@ -32,6 +33,8 @@ enum class Code : u8 {
   end,
   wait_any,
   wait_all,
+  kthread,
+  kthread_stop,
   wait_child,  // life cycle; end: exit_group of a process, exit of a thread
   join,
   kill,
@@ -42,6 +45,12 @@ enum class Code : u8 {
   setsid,
   nice,
   affinity,
+  sigmask,
+  pdeath,
+  setpgid,
+  ctty,
+  foreground,
+  queue_work,
   mutex_lock,
   mutex_unlock,
   sem_wait,
@@ -165,7 +174,21 @@ struct StartDecl {
   bool has_affinity = false;
   km::CpuMask affinity;
   std::vector<s64> args;
+  u32 uid = 0;
   u64 key = 0;  ///< of its streams
+};
+
+/// When a place of copy_process and its kin fails.
+struct FailureDecl {
+  km::FailPoint point{};
+  enum class When : u8 { nth, every, chance } when = When::nth;
+  u64 n = 0;
+  double chance = 0;
+};
+
+struct InterruptDecl {
+  km::IrqSpec spec;
+  std::vector<km::Ns> dates;
 };
 
 struct Workload {
@@ -188,6 +211,9 @@ struct Workload {
   std::vector<HandlerCode> handlers;
   std::vector<km::CpuMask> masks;
   std::deque<std::string> texts;
+  std::deque<km::KthreadSpec> kthreads;
+  std::vector<FailureDecl> failures;
+  std::vector<InterruptDecl> interrupts;
   /// Highest CPU named anywhere, for the check against the platform; -1 when none is.
   int highest_cpu = -1;
   /// Where that CPU is named (file:line:col is in the diagnostic made of it).
