@@ -17,9 +17,11 @@ s64 signed_arg(const TraceEvent& e, km::u32 field) { return static_cast<s64>(arg
 }  // namespace
 
 km::TpSet LifeListener::events() {
-  return tp_set({Tp::sched_switch, Tp::sched_stat_runtime, Tp::sched_waking, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_migrate_task,
-                 Tp::task_newtask, Tp::sched_process_fork, Tp::task_rename, Tp::sched_process_exec, Tp::signal_generate, Tp::sys_enter,
-                 Tp::sys_exit, Tp::task_attr, Tp::do_exit, Tp::exit_notify, Tp::reparent, Tp::release_task, Tp::task_struct_free});
+  return tp_set({Tp::sched_switch,     Tp::sched_stat_runtime, Tp::sched_waking,       Tp::sched_wakeup,
+                 Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,       Tp::sched_process_fork,
+                 Tp::task_rename,      Tp::de_thread,          Tp::sched_process_exec, Tp::signal_generate,
+                 Tp::sys_enter,        Tp::sys_exit,           Tp::task_attr,          Tp::do_exit,
+                 Tp::exit_notify,      Tp::reparent,           Tp::release_task,       Tp::task_struct_free});
 }
 
 void LifeListener::push(const LifeRecord& r) {
@@ -142,6 +144,12 @@ void LifeListener::on_change(const TraceEvent& e, LifeRecord r) {
       r.kind = LifeKind::name;
       r.pid = pid_arg(e, Field::kRenamePid);
       r.text = name_arg(e, Field::kRenameNewComm);
+      break;
+    case Tp::de_thread:
+      r.kind = LifeKind::takeover;
+      r.pid = pid_arg(e, Field::kSubject);
+      r.other = pid_arg(e, Field::kOldPid).v;
+      known_.at(r.pid) = Known{known_.at(static_cast<km::u64>(r.other))};
       break;
     case Tp::sched_process_exec:
       r.kind = LifeKind::exec;

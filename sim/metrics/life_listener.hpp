@@ -3,8 +3,8 @@
 // Purpose: life.csv, from which the process table at any date and the phases of any task can be rebuilt without running again.
 // Source:  sched_switch, sched_stat_runtime, sched_waking, sched_wakeup, sched_wakeup_new, sched_migrate_task, task_newtask,
 // sched_process_fork, task_rename,
-//          sched_process_exec, signal_generate, forksim:{task_attr,do_exit,exit_notify,reparent,release_task,task_struct_free}, and
-//          sys_enter and sys_exit for the system call that a sleeper sleeps in. Kinds of rows: life_events.def.
+//          sched_process_exec, signal_generate, forksim:{task_attr,de_thread,do_exit,exit_notify,reparent,release_task,task_struct_free},
+//          and sys_enter and sys_exit for the system call that a sleeper sleeps in. Kinds of rows: life_events.def.
 // Units:   ns. Ownership: the caller's. Errors: none.
 // Limit:   at most `limit` rows; later ones are only counted (cut()), complete_until() tells how far the file reaches.
 // Choices: a wake-up of a task that is still on its way to sleep gets its row when the task has left its CPU; one that keeps it from

@@ -40,6 +40,7 @@ class Machine {
   void apply(const LifeEvent& e) {
     const LifeRow& r = e.row;
     if (e.kind == LifeKind::boot || e.kind == LifeKind::fork || e.kind == LifeKind::name) names_[r.pid] = r.text;
+    if (e.kind == LifeKind::takeover) names_[r.pid] = name(r.other);
     if (e.kind == LifeKind::exec) names_[r.pid] = comm_of_file(r.text);
     if (e.kind == LifeKind::run) switches_[r.cpu].push_back({r.time_ns, r.pid, who(r.pid)});
   }
@@ -151,7 +152,7 @@ class Explainer {
   std::vector<TaskLife> run(const Life& life) {
     for (const LifeEvent& e : life.events) {
       if (e.row.pid == pid_ || (e.kind == LifeKind::run && e.row.other == pid_)) about_us(e);
-      if (e.kind == LifeKind::exec && e.row.other == pid_ && e.row.pid != pid_) moved_on(e.row);
+      if (e.kind == LifeKind::takeover && e.row.other == pid_) moved_on(e.row);
       machine_.apply(e);
     }
     for (Builder& b : lives_) done_.push_back(b.finish(life.complete_until, false));
@@ -168,8 +169,11 @@ class Explainer {
       lives_.erase(lives_.begin());
       return;
     }
-    Builder& b = lives_.back();
-    if (b.in(kDead)) return;
+    if (e.kind == LifeKind::takeover) return took_over(r);
+    // A leader that was taken over is released while the new owner of its pid runs.
+    const auto due = std::ranges::find_if(lives_, [](const Builder& l) { return !l.in(kDead); });
+    if (due == lives_.end()) return;
+    Builder& b = e.kind == LifeKind::reaped ? *due : lives_.back();
     if (e.kind == LifeKind::run) return r.pid == pid_ ? switch_in(b, r) : switch_out(b, r);
     change(e, b);
   }
@@ -252,6 +256,12 @@ class Explainer {
       default:
         return;
     }
+  }
+
+  void took_over(const LifeRow& r) {
+    lives_.emplace_back(pid_, r.time_ns,
+                        fmt::format("pid {}: until now {}, whose execve took over the process", r.pid, machine_.who(r.other)));
+    lives_.back().begin(kRunning, r.time_ns, static_cast<s64>(r.cpu), {});
   }
 
   /// execve of a thread that is not the leader: it goes on under the leader's pid.

@@ -1,5 +1,7 @@
 #include "sim/output/process_table.hpp"
 
+#include <utility>
+
 #include "kernel_model/user_space.hpp"
 #include "sim/output/wchan.hpp"
 
@@ -70,23 +72,21 @@ void ProcessTable::run(const LifeRow& r) {
 }
 
 /// A thread that execs goes on under its leader's pid.
-void ProcessTable::exec(const LifeRow& r) {
-  if (r.other != r.pid) {
-    auto node = tasks_.extract(r.other);
-    if (node.empty()) return;
-    node.key() = node.mapped().row.pid = node.mapped().tgid = r.pid;
-    tasks_.erase(r.pid);
-    tasks_.insert(std::move(node));
-  }
-  Task* t = find(r.pid);
-  if (!t) return;
-  t->row.comm = comm_of_file(r.text);
-  t->row.command = r.text;
+void ProcessTable::take_over(const LifeRow& r) {
+  auto node = tasks_.extract(r.other);
+  if (node.empty()) return;
+  Task& t = node.mapped();
+  if (const Task* leader = find(r.pid)) t.gone_threads = leader->gone_threads + leader->row.cputime;
+  t.leader_due = true;
+  node.key() = t.row.pid = t.tgid = r.pid;
+  tasks_.erase(r.pid);
+  tasks_.insert(std::move(node));
 }
 
 void ProcessTable::release(s64 pid) {
   const auto it = tasks_.find(pid);
   if (it == tasks_.end()) return;
+  if (std::exchange(it->second.leader_due, false)) return;
   if (Task* leader = find(it->second.tgid); leader && leader != &it->second) leader->gone_threads += it->second.row.cputime;
   tasks_.erase(it);
 }
@@ -125,6 +125,10 @@ void ProcessTable::change(const LifeEvent& e, Task& t) {
     case LifeKind::name:
       t.row.comm = e.row.text;
       return;
+    case LifeKind::exec:
+      t.row.comm = comm_of_file(e.row.text);
+      t.row.command = e.row.text;
+      return;
     case LifeKind::zombie:
       t.row.state = e.row.value ? 'X' : 'Z';
       return;
@@ -141,8 +145,8 @@ void ProcessTable::apply(const LifeEvent& e) {
       return fork(e.row);
     case LifeKind::run:
       return run(e.row);
-    case LifeKind::exec:
-      return exec(e.row);
+    case LifeKind::takeover:
+      return take_over(e.row);
     case LifeKind::reaped:
       return release(e.row.pid);
     default:

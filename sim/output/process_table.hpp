@@ -42,15 +42,15 @@ class ProcessTable {
   struct Task {
     ProcessRow row;
     km::s64 tgid = 0;
-    bool running = false;
-    km::u64 since = 0;         ///< running: switched in
-    km::u64 gone_threads = 0;  ///< of a leader: CPU time of threads released
+    bool running = false, leader_due = false;  ///< leader_due: the next release of this pid is that of the leader it took over from
+    km::u64 since = 0;                         ///< running: switched in
+    km::u64 gone_threads = 0;                  ///< of a leader: CPU time of threads released
   };
   Task* find(km::s64 pid);
   void boot(const LifeRow& r);
   void fork(const LifeRow& r);
   void run(const LifeRow& r);
-  void exec(const LifeRow& r);
+  void take_over(const LifeRow& r);
   void release(km::s64 pid);
   void change(const LifeEvent& e, Task& t);
   void attr(const LifeRow& r, const Task& t);

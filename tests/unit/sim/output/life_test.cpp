@@ -174,6 +174,38 @@ TEST_CASE("process table: threads count for their process, also when they are go
   CHECK(row_at(life, 1'000, 10).cputime == 900 + 480);
 }
 
+TEST_CASE("life: a thread that execs goes on under its leader's pid, with the CPU time of both") {
+  Told t;
+  FakeStream& s = t.s;
+  t.start(0, 10);
+  s.sw(100, 0, 0, 'R', 10);
+  s.newtask(200, 0, 10, 11, 0x3d0f00);
+  s.sw(300, 1, 0, 'R', 11);
+  t.spend(400, 0, 10, 250);
+  s.mark(450, 0, 10, Tp::do_exit, 10, 9);
+  s.sw(500, 0, 10, 'Z', 0);
+  s.mark(600, 1, 11, Tp::de_thread, 10, 11);
+  s.mark(700, 1, 10, Tp::release_task, 10);  // the leader
+  s.emit(800, 1, 10, Tp::sched_process_exec, {s.name("/bin/new"), 10, 11});
+  s.mark(900, 0, 0, Tp::task_struct_free, 10);  // the leader
+  const Life life = t.life(1'000);
+  const ProcessRow p = row_at(life, 850, 10);
+  CHECK(p.comm == "new");
+  CHECK(p.state == 'R');
+  CHECK(p.threads == 1);
+  CHECK(p.cputime == 250 + 550);
+  CHECK(row_at(life, 850, 11).pid == 0);
+  const auto leader = explain(life, 10), thread = explain(life, 11);
+  REQUIRE(leader.size() == 2);
+  CHECK(leader[0].complete);
+  CHECK(phase(leader[0], leader[0].phases.size() - 1).phase == "dead until RCU");
+  CHECK(phase(leader[0], leader[0].phases.size() - 1).duration_ns == 200);
+  CHECK(leader[1].title == "pid 10: until now pid 11 (t11), whose execve took over the process");
+  CHECK(phase(leader[1], 0).why == "execs /bin/new; still so where the file ends");
+  REQUIRE(thread.size() == 1);
+  CHECK(phase(thread[0], 1).why == "goes on as pid 10 by execve");
+}
+
 TEST_CASE("process table: an orphan goes to its new parent, setsid and nice show at once") {
   Told t;
   FakeStream& s = t.s;
