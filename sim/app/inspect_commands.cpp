@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/app/commands.hpp"
@@ -79,6 +80,11 @@ List phases() {
   for (const km::PhaseInfo& p : km::kPhaseTable) l.push_back({std::string(p.name), fmt::format("per {}", p.per), std::string(p.doc)});
   return l;
 }
+List failures() {
+  List l;
+  for (const km::FailPointInfo& f : km::kFailPointTable) l.push_back({std::string(f.name), std::string(f.err), std::string(f.doc)});
+  return l;
+}
 List platforms() {
   List l;
   for (const std::string& n : platform_names()) l.push_back({n, find_platform(n), ""});
@@ -91,7 +97,7 @@ struct Kind {
   List (*make)();
 };
 constexpr Kind kKinds[] = {{"platforms", platforms}, {"kernels", kernels}, {"placements", placements}, {"features", features},
-                           {"tunables", tunables},   {"metrics", metrics}, {"tracepoints", tracepoints}, {"phases", phases}};
+                           {"tunables", tunables},   {"metrics", metrics}, {"tracepoints", tracepoints}, {"phases", phases},       {"failures", failures}};
 
 }  // namespace
 

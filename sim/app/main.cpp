@@ -109,9 +109,9 @@ int main(int argc, char** argv) {
   bool list_json = false;
   app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload or costs")->required()->check(CLI::IsMember({"workload", "costs", "study"}));
   CLI::App* lst = app.add_subcommand("list", "what there is, one line each");
-  lst->add_option("what", list, "platforms, kernels, placements, features, tunables, metrics, tracepoints, phases")
+  lst->add_option("what", list, "platforms, kernels, placements, features, tunables, metrics, tracepoints, phases, failures")
       ->required()
-      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "phases"}));
+      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "phases", "failures"}));
   lst->add_flag("--json", list_json, "for machines");
 
   std::string later;
