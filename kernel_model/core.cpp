@@ -186,12 +186,16 @@ void Core::put_signal(Signal& s) {
   signals_.free(s.index);
 }
 
+Autogroup& Core::new_autogroup() {
+  const u32 i = autogroups_.alloc();
+  autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
+  return autogroups_[i];
+}
+
 void Core::autogroup_create_attach(Signal& s) {
   if (!profile().autogroup) return;
   Autogroup* old = s.autogroup;
-  const u32 i = autogroups_.alloc();
-  autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
-  s.autogroup = &autogroups_[i];
+  s.autogroup = &new_autogroup();
   for (Task* t = s.threads.front(); t; t = t->thread_node.next)
     if (!(t->flags & PF_EXITING)) sched.sched_move_task(*t, s.autogroup->tg);
   put_autogroup(old);  // only now is the old group without its last task

@@ -201,6 +201,10 @@ class Core : public SchedHooks {
   void suspend(Cpu& c);
   void set_clock(Ns t);
   void start_process(const StartSpec& spec);
+  Files& files_of_started(const StartSpec& spec);
+  void link_started(Task& t);
+  void wake_started(Cpu& c, Task& t);
+  Autogroup& new_autogroup();
   void apply_speed(Cpu& c, u64 hz);
   /// What is alive now was there at boot: outside the books.
   void count_boot();

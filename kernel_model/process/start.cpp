@@ -38,28 +38,22 @@ void count_workload(Core& k, Task& t, int delta) {
   if (!t.boot && !(t.flags & PF_KTHREAD)) k.live_workload_ += static_cast<u32>(delta);
 }
 
-void Core::start_process(const StartSpec& spec) {
-  Cpu& c = *cpus_[0];
-  Task& t = alloc_task();
-  dup_fields(*this, t, *init_);
-  get_cred(t, new_cred(user_of(spec.uid)));
-  t.nsproxy = init_->nsproxy;
-  ++t.nsproxy->count;
-  t.flags &= ~PF_FORKNOEXEC;
-  t.comm = name(spec.name);
-  t.mm = &new_mm(*spec.shape);
-  t.files = &new_files(spec.shape->fds);
-  for (const auto& [u, object] : preset_pipes_) {
-    if (u != spec.user) continue;
+/// Descriptor table with both ends of the pipes that the workload gave to this process.
+Files& Core::files_of_started(const StartSpec& spec) {
+  Files& f = new_files(spec.shape->fds);
+  for (const auto& [user_handle, object] : preset_pipes_) {
+    if (user_handle != spec.user) continue;
     const u32 pipe = objects[object].second;
-    t.files->ends.push_back({pipe, false});
-    t.files->ends.push_back({pipe, true});
+    f.ends.push_back({pipe, false});
+    f.ends.push_back({pipe, true});
     ++pipes[pipe].readers;
     ++pipes[pipe].writers;
   }
-  t.fs = &new_fs();
-  t.sighand = &new_sighand();
-  t.signal = &new_signal(nullptr);
+  return f;
+}
+
+/// Identity: leader of a session of its own, child of init.
+void Core::link_started(Task& t) {
   t.pid = t.tgid = alloc_pid();
   FS_CONTRACT(t.pid.v, "no pid left for a workload process");
   t.group_leader = &t;
@@ -77,25 +71,10 @@ void Core::start_process(const StartSpec& spec) {
   ++totals.forks;
   ++live_stacks;
   kernel_bytes += profile().stack_bytes;
-  t.has_stack = true;
-  t.user = spec.user;
-  t.frames.push(kUser);
-  t.frames.push(kRetFromFork);
-  sched.set_params(t, SchedPolicy::normal, spec.nice);
-  if (spec.affinity) {
-    t.cpus_allowed = *spec.affinity;
-    t.nr_cpus_allowed = spec.affinity->count();
-  }
-  sched.sched_fork(t, c.id);
-  if (profile().autogroup) {
-    const u32 i = autogroups_.alloc();
-    autogroups_[i] = {i, 1, &sched.create_group(nullptr)};
-    t.signal->autogroup = &autogroups_[i];
-    sched.set_task_group(t, t.signal->autogroup->tg);
-  }
-  emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
-  emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
-  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
+}
+
+/// wake_up_new_task by nobody, on CPU 0.
+void Core::wake_started(Cpu& c, Task& t) {
   const CpuId dest = sched.wake_up_new_task_select(t, c.id);
   ++cpus_[dest.v]->times.forks_placed;
   sched.wake_up_new_task_activate(t, c.id);
@@ -106,6 +85,40 @@ void Core::start_process(const StartSpec& spec) {
     c.update_irq();
   }
   touch(c);
+}
+
+void Core::start_process(const StartSpec& spec) {
+  Cpu& c = *cpus_[0];
+  Task& t = alloc_task();
+  dup_fields(*this, t, *init_);
+  get_cred(t, new_cred(user_of(spec.uid)));
+  t.nsproxy = init_->nsproxy;
+  ++t.nsproxy->count;
+  t.flags &= ~PF_FORKNOEXEC;
+  t.comm = name(spec.name);
+  t.mm = &new_mm(*spec.shape);
+  t.files = &files_of_started(spec);
+  t.fs = &new_fs();
+  t.sighand = &new_sighand();
+  t.signal = &new_signal(nullptr);
+  link_started(t);
+  t.user = spec.user;
+  t.frames.push(kUser);
+  t.frames.push(kRetFromFork);
+  sched.set_params(t, SchedPolicy::normal, spec.nice);
+  if (spec.affinity) {
+    t.cpus_allowed = *spec.affinity;
+    t.nr_cpus_allowed = spec.affinity->count();
+  }
+  sched.sched_fork(t, c.id);
+  if (profile().autogroup) {
+    t.signal->autogroup = &new_autogroup();
+    sched.set_task_group(t, t.signal->autogroup->tg);
+  }
+  emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
+  emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
+  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
+  wake_started(c, t);
 }
 
 }  // namespace forksim::km

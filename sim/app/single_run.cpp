@@ -109,6 +109,27 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   return out;
 }
 
+RunSummary summary_of(const Setup& s, const FinalNumbers& final, const RunResult& result, std::vector<std::pair<std::string, km::u64>> diagnostics) {
+  return {.workload = s.run.workload.name,
+          .platform = s.engine->platform().name,
+          .kernel = std::string(s.config.profile.name),
+          .seed = s.run.seed,
+          .final = final,
+          .energy_j = result.energy_total_j,
+          .measure = s.run.measure,
+          .diagnostics = std::move(diagnostics)};
+}
+
+ManifestInfo manifest_of(const RunCommand& c, const Setup& s, const std::vector<InputFile>& inputs, double wall, km::u64 sched_events) {
+  return {.command = c.argv,
+          .versions = build_versions(),
+          .git = build_git(),
+          .seeds = {s.run.seed},
+          .inputs = inputs,
+          .wall_s = wall,
+          .sched_events = sched_events};
+}
+
 }  // namespace
 
 SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic<bool>& stop, Diagnostics& diags) {
@@ -150,25 +171,11 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
 
   const FinalNumbers final = final_numbers(s, kernel, result);
   metrics.finish(final);
-  out.report = build_report({.workload = s.run.workload.name,
-                             .platform = s.engine->platform().name,
-                             .kernel = std::string(s.config.profile.name),
-                             .seed = s.run.seed,
-                             .final = final,
-                             .energy_j = result.energy_total_j,
-                             .measure = s.run.measure,
-                             .diagnostics = diagnostics_of(programs, kernel, metrics)},
-                            metrics, trace.names());
+  out.report = build_report(summary_of(s, final, result, diagnostics_of(programs, kernel, metrics)), metrics, trace.names());
   writer.add_file("resolved.yaml", s.resolved);
   writer.add_report(out.report, metrics, trace.names());
   draw_planned(writer.dir(), s.run.plots);
-  writer.commit({.command = c.argv,
-                 .versions = build_versions(),
-                 .git = build_git(),
-                 .seeds = {s.run.seed},
-                 .inputs = inputs,
-                 .wall_s = wall,
-                 .sched_events = final.totals.sched_events});
+  writer.commit(manifest_of(c, s, inputs, wall, final.totals.sched_events));
   out.interrupted = result.end == RunEnd::stopped;
   if (out.interrupted)
     out.exit_code = ExitCode::kInterrupted;

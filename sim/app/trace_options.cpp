@@ -27,9 +27,9 @@ void read_events(const Override& o, TraceOptions& out, Diagnostics& diags) {
 
 TraceOptions take_trace_options(std::vector<std::string>& sets, const std::vector<std::string>& formats, Diagnostics& diags) {
   TraceOptions out;
-  const auto ours = std::ranges::stable_partition(sets, [](const std::string& s) { return !s.starts_with(kPrefix); });
-  for (const std::string& text : ours) {
-    const Override o = parse_set(text);
+  const auto ours = std::stable_partition(sets.begin(), sets.end(), [](const std::string& s) { return !s.starts_with(kPrefix); });
+  for (auto text = ours; text != sets.end(); ++text) {
+    const Override o = parse_set(*text);
     if (o.key != kEvents) {
       refuse(diags, o, "there is no such value of a trace", "allowed is trace.events=PATTERN,PATTERN", did_you_mean(o.key, {kEvents}));
       continue;
@@ -38,7 +38,7 @@ TraceOptions take_trace_options(std::vector<std::string>& sets, const std::vecto
       refuse(diags, o, "no trace is written that it could limit", "give --trace ftrace too");
     read_events(o, out, diags);
   }
-  sets.erase(ours.begin(), ours.end());
+  sets.erase(ours, sets.end());
   return out;
 }
 

@@ -84,7 +84,7 @@ class Forest {
  public:
   Forest(std::vector<ProcessRow> rows, PsLayout layout, u64 now) : rows_(std::move(rows)), layout_(layout), now_(now) {
     const auto key = [](const ProcessRow& p) { return std::tuple(p.ppid, p.start / kClockTick, p.pid); };
-    std::ranges::sort(rows_, {}, key);
+    std::sort(rows_.begin(), rows_.end(), [&](const ProcessRow& a, const ProcessRow& b) { return key(a) < key(b); });
     for (const ProcessRow& p : rows_) pids_.insert(p.pid);
   }
 
@@ -99,11 +99,12 @@ class Forest {
   void show(std::size_t self, std::vector<bool> above) {
     const ProcessRow& p = rows_[self];
     out_ += line(p, layout_, indent(above), now_);
-    const auto children = std::ranges::equal_range(rows_, p.pid, {}, &ProcessRow::ppid);
+    const auto first = std::find_if(rows_.begin(), rows_.end(), [&](const ProcessRow& c) { return c.ppid >= p.pid; });
+    const auto last = std::find_if(first, rows_.end(), [&](const ProcessRow& c) { return c.ppid != p.pid; });
     const bool hide = layout_ == PsLayout::axjf && p.pid == kInit;
-    for (auto c = children.begin(); c != children.end(); ++c) {
+    for (auto c = first; c != last; ++c) {
       std::vector<bool> below = above;
-      if (!hide) below.push_back(std::next(c) != children.end());
+      if (!hide) below.push_back(std::next(c) != last);
       show(static_cast<std::size_t>(c - rows_.begin()), std::move(below));
     }
   }

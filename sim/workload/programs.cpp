@@ -382,7 +382,7 @@ bool Programs::step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out) {
   return true;
 }
 
-// One case per code; see step.
+// One case per code of the life cycle, so longer than usual; see step.
 bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
   switch (i.code) {
     case Code::fork:
