@@ -90,13 +90,19 @@ Next finish_dead(Ctx& x) {
 
 Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
 
+/// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
+Next finish_schedule(Ctx& x) {
+  finish_dead(x);
+  return &x.st.top() == &x.f ? schedule_again(x) : advance();
+}
+
 Next ret_from_fork(Ctx&) { return ret(); }
 
 constexpr Step kScheduleSteps[] = {
     {schedule_deactivate, Phase::schedule, schedule_cost, kOff},
     {schedule_switch, Phase::count_, newidle_cost, kOff},
     {finish_switch, Phase::count_, switch_cost, kOff},
-    {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
+    {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
     {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
 constexpr Step kRetFromForkSteps[] = {

@@ -196,6 +196,14 @@ Next futex_wake_enter(Ctx& x) {
   return advance();
 }
 Next futex_wake_call(Ctx& x) {
+  if (x.f.a[1] == 1) {  // an unlock or a post: no loop needed
+    WaitQueue& q = queue_arg(x.k, x.f.a[0]);
+    if (q.empty()) return advance();
+    Task& w = *q.front();
+    x.k.remove_wait(w);
+    call_ttwu(x, w, TASK_NORMAL);
+    return advance();
+  }
   Frame& f = call(x, kWakeQueue);
   f.a[0] = x.f.a[0];
   f.a[1] = x.f.a[1];
