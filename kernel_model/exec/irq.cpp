@@ -25,16 +25,22 @@ Next irq_exit(Ctx& x) {
   return hold();
 }
 
-NameId softirq_name(Ctx& x, u32 vec) { return x.k.name(vec == kSCHED_SOFTIRQ ? "SCHED" : "RCU"); }
+/// An event whose last field is a name; interned only when somebody listens, because interrupts are hot.
+template <class... A>
+void emit_named(Ctx& x, Tp id, std::string_view name, A... before) {
+  if (x.k.trace().enabled(id)) x.k.emit(id, x.c, before..., x.k.name(name));
+}
+
+std::string_view softirq_name(u32 vec) { return vec == kSCHED_SOFTIRQ ? "SCHED" : "RCU"; }
 
 void raise_softirq(Ctx& x, u32 vec) {
   if (x.c.softirq_pending & (1u << vec)) return;
   x.c.softirq_pending |= 1u << vec;
-  x.k.emit(Tp::softirq_raise, x.c, vec, softirq_name(x, vec));
+  emit_named(x, Tp::softirq_raise, softirq_name(vec), vec);
 }
 
 Next ipi_entry(Ctx& x) {
-  x.k.emit(Tp::ipi_entry, x.c, x.k.name("Rescheduling interrupts"));
+  emit_named(x, Tp::ipi_entry, "Rescheduling interrupts");
   return advance();
 }
 Ns pending_cost(Ctx& x) {
@@ -48,12 +54,12 @@ Next ipi_pending(Ctx& x) {
   return advance();
 }
 Next ipi_exit(Ctx& x) {
-  x.k.emit(Tp::ipi_exit, x.c, x.k.name("Rescheduling interrupts"));
+  emit_named(x, Tp::ipi_exit, "Rescheduling interrupts");
   return irq_exit(x);
 }
 
 Next timer_entry(Ctx& x) {
-  x.k.emit(Tp::irq_handler_entry, x.c, kArchTimerIrq, x.k.name("arch_timer"));
+  emit_named(x, Tp::irq_handler_entry, "arch_timer", kArchTimerIrq);
   x.f.a[1] = x.c.tick_at <= x.k.now();
   return advance();
 }
@@ -129,12 +135,12 @@ Next softirq_next(Ctx& x) {
   const u32 vec = static_cast<u32>(std::countr_zero(x.c.softirq_pending));
   x.c.softirq_pending &= ~(1u << vec);
   x.f.a[0] = vec;
-  x.k.emit(Tp::softirq_entry, x.c, vec, softirq_name(x, vec));
+  emit_named(x, Tp::softirq_entry, softirq_name(vec), vec);
   return vec == kSCHED_SOFTIRQ ? advance() : jump(3);
 }
 Next softirq_done(Ctx& x) {
   const u32 vec = static_cast<u32>(x.f.a[0]);
-  x.k.emit(Tp::softirq_exit, x.c, vec, softirq_name(x, vec));
+  emit_named(x, Tp::softirq_exit, softirq_name(vec), vec);
   return jump(0);
 }
 

@@ -91,6 +91,8 @@ class Compiler {
 
   // operands
   u32 emit(Instr i);
+  /// The end of a loop that `begin` (at `head`) opened and whose body starts at `first`.
+  void end_loop(const Instr& begin, u32 head, u32 first);
   void patch(u32 at) { w_.code[at].target = static_cast<u32>(w_.code.size()); }
   u16 slot(Scope& s, const Value& v, u64 n = 1);
   std::string purpose(Scope& s, const std::string& action);

@@ -215,6 +215,10 @@ void Compiler::repeated(Scope& s, Instr i, const Value& count) {
   number(s, begin, count, "count");
   const u32 head = emit(begin);
   const u32 first = emit(i);
+  end_loop(begin, head, first);
+}
+
+void Compiler::end_loop(const Instr& begin, u32 head, u32 first) {
   Instr next;
   next.code = Code::loop_next;
   next.slot = begin.slot;

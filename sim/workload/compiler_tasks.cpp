@@ -243,12 +243,7 @@ void Compiler::each_child(Scope& s, const Value& v, const std::string& name, Ins
   i.at = slot_expr(begin.slot);
   leaves(s, i, v);
   const u32 first = emit(i);
-  Instr next;
-  next.code = Code::loop_next;
-  next.slot = begin.slot;
-  next.target = first;
-  emit(next);
-  patch(head);
+  end_loop(begin, head, first);
 }
 
 /// The register of one child named by `as`; 0 when there is none of that name.
