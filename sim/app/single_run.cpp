@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 
+#include "kernel_model/base/contract.hpp"
 #include "sim/app/build_info.hpp"
 #include "sim/app/planned_plots.hpp"
 #include "sim/app/platform_files.hpp"
@@ -59,7 +60,8 @@ Diagnostic no_platform(const std::string& workload, const std::string& platform)
   return d;
 }
 
-bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags) {
+/// `warm`: null, or an engine that has loaded the run's platform already.
+bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<SimEngine> warm = nullptr) {
   std::vector<std::string> sets = c.sets;
   s.trace = take_trace_options(sets, c.trace, diags);
   s.run = resolve_run(c.workload, overrides_of(c, sets), app_vocabulary(), diags);
@@ -69,7 +71,8 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags) {
     diags.add(no_platform(c.workload, s.run.platform));
     return false;
   }
-  s.engine = std::make_unique<SimEngine>(platform, diags);
+  FS_CONTRACT(!warm || warm->platform().file == platform, "a process loads one platform");
+  s.engine = warm ? std::move(warm) : std::make_unique<SimEngine>(platform, diags);
   if (!diags.ok()) return false;
   const PlatformDesc& desc = s.engine->platform();
   PlatformCosts costs = load_costs(desc.costs_file.empty() ? costs_file_of(platform) : desc.costs_file, diags);
@@ -130,6 +133,40 @@ ManifestInfo manifest_of(const RunCommand& c, const Setup& s, const std::vector<
           .sched_events = sched_events};
 }
 
+/// What a simulation leaves behind besides its metrics.
+struct Simulated {
+  Report report;
+  RunResult result;
+  double wall_s = 0;
+  km::u64 sched_events = 0;
+};
+
+/// Kernel and programs of one run, from boot to the end; listeners are subscribed by the caller.
+Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& metrics, const std::atomic<bool>& stop) {
+  Simulated out;
+  Programs programs(s.run.workload);
+  Faults faults(s.run.workload.failures, s.run.seed);
+  if (!s.run.workload.failures.empty()) s.config.faults = &faults;
+  km::Kernel kernel(s.config, programs, s.engine->power(), trace);
+  for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
+  programs.instantiate(kernel);
+
+  const auto start = std::chrono::steady_clock::now();
+  KmKernel model(kernel);
+  {
+    Progress progress(kernel, s.run.until, !c.quiet);
+    out.result = s.engine->run(model, {.until = s.run.until, .lockstep = c.lockstep, .stop = &stop, .progress = [&](km::Ns now) { progress.update(now); }});
+  }
+  kernel.finish(out.result.now);
+  out.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const FinalNumbers final = final_numbers(s, kernel, out.result);
+  metrics.finish(final);
+  out.report = build_report(summary_of(s, final, out.result, diagnostics_of(programs, kernel, metrics)), metrics, trace.names());
+  out.sched_events = final.totals.sched_events;
+  return out;
+}
+
 }  // namespace
 
 SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic<bool>& stop, Diagnostics& diags) {
@@ -144,7 +181,6 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   ResultWriter writer(out.dir);
 
   km::Trace trace;
-  Programs programs(s.run.workload);
   RunMetrics metrics(s.config.machine.topology.cpus);
   metrics.subscribe(trace);
   std::unique_ptr<FtraceWriter> ftrace;
@@ -152,35 +188,38 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
     ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
     trace.subscribe(*ftrace, s.trace.events);
   }
-  Faults faults(s.run.workload.failures, s.run.seed);
-  if (!s.run.workload.failures.empty()) s.config.faults = &faults;
-  km::Kernel kernel(s.config, programs, s.engine->power(), trace);
-  for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
-  programs.instantiate(kernel);
-
-  const auto start = std::chrono::steady_clock::now();
-  KmKernel model(kernel);
-  RunResult result;
-  {
-    Progress progress(kernel, s.run.until, !c.quiet);
-    result = s.engine->run(model, {.until = s.run.until, .lockstep = c.lockstep, .stop = &stop, .progress = [&](km::Ns now) { progress.update(now); }});
-  }
-  kernel.finish(result.now);
-  const double wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Simulated done = simulate(c, s, trace, metrics, stop);
   if (ftrace) ftrace->close();
 
-  const FinalNumbers final = final_numbers(s, kernel, result);
-  metrics.finish(final);
-  out.report = build_report(summary_of(s, final, result, diagnostics_of(programs, kernel, metrics)), metrics, trace.names());
+  out.report = std::move(done.report);
   writer.add_file("resolved.yaml", s.resolved);
   writer.add_report(out.report, metrics, trace.names());
   draw_planned(writer.dir(), s.run.plots);
-  writer.commit(manifest_of(c, s, inputs, wall, final.totals.sched_events));
-  out.interrupted = result.end == RunEnd::stopped;
+  writer.commit(manifest_of(c, s, inputs, done.wall_s, done.sched_events));
+  out.interrupted = done.result.end == RunEnd::stopped;
   if (out.interrupted)
     out.exit_code = ExitCode::kInterrupted;
   else if (out.report.invariants.violated)
     out.exit_code = ExitCode::kFailed;
+  return out;
+}
+
+MemoryRun memory_run(const RunCommand& c, std::unique_ptr<SimEngine> warm, const fs::path& trace_file, Diagnostics& diags) {
+  MemoryRun out;
+  Setup s;
+  if (!set_up(c, s, diags, std::move(warm))) return out;
+  km::Trace trace;
+  RunMetrics metrics(s.config.machine.topology.cpus);
+  metrics.subscribe(trace);
+  std::unique_ptr<FtraceWriter> ftrace;
+  if (!trace_file.empty()) {
+    ftrace = std::make_unique<FtraceWriter>(trace_file, trace.names(), s.config.machine.topology.cpus);
+    trace.subscribe(*ftrace, FtraceWriter::events());
+  }
+  static const std::atomic<bool> kNeverStops{false};
+  out.report = simulate(c, s, trace, metrics, kNeverStops).report;
+  if (ftrace) ftrace->close();
+  out.resolved = std::move(s.resolved);
   return out;
 }
 
