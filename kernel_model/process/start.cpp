@@ -22,6 +22,9 @@ void dup_fields(Core& k, Task& c, const Task& p) {
   c.nr_cpus_allowed = p.nr_cpus_allowed;
   c.se.load = p.se.load;
   c.se.runnable_weight = p.se.runnable_weight;
+  c.se.cfs_rq = p.se.cfs_rq;  // the copied sched_task_group: sched_fork places the child in the parent's group
+  c.se.parent = p.se.parent;
+  c.se.depth = p.se.depth;
   c.cpu = c.wake_cpu = p.cpu;
   c.recent_used_cpu = p.recent_used_cpu;
   c.last_wakee = p.last_wakee;
