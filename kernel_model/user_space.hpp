@@ -95,6 +95,7 @@ enum class OpKind : u8 {
   affinity,      ///< mask
   mutex_lock, mutex_unlock,            ///< object
   sem_wait, sem_post,                  ///< object
+  rw_rdlock, rw_wrlock, rw_unlock,     ///< object; result: 0, -EDEADLK or -EPERM
   barrier_wait,                        ///< object
   cond_wait,                           ///< object: condition, object2: mutex
   cond_signal, cond_broadcast,         ///< object
@@ -122,7 +123,7 @@ struct Op {
 };
 
 /// Kernel objects that programs share; created before or during the run by the UserSpace through Kernel::create_object.
-enum class ObjectKind : u8 { mutex, semaphore, barrier, condition, pipe };
+enum class ObjectKind : u8 { mutex, semaphore, barrier, condition, pipe, rwlock };
 
 class UserSpace {
  public:

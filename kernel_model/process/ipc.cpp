@@ -9,6 +9,7 @@ WaitQueue& queue_arg(Core& k, u64 ref) {
   switch (static_cast<QueueOf>(ref >> 32)) {
     case QueueOf::lock: return k.locks[i].wait;
     case QueueOf::pipe: return k.pipes[i].wait;
+    case QueueOf::writers: return k.locks[i].writers;
     case QueueOf::join: break;
   }
   return k.task_pool[i].join_waiters;
@@ -162,9 +163,11 @@ bool must_wait(Ctx& x) {
     return p && p->id.v == i && p->clear_child_tid;
   }
   const Lock& l = x.k.locks[i];
+  if (static_cast<QueueOf>(x.f.a[0] >> 32) == QueueOf::writers) return l.write_locked;
   switch (l.kind) {
     case ObjectKind::mutex: return l.value != 0;
     case ObjectKind::semaphore: return l.value == 0;
+    case ObjectKind::rwlock: return l.write_phase == (x.f.a[1] != 0);
     default: return l.generation == x.f.a[1];
   }
 }

@@ -154,8 +154,11 @@ struct Lock {
   u64 generation = 0;  ///< barrier, condition
   bool robust = false;       ///< mutex: FUTEX_OWNER_DIED when its holder dies
   bool owner_died = false;
-  u32 owner = 0;             ///< of a robust mutex: TaskId + 1
+  u32 owner = 0;             ///< of a robust mutex, of a rwlock held for writing: TaskId + 1
+  u32 readers = 0;           ///< rwlock: that hold it, in a write phase that wait for it
+  bool write_phase = false, write_locked = false;  ///< rwlock, see process/rwlock.hpp
   WaitQueue wait;      ///< futex queue, first in first out
+  WaitQueue writers;   ///< rwlock: second futex, of writers that are not next
 };
 
 // Signals, by the kernel's numbers.
@@ -171,7 +174,7 @@ inline constexpr u64 kCoredump = sigbit(kSIGQUIT) | sigbit(kSIGILL) | sigbit(kSI
 inline constexpr int kSI_TKILL = -6;
 inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
-inline constexpr s64 kEPERM = 1, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kENOTTY = 25, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kENOSYS = 38;
+inline constexpr s64 kEPERM = 1, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kENOTTY = 25, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35, kENOSYS = 38;
 /// Internal results that never reach a program: the system call is restarted.
 inline constexpr s64 kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514, kERESTART_RESTARTBLOCK = 516;
 // wait4 options

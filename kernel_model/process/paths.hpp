@@ -48,7 +48,7 @@ extern const Path kSysNanosleep;   ///< a[0] ns or date, a[1]: 1 absolute
 extern const Path kSysPause, kSysYield, kSysMisc, kSysSetaffinity, kSysOpenClose;
 // process/ipc.cpp
 extern const Path kSysPipeRead, kSysPipeWrite, kSysPipeClose;
-extern const Path kFutexWait;      ///< a[0] queue_ref, a[1] generation or pid that must still hold
+extern const Path kFutexWait;      ///< a[0] queue_ref, a[1] generation, pid or phase that must still hold
 extern const Path kFutexWake;      ///< a[0] queue_ref, a[1] how many
 extern const Path kWakeQueue;      ///< a[0] queue_ref, a[1] how many, a[2] wake flags
 // process/kthread.cpp
@@ -65,7 +65,7 @@ inline u64 as_arg(const Task& t) { return t.id.v; }
 inline Task& task_arg(Ctx& x, u32 i = 0) { return x.k.task_pool[static_cast<u32>(x.f.a[i])]; }
 
 /// A wait queue in a frame's locals: which kind of object, and its index.
-enum class QueueOf : u64 { lock, pipe, join };
+enum class QueueOf : u64 { lock, pipe, join, writers };
 constexpr u64 queue_ref(QueueOf kind, u32 index) { return static_cast<u64>(kind) << 32 | index; }
 WaitQueue& queue_arg(Core& k, u64 ref);
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/process/rwlock.hpp"
 
 namespace forksim::km {
 
@@ -74,6 +75,25 @@ Next do_sem_post(Ctx& x) {
   Lock& l = lock_of(x, op(x).object);
   ++l.value;
   if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), 1);
+  return take(x);
+}
+/// pthread_rwlock_rdlock, wrlock and unlock; op.arg: how far this task has come (RwRole).
+Next do_rwlock(Ctx& x) {
+  Op& o = op(x);
+  Lock& l = lock_of(x, o.object);
+  const u32 i = x.k.objects[o.object].second, self = x.t.id.v + 1;
+  RwRole role = static_cast<RwRole>(o.arg);
+  RwStep s;
+  if (o.kind == OpKind::rw_rdlock)
+    s = rwlock_rdlock(l, self, role);
+  else
+    s = o.kind == OpKind::rw_wrlock ? rwlock_wrlock(l, self, role) : rwlock_unlock(l, self);
+  o.arg = static_cast<s64>(role);
+  if (s.kind == RwStep::Kind::wait_phase) return futex_wait(x, queue_ref(QueueOf::lock, i), l.write_phase);
+  if (s.kind == RwStep::Kind::wait_writers) return futex_wait(x, queue_ref(QueueOf::writers, i), 1);
+  x.t.result = -s.err;
+  if (s.wake_writer) syscall(x, kFutexWake, queue_ref(QueueOf::writers, i), 1);  // comes second: the frame above runs first
+  if (s.wake_phase) syscall(x, kFutexWake, queue_ref(QueueOf::lock, i), ~u64{0});
   return take(x);
 }
 /// op.flag: this task has arrived; op.arg: the round it waits for.
@@ -173,6 +193,9 @@ Next dispatch(Ctx& x) {
     case OpKind::mutex_unlock: return unlock(x, o.object);
     case OpKind::sem_wait: return do_sem_wait(x);
     case OpKind::sem_post: return do_sem_post(x);
+    case OpKind::rw_rdlock:
+    case OpKind::rw_wrlock:
+    case OpKind::rw_unlock: return do_rwlock(x);
     case OpKind::barrier_wait: return do_barrier_wait(x);
     case OpKind::cond_wait: return do_cond_wait(x);
     case OpKind::cond_signal: return do_cond_wake(x, 1);

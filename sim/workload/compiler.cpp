@@ -42,6 +42,7 @@ Workload Compiler::compile() {
 
 void Compiler::declare_objects() {
   declare_object_list("mutexes", km::ObjectKind::mutex, "", false);
+  declare_object_list("rwlocks", km::ObjectKind::rwlock, "", false);
   declare_object_list("semaphores", km::ObjectKind::semaphore, "value", false);
   declare_object_list("barriers", km::ObjectKind::barrier, "parties", false);
   declare_object_list("conditions", km::ObjectKind::condition, "", false);
@@ -61,7 +62,7 @@ void Compiler::declare_object_list(std::string_view key, km::ObjectKind kind, st
     o.socketpair = socketpair;
     if (!object_index_.emplace(o.name, static_cast<u32>(w_.objects.size())).second)
       error(v["name"], "\"" + o.name + "\" is declared twice",
-            "each mutex, semaphore, barrier, condition, pipe and socket pair has its own name");
+            "each mutex, rwlock, semaphore, barrier, condition, pipe and socket pair has its own name");
     w_.objects.push_back(std::move(o));
   }
 }

@@ -17,7 +17,8 @@ constexpr SimpleAction kNumberActions[] = {{"run", Code::run},       {"runtime",
                                            {"open", Code::open},     {"close", Code::close},        {"nice", Code::nice},
                                            {"setsid", Code::setsid}, {"subreaper", Code::subreaper}};
 constexpr SimpleAction kObjectActions[] = {
-    {"lock", Code::mutex_lock},         {"unlock", Code::mutex_unlock},           {"sem_wait", Code::sem_wait},
+    {"lock", Code::mutex_lock},         {"unlock", Code::mutex_unlock},           {"read_lock", Code::read_lock},
+    {"write_lock", Code::write_lock},   {"sem_wait", Code::sem_wait},
     {"sem_post", Code::sem_post},       {"barrier", Code::barrier_wait},          {"cond_wait", Code::cond_wait},
     {"cond_signal", Code::cond_signal}, {"cond_broadcast", Code::cond_broadcast}, {"read", Code::pipe_read},
     {"write", Code::pipe_write},        {"close_read", Code::pipe_close_read},    {"close_write", Code::pipe_close_write}};
@@ -33,6 +34,9 @@ km::ObjectKind kind_of(Code c) {
     case Code::mutex_lock:
     case Code::mutex_unlock:
       return km::ObjectKind::mutex;
+    case Code::read_lock:
+    case Code::write_lock:
+      return km::ObjectKind::rwlock;
     case Code::sem_wait:
     case Code::sem_post:
       return km::ObjectKind::semaphore;
@@ -51,6 +55,8 @@ const char* kind_name(km::ObjectKind k) {
   switch (k) {
     case km::ObjectKind::mutex:
       return "mutex";
+    case km::ObjectKind::rwlock:
+      return "rwlock";
     case km::ObjectKind::semaphore:
       return "semaphore";
     case km::ObjectKind::barrier:
@@ -293,10 +299,14 @@ void Compiler::object_op(Scope& s, const Value& v, const std::string& action) {
   Instr i;
   i.code = find_action(kObjectActions, action)->code;
   const km::ObjectKind kind = kind_of(i.code);
-  i.a = object(v[action], {kind}, kind_name(kind));
+  if (i.code == Code::mutex_unlock)
+    i.a = object(v[action], {kind, km::ObjectKind::rwlock}, "mutex or rwlock");
+  else
+    i.a = object(v[action], {kind}, kind_name(kind));
   if (i.code == Code::cond_wait) i.b = object(v["mutex"], {km::ObjectKind::mutex}, "mutex");
   if (i.a == kNoIndex || i.b == kNoIndex) return;
   const ObjectDecl& decl = w_.objects[i.a];
+  if (decl.kind == km::ObjectKind::rwlock && i.code == Code::mutex_unlock) i.code = Code::rw_unlock;
   uses_[s.program].insert(i.a);
   if (i.code == Code::cond_wait) uses_[s.program].insert(i.b);
   i.at = at_operand(s, v["at"], v[action], decl.count, "\"" + decl.name + "\"");

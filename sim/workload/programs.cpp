@@ -41,6 +41,9 @@ constexpr bool has_result(Code c) {
     case Code::nice:
     case Code::affinity:
     case Code::mutex_lock:
+    case Code::read_lock:
+    case Code::write_lock:
+    case Code::rw_unlock:
     case Code::sem_wait:
     case Code::pipe_read:
     case Code::pipe_write:
@@ -56,6 +59,12 @@ constexpr km::OpKind object_op(Code c) {
       return km::OpKind::mutex_lock;
     case Code::mutex_unlock:
       return km::OpKind::mutex_unlock;
+    case Code::read_lock:
+      return km::OpKind::rw_rdlock;
+    case Code::write_lock:
+      return km::OpKind::rw_wrlock;
+    case Code::rw_unlock:
+      return km::OpKind::rw_unlock;
     case Code::sem_wait:
       return km::OpKind::sem_wait;
     case Code::sem_post:
@@ -308,6 +317,9 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
       return true;
     case Code::mutex_lock:
     case Code::mutex_unlock:
+    case Code::read_lock:
+    case Code::write_lock:
+    case Code::rw_unlock:
     case Code::sem_wait:
     case Code::sem_post:
     case Code::barrier_wait:
