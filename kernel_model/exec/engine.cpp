@@ -31,21 +31,25 @@ void Core::advance(Ns limit) {
 }
 
 /// Runs `c`, whose event is the earliest, for as long as its next one comes before `end` and before that of every other CPU. An effect that
-/// changes another CPU's date lowers bound_ through touch().
+/// changes another CPU's date lowers bound_ through touch(). The innermost loop of a run: everything it calls per step is inline.
 void Core::run_ahead(Cpu& c, u64 end) {
   running_ = &c;
   bound_ = std::min(end, next_.second_key());
   u64 key = next_.key(c.id.v);
   do {
     set_clock(Ns(key / 2));
-    run_cpu(c);
-    key = key_of(c);
-  } while (key < bound_);
+    charge(c);
+    if (key % 2)
+      run_effect(c);
+    else if (!interrupt(c))
+      continue;
+    while (!enter_step(c)) run_effect(c);
+  } while ((key = key_of(c)) < bound_);
   running_ = nullptr;
   next_.update(c.id.v, key);
 }
 
-void Core::set_clock(Ns t) {
+inline void Core::set_clock(Ns t) {
   now_ = t;
   sched.set_now(t);
   if (t >= next_jiffy_) {
@@ -57,7 +61,7 @@ void Core::set_clock(Ns t) {
 }
 
 /// Date of the next event of `c` with the phase in the lowest bit: interrupts before ends of steps.
-u64 Core::key_of(const Cpu& c) const {
+inline u64 Core::key_of(const Cpu& c) const {
   Ns d = c.seg_end;
   u64 phase = 1;
   if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= d) {
@@ -74,43 +78,40 @@ void Core::touch(Cpu& c) {
   bound_ = std::min(bound_, key);
 }
 
-void Core::run_cpu(Cpu& c) {
-  charge(c);
-  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= now_) {
-    if (!irq_due(c)) return touch(c);
-    suspend(c);
-    take_irq(c);
-    run_steps(c);
-    return;
-  }
-  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
-  Frame& f = st.top();
-  f.started = false;
-  Ctx x{*this, c, st, f, *c.cur};
-  apply(st, f, f.path->steps[f.pc].effect(x));
-  run_steps(c);
+/// Suspends the step in progress for the interrupt that is due; false when there is none after all.
+bool Core::interrupt(Cpu& c) {
+  if (!irq_due(c)) return false;
+  suspend(c);
+  take_irq(c);
+  return true;
 }
 
 /// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
-bool Core::irq_due(Cpu& c) {
-  if (c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_) return true;
+inline bool Core::irq_due(Cpu& c) {
+  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || timer_due(c);
+}
+
+bool Core::timer_due(Cpu& c) {
   c.timer_at = c.timers.next();
   c.update_irq();
   return c.irq_next <= now_;
 }
 
 void Core::run_steps(Cpu& c) {
-  while (!enter_step(c)) {
-    FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
-    Frame& f = st.top();
-    f.started = false;
-    Ctx x{*this, c, st, f, *c.cur};
-    apply(st, f, f.path->steps[f.pc].effect(x));
-  }
+  while (!enter_step(c)) run_effect(c);
   touch(c);
 }
 
-void Core::apply(FrameStack& st, Frame& f, Next n) {
+/// The effect of the step that `c` is in, which has been paid.
+inline void Core::run_effect(Cpu& c) {
+  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  Frame& f = st.top();
+  f.started = false;
+  Ctx x{*this, c, st, f, *c.cur};
+  apply(st, f, f.path->steps[f.pc].effect(x));
+}
+
+inline void Core::apply(FrameStack& st, Frame& f, Next n) {
   switch (n.kind) {
     case Next::Kind::advance:
       ++f.pc;
@@ -128,22 +129,17 @@ void Core::apply(FrameStack& st, Frame& f, Next n) {
 }
 
 /// Starts the next step of `c`; false when it takes no time, so that its effect runs at once.
-bool Core::enter_step(Cpu& c) {
+inline bool Core::enter_step(Cpu& c) {
   for (;;) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
     Frame& f = st.top();
     const Step& s = f.path->steps[f.pc];
-    if (!(s.flags & StepFlag::kIrqsOff) && c.irq_next <= now_ && irq_due(c)) {
+    if (c.irq_next <= now_ && !(s.flags & StepFlag::kIrqsOff) && irq_due(c)) {
       take_irq(c);
       continue;
     }
-    if (c.irq.empty() && c.cur->ti_flags && c.cur != c.idle && push_pending(c)) continue;
-    Ns len = f.remaining;
-    if (!f.started) {
-      Ctx x{*this, c, st, f, *c.cur};
-      len = step_cost(x, s);
-      f.started = true;
-    }
+    if (c.cur->ti_flags && c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
+    const Ns len = f.started ? f.remaining : step_cost({*this, c, st, f, *c.cur}, s);
     if (len == Ns(0)) return false;
     c.seg_user = s.flags & StepFlag::kUser;
     c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_user ? c.user_scale : c.kernel_scale);
@@ -153,13 +149,11 @@ bool Core::enter_step(Cpu& c) {
   }
 }
 
-Ns Core::step_cost(Ctx& x, const Step& s) {
-  Ns n = s.phase == Phase::count_ ? Ns(0) : costs_[s.phase];
-  if (s.cost) {
-    const Ns extra = s.cost(x);
-    n = extra == kNever ? kNever : n + extra;
-  }
-  return n;
+inline Ns Core::step_cost(Ctx x, const Step& s) {
+  const Ns n = costs_[s.phase];
+  if (!s.cost) return n;
+  const Ns extra = s.cost(x);
+  return extra == kNever ? kNever : n + extra;
 }
 
 /// Work that must come before the next step of the current task: signals and rescheduling before user mode, preemption in the kernel.
@@ -181,6 +175,7 @@ bool Core::push_pending(Cpu& c) {
 void Core::suspend(Cpu& c) {
   FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
   Frame& f = st.top();
+  f.started = true;
   if (c.seg_end == kNever) {
     f.remaining = c.wfi ? Ns(0) : kNever;
     return;
@@ -195,34 +190,23 @@ void Core::end_segment_now(Cpu& c) {
   touch(c);
 }
 
-TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
+inline TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
   if (!c.online) return TimeKind::off;
   if (!c.irq.empty()) return TimeKind::irq;
   if (c.cur == c.idle) return TimeKind::idle;
   return seg_flags & StepFlag::kUser ? TimeKind::user : TimeKind::system;
 }
 
-void Core::charge(Cpu& c) {
+/// Books the time since the last call to what the CPU was doing.
+inline void Core::charge(Cpu& c) {
+  static constexpr std::array kCpuTime{&CpuTimes::user, &CpuTimes::system, &CpuTimes::irq, &CpuTimes::idle};
+  static constexpr std::array kTaskTime{&Task::utime, &Task::stime};
   const Ns dt = now_ - c.acct_at;
   c.acct_at = now_;
-  switch (c.kind) {
-    case TimeKind::user:
-      c.times.user += dt;
-      c.cur->utime += dt;
-      break;
-    case TimeKind::system:
-      c.times.system += dt;
-      c.cur->stime += dt;
-      break;
-    case TimeKind::irq:
-      c.times.irq += dt;
-      break;
-    case TimeKind::idle:
-      c.times.idle += dt;
-      break;
-    case TimeKind::off:
-      break;
-  }
+  if (c.kind == TimeKind::off) return;
+  const auto kind = static_cast<std::size_t>(c.kind);
+  c.times.*kCpuTime[kind] += dt;
+  if (kind < kTaskTime.size()) c.cur->*kTaskTime[kind] += dt;
 }
 
 void Core::switch_frames(Cpu& c, Task& next) {

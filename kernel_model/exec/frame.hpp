@@ -18,8 +18,8 @@ struct Path;  // exec/path.hpp
 struct Frame {
   const Path* path = nullptr;
   u16 pc = 0;
-  bool started = false;   ///< the current step's cost has been computed
-  Ns remaining{0};        ///< of the current step, valid when started and not on a CPU
+  bool started = false;   ///< the current step was interrupted: `remaining` is what is left of its cost
+  Ns remaining{0};        ///< of the current step, when started
   std::array<u64, 6> a{};  ///< locals of the path; each path documents its own
 };
 

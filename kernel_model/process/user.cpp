@@ -2,6 +2,7 @@
 // The return-to-user loop mirrors Linux 4.19 arch/arm64/kernel/signal.c do_notify_resume.
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernel_model/process/paths.hpp"
 #include "kernel_model/process/rwlock.hpp"
@@ -216,28 +217,30 @@ Next dispatch(Ctx& x) {
 /// Results that mean "do it again" when no handler ran; handlers are installed with SA_RESTART, as signal() does.
 bool restart(const Ctx& x) { return x.t.result <= -kERESTARTSYS && x.t.result >= -kERESTART_RESTARTBLOCK; }
 
-/// The next user instruction: faults and refills that are due first, then the operation.
-Next fetch(Ctx& x) {
+/// What comes before the task's next operation: the first instruction after fork or exec, faults and refills that are due.
+bool faults_due(const Task& t) { return t.fault_cow | t.fault_file | t.fault_anon; }
+bool user_due(const Task& t) { return t.user_fresh | faults_due(t) | (t.refill_kib != 0) | (t.user_startup != Ns(0)); }
+Next due_work(Ctx& x) {
   Task& t = x.t;
   if (t.user_fresh) {
     t.user_fresh = false;
     x.k.emit(Tp::user_first, x.c, t.pid, int{t.user_fresh_kind});
   }
-  if (t.fault_cow || t.fault_file || t.fault_anon) {
+  if (faults_due(t)) {
     call(x, kFault);
     return jump(kPcFetch);
   }
-  if (t.refill_kib) {
-    const Ns refill = x.k.cost(Phase::cache_refill_per_kib) * t.refill_kib;
-    t.refill_kib = 0;
-    return work(x, refill);
-  }
-  if (t.user_startup != Ns(0)) {
-    const Ns startup = t.user_startup;
-    t.user_startup = Ns(0);
-    return work(x, startup);
-  }
-  if (restart(x)) {
+  const Ns refill = x.k.cost(Phase::cache_refill_per_kib) * std::exchange(t.refill_kib, 0);
+  if (refill != Ns(0)) return work(x, refill);
+  const Ns startup = std::exchange(t.user_startup, Ns(0));
+  return startup != Ns(0) ? work(x, startup) : jump(kPcFetch);
+}
+
+/// The next user instruction: what is due first, then the operation.
+Next fetch(Ctx& x) {
+  Task& t = x.t;
+  if (user_due(t)) return due_work(x);
+  if (t.result && restart(x)) {
     t.result = 0;
     x.f.a[kRetry] = 0;
     return dispatch(x);
@@ -282,24 +285,24 @@ Next user_work(Ctx& x) {
 constexpr Step kUserWorkSteps[] = {{user_work, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt}};
 
 /// Which fault comes next; a[0] is FaultKind. A copy-on-write page nobody shares any more is re-used.
-Next fault_begin(Ctx& x) {
-  Task& t = x.t;
+FaultKind next_fault(Task& t) {
   if (t.fault_file) {
     --t.fault_file;
-    x.f.a[0] = kFaultFile;
-  } else if (t.fault_cow) {
-    --t.fault_cow;
-    x.f.a[0] = t.mm->family->live > 1 ? kFaultCow : kFaultReuse;
-  } else {
-    --t.fault_anon;
-    x.f.a[0] = kFaultAnon;
+    return kFaultFile;
   }
-  return advance();
+  if (t.fault_cow) {
+    --t.fault_cow;
+    return t.mm->family->live > 1 ? kFaultCow : kFaultReuse;
+  }
+  --t.fault_anon;
+  return kFaultAnon;
 }
 Ns fault_cost(Ctx& x) {
   constexpr std::array kPhase{Phase::fault_cow_copy, Phase::fault_cow_reuse, Phase::fault_anon_zero, Phase::fault_file_around};
+  x.f.a[0] = next_fault(x.t);
   return x.k.cost(kPhase[x.f.a[0]]);
 }
+/// The next fault follows at once unless signals or rescheduling come first.
 Next fault_done(Ctx& x) {
   Mm& mm = *x.t.mm;
   switch (x.f.a[0]) {
@@ -313,12 +316,9 @@ Next fault_done(Ctx& x) {
   }
   ++x.t.min_flt;
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
-  return ret();
+  return faults_due(x.t) && !x.t.ti_flags ? jump(0) : ret();
 }
-constexpr Step kFaultSteps[] = {
-    {fault_begin, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {fault_done, Phase::count_, fault_cost, 0},
-};
+constexpr Step kFaultSteps[] = {{fault_done, Phase::count_, fault_cost, 0}};
 
 }  // namespace
 

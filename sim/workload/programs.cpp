@@ -276,7 +276,8 @@ void Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) {
   Task& t = tasks_[user - 1];
   if (t.issued != kNone) {
     const Instr& i = w_.code[t.issued];
-    if (has_result(i.code) && finish(t, i, last_result, now, out)) return;
+    // 0 is plain success for all of them but read, where it is the end of the file
+    if ((last_result != 0 || i.code == Code::pipe_read) && has_result(i.code) && finish(t, i, last_result, now, out)) return;
   }
   out.flag = false;  // the kernel keeps its own state of an operation here
   out.arg = 0;
