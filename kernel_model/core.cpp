@@ -1,6 +1,8 @@
 // Life-cycle services of the Core and the Kernel facade. See core.hpp.
 #include "kernel_model/core.hpp"
 
+#include <algorithm>
+
 #include "kernel_model/process/boot.hpp"
 #include "kernel_model/process/paths.hpp"
 
@@ -20,6 +22,7 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       faults_(config.faults),
       next_jiffy_(config.profile.tick_ns()),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
+  std::ranges::copy(costs_.ns, phase_cost_.begin());
   sched.set_clock_base(Ns(10'000'000'000));
   boot(*this);
 }

@@ -212,6 +212,7 @@ class Core : public SchedHooks {
   void count_boot();
 
   CostTable costs_;
+  std::array<Ns, kPhases + 1> phase_cost_{};  ///< of costs_; the last row, 0, is that of a step without a phase
   MachineDesc machine_;
   PowerPort& power_;
   Trace& trace_;

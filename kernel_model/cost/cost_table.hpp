@@ -30,7 +30,7 @@ inline constexpr std::array<PhaseInfo, kPhases> kPhaseTable{{
 }};
 
 struct CostTable {
-  std::array<Ns, kPhases + 1> ns{};  ///< by Phase; the last row is that of steps without a phase, 0
+  std::array<Ns, kPhases> ns{};
   /// Share of a kernel phase that does not scale with the clock, in 1/256 (BCM2711: 64, a quarter).
   u32 memory_share_256 = 64;
   Ns operator[](Phase p) const { return ns[static_cast<std::size_t>(p)]; }

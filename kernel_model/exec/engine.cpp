@@ -150,7 +150,7 @@ inline bool Core::enter_step(Cpu& c) {
 }
 
 inline Ns Core::step_cost(Ctx x, const Step& s) {
-  const Ns n = costs_[s.phase];
+  const Ns n = phase_cost_[static_cast<std::size_t>(s.phase)];
   if (!s.cost) return n;
   const Ns extra = s.cost(x);
   return extra == kNever ? kNever : n + extra;
