@@ -25,6 +25,7 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
   std::ranges::copy(costs_.ns, phase_cost_.begin());
   sched.set_clock_base(Ns(10'000'000'000));
   boot(*this);
+  sched.set_placement(config.placement);
 }
 
 Task& Core::alloc_task() {

@@ -168,6 +168,7 @@ class Core : public SchedHooks {
     totals.migrations = sched.counters().migrations;
     totals.balance_attempts = sched.counters().balance_attempts;
     totals.balance_pulls = sched.counters().balance_pulls;
+    totals.placement_illegal = sched.counters().placement_illegal;
     return totals;
   }
   std::deque<Pipe> pipes;

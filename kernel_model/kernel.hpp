@@ -12,6 +12,7 @@
 
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/process/fail_points.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/user_space.hpp"
@@ -43,6 +44,7 @@ struct StartSpec {
   int nice = 0;
   const CpuMask* affinity = nullptr;
   u32 uid = 0;  ///< 0: root, with every capability
+  PlacementIds placement{};  ///< rules of its own
 };
 
 /// A device interrupt: its hard handler, and the `irq/N-name` thread it wakes (none when thread is 0).
@@ -68,6 +70,7 @@ struct Totals {
       balance_attempts = 0, balance_pulls = 0;
   /// Scheduling events of the benchmark: switch-in, wake-up, new-task wake-up, preemption, sleep, exit, tick.
   u64 sched_events = 0;
+  u64 placement_illegal = 0;  ///< answers of placement rules that were replaced; for `diagnostics`
 };
 
 /// What is alive now; with Totals it closes the books (allocated = freed + alive).
@@ -92,6 +95,7 @@ struct KernelConfig {
   MachineDesc machine;
   CostTable costs;
   FaultPort* faults = nullptr;  ///< injects failures; borrowed
+  PlacementConfig placement;    ///< rules in place of the kernel's own, borrowed
 };
 
 class Kernel {

@@ -10,6 +10,7 @@
 
 #include "kernel_model/base/cpumask.hpp"
 #include "kernel_model/base/types.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 
 namespace forksim::km {
 
@@ -45,6 +46,7 @@ struct ForkSpec {
   const CpuMask* affinity = nullptr;  ///< set for the child before it is placed (as if inherited), or null
   bool has_nice = false;
   int nice = 0;
+  PlacementIds placement{};  ///< rules that place the child; 0 in place of each: inherited
 };
 
 /// What exec replaces the process with. Pointers stay valid for the whole run.

@@ -120,6 +120,8 @@ Next do_sched_fork(Ctx& x) {
     c.cpus_allowed = *s.affinity;
     c.nr_cpus_allowed = s.affinity->count();
   }
+  for (std::size_t k = 0; k < kPlacementKinds; ++k)
+    if (s.placement[k]) c.placement[k] = s.placement[k];
   x.k.sched.sched_fork(c, x.c.id);
   if (x.k.fault(FailPoint::perf_event_init_task)) return bad_fork(x, ForkLabel::cleanup_policy, kENOMEM);
   if (x.k.fault(FailPoint::audit_alloc)) return bad_fork(x, ForkLabel::cleanup_perf, kENOMEM);

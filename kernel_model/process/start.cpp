@@ -27,6 +27,7 @@ void dup_fields(Core& k, Task& c, const Task& p) {
   c.se.depth = p.se.depth;
   c.cpu = c.wake_cpu = p.cpu;
   c.recent_used_cpu = p.recent_used_cpu;
+  c.placement = p.placement;
   c.last_wakee = p.last_wakee;
   c.wakee_flips = p.wakee_flips;
   c.wakee_flip_decay_ts = p.wakee_flip_decay_ts;
@@ -113,6 +114,7 @@ void Core::start_process(const StartSpec& spec) {
     t.cpus_allowed = *spec.affinity;
     t.nr_cpus_allowed = spec.affinity->count();
   }
+  t.placement = spec.placement;
   sched.sched_fork(t, c.id);
   if (profile().autogroup) {
     t.signal->autogroup = &new_autogroup();

@@ -158,8 +158,8 @@ CpuId Scheduler::sched_exec_select(CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Task& p = *rq(this_cpu).curr;
   CpuId dest = p.cpu;
-  if (p.sched_class == SchedClass::fair) dest = placement_.select_task_rq_fair(p, p.cpu, SD_BALANCE_EXEC, 0);
-  emit_placement(1, p, p.cpu, dest);
+  if (p.sched_class == SchedClass::fair) dest = select_task_rq_fair(p, p.cpu, SD_BALANCE_EXEC, 0);
+  emit_placement(PlacementKind::exec, p, p.cpu, dest);
   return active_.test(dest) ? dest : this_cpu;
 }
 

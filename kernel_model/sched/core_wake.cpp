@@ -7,10 +7,10 @@ namespace forksim::km {
 
 void Scheduler::emit_task(Tp id, const Task& p) { emit(id, this_cpu_, p.comm, p.pid, p.prio, p.cpu); }
 
-void Scheduler::emit_placement(int kind, const Task& p, CpuId prev, CpuId chosen) {
+void Scheduler::emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen) {
   if (!trace_.enabled(Tp::placement)) return;
-  emit(Tp::placement, this_cpu_, kind, p.pid, this_cpu_, prev, chosen, idle_mask().low_word(), placement_.weighted_cpuload(this_cpu_),
-       placement_.weighted_cpuload(chosen));
+  emit(Tp::placement, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, prev, chosen, idle_mask().low_word(),
+       placement_.weighted_cpuload(this_cpu_), placement_.weighted_cpuload(chosen));
 }
 
 void Scheduler::set_task_cpu_raw(Task& p, CpuId cpu) {
@@ -47,13 +47,39 @@ CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
   if (p.nr_cpus_allowed <= 1)
     cpu = CpuId(p.cpus_allowed.first());
   else if (p.sched_class == SchedClass::fair)
-    cpu = placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
+    cpu = select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
   else if (p.sched_class == SchedClass::rt)
     cpu = rt_.select_task_rq_rt(p, prev_cpu, sd_flag);
   // is_cpu_allowed: a per-CPU kernel thread may run on a CPU that is going down
   const bool per_cpu_kthread = p.nr_cpus_allowed == 1 && (p.flags & PF_NO_SETAFFINITY);
   const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && (per_cpu_kthread || active_.test(cpu));
   return allowed ? cpu : select_fallback_rq(p);
+}
+
+CpuId Scheduler::select_by_rule(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
+  const PlacementKind kind = sd_flag & SD_BALANCE_FORK   ? PlacementKind::fork
+                             : sd_flag & SD_BALANCE_EXEC ? PlacementKind::exec
+                                                         : PlacementKind::wake;
+  const auto k = static_cast<std::size_t>(kind);
+  const u8 id = p.placement[k] ? p.placement[k] : placement_rules_.run[k];
+  PlacementRule* rule = id ? placement_rules_.rules[id - 1u] : nullptr;
+  const PlacementView view(*this, p, kind, prev_cpu);
+  const std::optional<CpuId> answer = rule ? rule->select(view) : std::nullopt;
+  CpuId cpu;
+  if (!answer) {
+    cpu = placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
+  } else {
+    if (kind == PlacementKind::wake) placement_.record_wakee(p);  // what it counts does not depend on the choice
+    cpu = *answer;
+  }
+  if (answer && !legal_cpu(p, cpu)) {
+    // sched_exec would stay: __migrate_task refuses
+    cpu = kind == PlacementKind::exec ? this_cpu_ : select_fallback_rq(p);
+    ++counters_.placement_illegal;
+    emit(Tp::placement_illegal, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, static_cast<s64>(static_cast<s32>(answer->v)), cpu);
+  }
+  if (kind == PlacementKind::fork && placement_rules_.branches && legal_cpu(p, cpu)) cpu = placement_rules_.branches->decided(view, cpu);
+  return cpu;
 }
 
 // --- fork ---
@@ -87,7 +113,7 @@ CpuId Scheduler::wake_up_new_task_select(Task& p, CpuId this_cpu) {
   p.state = TASK_RUNNING;
   const CpuId prev = p.recent_used_cpu = p.cpu;
   const CpuId cpu = select_task_rq(p, prev, SD_BALANCE_FORK, 0);
-  emit_placement(0, p, prev, cpu);
+  emit_placement(PlacementKind::fork, p, prev, cpu);
   set_task_cpu_raw(p, cpu);
   return cpu;
 }
@@ -144,7 +170,7 @@ CpuId Scheduler::ttwu_select(Task& p, u32& wake_flags, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   const CpuId prev = p.wake_cpu;
   const CpuId cpu = select_task_rq(p, prev, SD_BALANCE_WAKE, wake_flags);
-  emit_placement(2, p, prev, cpu);
+  emit_placement(PlacementKind::wake, p, prev, cpu);
   if (p.cpu != cpu) {
     wake_flags |= WF_MIGRATED;
     set_task_cpu(p, cpu);

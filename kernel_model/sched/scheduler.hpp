@@ -18,6 +18,7 @@
 #include "kernel_model/sched/fair.hpp"
 #include "kernel_model/sched/load_balance.hpp"
 #include "kernel_model/sched/placement.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/sched/rt.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
@@ -92,6 +93,7 @@ struct SchedHooks {
 /// What the scheduler counts by itself, for report.json's totals.
 struct SchedCounters {
   u64 migrations = 0, balance_attempts = 0, balance_pulls = 0;
+  u64 placement_illegal = 0;  ///< answers of placement rules that select_task_rq had to replace
 };
 
 class Scheduler {
@@ -117,12 +119,19 @@ class Scheduler {
   const Rq& rq(CpuId c) const { return *rqs_[c.v]; }
   const KernelProfile& profile() const { return profile_; }
   const DomainTree& domains() const { return domains_; }
+  const MachineTopology& machine() const { return machine_; }
 
   // --- set-up ---
   /// init_idle: makes `idle` the idle task and current of `cpu`.
   void init_idle(Task& idle, CpuId cpu);
   /// Sets policy, nice (static_prio), class and load weight of a task that is not queued (set_load_weight).
   void set_params(Task& p, SchedPolicy policy, int nice, u32 rt_priority = 0);
+
+  /// Rules in place of select_task_rq_fair; without this the kernel's own decides alone.
+  void set_placement(const PlacementConfig& rules) {
+    placement_rules_ = rules;
+    has_rules_ = rules.active();
+  }
 
   // --- fork (core.c sched_fork, wake_up_new_task) ---
   /// sched_fork by the task current on `this_cpu`; `p` already is a copy of it. Sets TASK_NEW, places vruntime.
@@ -274,7 +283,15 @@ class Scheduler {
  private:
   void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
   void emit_task(Tp id, const Task& p);
-  void emit_placement(int kind, const Task& p, CpuId prev, CpuId chosen);
+  void emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen);
+  /// select_task_rq_fair, or the rule that stands in for it; never an illegal CPU of a rule.
+  CpuId select_task_rq_fair(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
+    if (has_rules_) [[unlikely]]
+      return select_by_rule(p, prev_cpu, sd_flag, wake_flags);
+    return placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
+  }
+  CpuId select_by_rule(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags);
+  bool legal_cpu(const Task& p, CpuId c) const { return c.v < cpus() && p.cpus_allowed.test(c) && active_.test(c); }
   Task& pick_next_task(Rq& rq, Task& prev);
   Task& idle_task(Rq& rq, Task& prev);
   void check_class_changed(Rq& rq, Task& p, SchedClass prev_class, int oldprio);
@@ -298,11 +315,12 @@ class Scheduler {
   SchedCounters counters_;
   CpuId this_cpu_;
   CpuMask active_;
-  bool rd_overload_ = false, ttwu_queue_;
+  bool rd_overload_ = false, ttwu_queue_, has_rules_ = false;
   FairClass fair_;
   RtClass rt_;
   Placement placement_;
   LoadBalancer balancer_;
+  PlacementConfig placement_rules_;
   std::vector<std::unique_ptr<TaskGroup>> groups_;  ///< in order of creation
 };
 

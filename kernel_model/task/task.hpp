@@ -13,6 +13,7 @@
 #include "kernel_model/base/types.hpp"
 #include "kernel_model/exec/frame.hpp"
 #include "kernel_model/sched/entity.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/user_space.hpp"
 
 namespace forksim::km {
@@ -89,6 +90,7 @@ struct Task {
   u32 wakee_flips = 0;
   u64 wakee_flip_decay_ts = 0;  ///< jiffies
   Task* wake_entry = nullptr;   ///< next in a wake list
+  PlacementIds placement{};     ///< rules of its own, see placement_rule.hpp
   bool sched_remote_wakeup = false, sched_contributes_to_load = false, in_iowait = false;
 
   // --- accounting ---

@@ -17,7 +17,7 @@ struct ExitCode {
 
 struct RunCommand {
   std::string workload;
-  std::string platform, kernel, seed, until;  ///< empty: not given
+  std::string platform, kernel, seed, until, placement;  ///< empty: not given
   std::vector<std::string> sets;              ///< key=value
   unsigned repeat = 1, jobs = 1;
   std::string out;                            ///< empty: results/runs/<workload>-<hash>

@@ -6,6 +6,7 @@
 
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/process/fail_points.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/app/commands.hpp"
@@ -90,7 +91,12 @@ List platforms() {
   for (const std::string& n : platform_names()) l.push_back({n, find_platform(n), ""});
   return l;
 }
-List placements() { return {{"kernel", "fork, exec, wake", "the kernel's own rule (the only one in this version)"}}; }
+List placements() {
+  List l;
+  for (const km::PlacementInfo& p : km::kPlacementTable)
+    l.push_back({std::string(p.name), p.fork_only ? "fork" : "fork, exec, wake", std::string(p.doc)});
+  return l;
+}
 
 struct Kind {
   std::string_view name;

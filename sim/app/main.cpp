@@ -17,6 +17,9 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--kernel", c.kernel, "kernel profile (forksim list kernels)");
   run->add_option("--seed", c.seed, "master seed");
   run->add_option("--set", c.sets, "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.events")->allow_extra_args(false);
+  run->add_option(
+      "--placement", c.placement,
+      "rule that places new tasks (forksim list placements), or a plug-in such as ./my_rule.so; the same as --set placement.fork=RULE");
   run->add_option("--until", c.until, "end date, such as 2s");
   run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
   run->add_option("--jobs", c.jobs, "processes for --repeat")->check(CLI::Range(1, 4096));

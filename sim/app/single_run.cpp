@@ -10,13 +10,14 @@
 #include "sim/app/planned_plots.hpp"
 #include "sim/app/platform_files.hpp"
 #include "sim/app/progress.hpp"
-#include "sim/app/trace_options.hpp"
 #include "sim/app/stop_flag.hpp"
+#include "sim/app/trace_options.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/engine/km_kernel.hpp"
 #include "sim/engine/sim_engine.hpp"
 #include "sim/output/ftrace_writer.hpp"
 #include "sim/output/result_writer.hpp"
+#include "sim/placement/placement_set.hpp"
 #include "sim/platform/cost_file.hpp"
 #include "sim/workload/faults.hpp"
 #include "sim/workload/programs.hpp"
@@ -31,9 +32,12 @@ namespace {
 std::vector<Override> overrides_of(const RunCommand& c, const std::vector<std::string>& sets) {
   std::vector<Override> all;
   for (const std::string& s : sets) all.push_back(parse_set(s));
-  const std::pair<const char*, const std::string*> options[] = {{"platform", &c.platform}, {"kernel", &c.kernel}, {"seed", &c.seed}, {"until", &c.until}};
-  for (const auto& [key, value] : options)
-    if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", key, *value)});
+  const std::pair<const char*, const std::string*> options[] = {
+      {"platform", &c.platform}, {"kernel", &c.kernel}, {"seed", &c.seed}, {"placement.fork", &c.placement}, {"until", &c.until}};
+  for (const auto& [key, value] : options) {
+    const std::string_view option = std::string_view(key).substr(0, std::string_view(key).find('.'));
+    if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", option, *value)});
+  }
   return all;
 }
 
@@ -42,6 +46,7 @@ struct Setup {
   ResolvedRun run;
   std::unique_ptr<SimEngine> engine;
   km::KernelConfig config;
+  std::unique_ptr<PlacementSet> placement;
   std::string resolved;
   TraceOptions trace;
 };
@@ -84,6 +89,11 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   s.config.costs = costs.table();
   s.config.profile = s.run.kernel;
   km::resolve_tunables(s.config.profile, s.config.machine.topology.cpus, s.run.given_tunables);
+  s.placement = std::make_unique<PlacementSet>(s.run.seed);
+  s.placement->load(s.run.workload.placements, diags);
+  if (!diags.ok()) return false;
+  s.config.placement.rules = s.placement->rules();
+  s.config.placement.run = s.run.workload.placement;
   s.resolved = resolved_yaml(s.run, {&s.config.profile, &s.config.costs, costs.file});
   return true;
 }
@@ -106,6 +116,7 @@ FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunRe
 std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& programs, const km::Kernel& kernel, const RunMetrics& metrics) {
   std::vector<std::pair<std::string, km::u64>> out;
   for (const auto& [name, count] : programs.diagnostics()) out.emplace_back(std::string(name), count);
+  if (const km::u64 n = kernel.totals().placement_illegal) out.emplace_back("placement_illegal", n);
   if (const auto stuck = kernel.stuck_tasks(); !stuck.empty()) out.emplace_back("tasks_stuck_at_end", stuck.size());
   if (metrics.life.cut()) out.emplace_back("life_rows_cut", metrics.life.cut());
   if (metrics.schedule.cut()) out.emplace_back("schedule_rows_cut", metrics.schedule.cut());

@@ -38,6 +38,7 @@ Json choice_value(std::string_view arg, const Vocabulary& vocabulary) {
   Json v{{"type", "string"}};
   const auto allowed = choices(arg, vocabulary);
   if (!allowed.empty()) v["enum"] = allowed;
+  if (is_plugin_file(arg, "x.so")) return {{"anyOf", Json::array({v, text_matching(R"(.+\.so)")})}};
   return v;
 }
 
@@ -108,6 +109,7 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
     case Type::choice:
       return choice_value(k.arg, vocabulary);
     case Type::object:
+      if (k.arg == "placement") return {{"anyOf", Json::array({definition_of(k.arg), choice_value("@fork_placements", vocabulary)})}};
       return definition_of(k.arg);
     case Type::list:
       return array_of(definition_of(k.arg));

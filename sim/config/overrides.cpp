@@ -115,8 +115,17 @@ void apply_override(YamlDocument& doc, const Override& o, Diagnostics& diags) {
                     did_you_mean(part, views));
     }
     at = next;
+    if (part == "placement" && &part != &parts.back() && at->is_scalar()) *at = placement_map(*at);
   }
   *at = std::move(value);
+}
+
+YamlNode placement_map(const YamlNode& name) {
+  YamlNode map = name;
+  map.kind = YamlNode::Kind::map;
+  map.scalar.clear();
+  map.fields.push_back({"fork", name.line, name.col, name});
+  return map;
 }
 
 }  // namespace forksim

@@ -23,4 +23,7 @@ Override parse_set(const std::string& text);
 /// Puts the value where the key points; list elements by [index] or by their name. Maps on the way are made.
 void apply_override(YamlDocument& doc, const Override& o, Diagnostics& diags);
 
+/// `placement: NAME` is short for `placement: {fork: NAME}`: the long form of a scalar.
+YamlNode placement_map(const YamlNode& name);
+
 }  // namespace forksim

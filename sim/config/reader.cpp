@@ -7,6 +7,7 @@
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/version/profile.hpp"
+#include "sim/config/overrides.hpp"
 #include "sim/config/suggest.hpp"
 
 namespace forksim {
@@ -127,7 +128,7 @@ Value Reader::read_object(const YamlNode& n, std::string_view object, const std:
     const KeyInfo* key = find_key(object, e.key);
     if (!key) {
       const auto names = key_names(object);
-      error(e, child(path, e.key), "unknown key", "allowed are " + one_of(names, 24), did_you_mean(e.key, names));
+      error(e, child(path, e.key), "unknown key", "allowed are " + one_of(names, 40), did_you_mean(e.key, names));
       continue;
     }
     v.fields.push_back({e.key, read_key(e.value, *key, child(path, e.key))});
@@ -156,6 +157,7 @@ void Reader::fill_default(Value& map, const KeyInfo& key, const std::string& pat
 Value Reader::read_key(const YamlNode& n, const KeyInfo& key, const std::string& path) {
   switch (key.type) {
     case Type::object:
+      if (key.arg == "placement" && n.is_scalar()) return read_object(placement_map(n), key.arg, path);
       return read_object(n, key.arg, path);
     case Type::list:
       return read_list(n, key, path);
@@ -523,10 +525,12 @@ void Reader::read_word(Value& v, const YamlNode& n, const KeyInfo& key) {
     return;
   }
   const auto allowed = choices(key.arg, vocabulary_);
-  if (std::ranges::find(allowed, n.scalar) != allowed.end()) return;
+  if (std::ranges::find(allowed, n.scalar) != allowed.end() || is_plugin_file(key.arg, n.scalar)) return;
   const bool policy = key.key == "policy";
   error(n, v.path, policy ? "policy \"" + n.scalar + "\" is not modelled in this version" : "\"" + n.scalar + "\" is not known here",
-        (allowed.size() == 1 ? "allowed is " : "allowed are ") + one_of(allowed, 32), did_you_mean(n.scalar, allowed));
+        (allowed.size() == 1 ? "allowed is " : "allowed are ") + one_of(allowed, 32) +
+            (key.arg.ends_with("placements") ? " or the file of a plug-in (.so)" : ""),
+        did_you_mean(n.scalar, allowed));
 }
 
 Value Reader::read_cost_table(const YamlNode& n, const std::string& path) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/user_space.hpp"
 #include "kernel_model/version/profile.hpp"
 
@@ -81,7 +82,18 @@ std::vector<std::string_view> names(const Table& table) {
   return out;
 }
 
+std::vector<std::string_view> placements(bool fork) {
+  std::vector<std::string_view> out;
+  for (const km::PlacementInfo& p : km::kPlacementTable)
+    if (fork || !p.fork_only) out.push_back(p.name);
+  return out;
+}
+
 }  // namespace
+
+bool is_plugin_file(std::string_view arg, std::string_view text) {
+  return arg.ends_with("placements") && text.size() > 3 && text.ends_with(".so");
+}
 
 std::span<const ObjectInfo> schema_objects() { return kObjects; }
 std::span<const NamedDoc> schema_actions() { return kActions; }
@@ -106,6 +118,7 @@ bool is_action(std::string_view name) { return std::ranges::find(kActions, name,
 
 std::vector<std::string_view> choices(std::string_view arg, const Vocabulary& vocabulary) {
   if (arg == "@metrics") return vocabulary.metrics;
+  if (arg == "@fork_placements" || arg == "@placements") return placements(arg == "@fork_placements");
   if (arg == "@kernels") return names(km::kernel_profiles());
   if (arg == "@signals") return names(kSignals);
   if (arg == "@clone_flags") return names(kCloneFlags);

@@ -62,8 +62,10 @@ struct Vocabulary {
   std::vector<std::string_view> metrics;
 };
 
-/// The words of a choice: "a|b|c", or a table by "@name" (kernels, signals, clone_flags, syscalls, metrics).
+/// The words of a choice: "a|b|c", or a table by "@name" (kernels, signals, clone_flags, syscalls, metrics, placements).
 std::vector<std::string_view> choices(std::string_view arg, const Vocabulary& vocabulary);
+/// A placement may also be the file of a plug-in.
+bool is_plugin_file(std::string_view arg, std::string_view text);
 
 struct SignalInfo {
   std::string_view name;

@@ -10,12 +10,13 @@
 #include <array>
 #include <vector>
 
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "sim/metrics/pid_table.hpp"
 
 namespace forksim {
 
-enum class PlacementKind : km::u8 { fork, exec, wake, count_ };
+using PlacementKind = km::PlacementKind;
 enum class PlacementClass : km::u8 { same_cpu, idle_cpu, busy_while_idle, busy_none_idle };
 
 struct ForkRecord {

@@ -29,6 +29,7 @@ Workload Compiler::compile() {
   declare_objects();
   declare_failures();
   declare_interrupts();
+  w_.placement = placement_of(tree_["placement"]);
   declare_programs();
   for (u32 p = 0; p < program_values_.size(); ++p) compile_program(p);
   compile_starts();
@@ -77,6 +78,7 @@ void Compiler::declare_programs() {
     p.nice = static_cast<int>(v["nice"].num);
     p.has_affinity = bool(v["affinity"]);
     p.affinity = mask_of(v["affinity"]);
+    p.placement = placement_of(v["placement"]);
     p.args = static_cast<u16>(std::min<std::size_t>(v["args"].items.size(), 64));
     if (v["args"].items.size() > 64) error(v["args"], "more than 64 args", "at most 64");
     if (!program_index_.emplace(p.name, static_cast<u32>(w_.programs.size())).second)
@@ -87,6 +89,21 @@ void Compiler::declare_programs() {
   uses_.resize(w_.programs.size());
   calls_.resize(w_.programs.size());
   shaped_.resize(w_.programs.size());
+}
+
+/// Numbers of the rules that `placement` names; each name gets one, in order of first use.
+km::PlacementIds Compiler::placement_of(const Value& v) {
+  km::PlacementIds ids{};
+  for (std::size_t k = 0; k < km::kPlacementKinds; ++k) {
+    const Value& name = v[km::kPlacementKindNames[k]];
+    if (!name) continue;
+    const auto at = std::ranges::find(w_.placements, name.text);
+    ids[k] = static_cast<u8>(at - w_.placements.begin() + 1);
+    if (at != w_.placements.end()) continue;
+    w_.placements.push_back(name.text);
+    if (w_.placements.size() > 255) error(name, "more than 254 placement rules in one run", "at most 254");
+  }
+  return ids;
 }
 
 km::ProcessShape Compiler::shape_of(const Value& v) {
@@ -200,6 +217,7 @@ void Compiler::compile_start(const Value& v, std::map<u32, u64>& occurrences) {
   s.nice = static_cast<int>(v["nice"].num);
   s.has_affinity = bool(v["affinity"]);
   s.affinity = mask_of(v["affinity"]);
+  s.placement = placement_of(v["placement"]);
   s.args = start_args(v, p);
   s.arrivals = arrivals(v, s.key);
   w_.starts.push_back(std::move(s));
@@ -319,6 +337,7 @@ void Compiler::link_specs() {
     site.spec.has_nice = p.has_nice;
     site.spec.nice = p.nice;
     site.spec.affinity = p.has_affinity ? &p.affinity : nullptr;
+    site.spec.placement = p.placement;
   }
   for (std::size_t e = 0; e < w_.execs.size(); ++e) {
     ExecSite& site = w_.execs[e];

@@ -56,6 +56,7 @@ class Compiler {
   bool endless(const Value& body) const;
   void link_specs();
   km::ProcessShape shape_of(const Value& v);
+  km::PlacementIds placement_of(const Value& v);
   km::CpuMask mask_of(const Value& cpus);
   void note_cpu(const Value& place, s64 cpu);
   void declare_failures();

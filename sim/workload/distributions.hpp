@@ -6,7 +6,7 @@
 // Ownership: values. Not modelled: correlations between draws.
 #pragma once
 
-#include "sim/workload/streams.hpp"
+#include "sim/config/streams.hpp"
 
 namespace forksim {
 

@@ -1,6 +1,6 @@
 #include "sim/workload/faults.hpp"
 
-#include "sim/workload/streams.hpp"
+#include "sim/config/streams.hpp"
 
 namespace forksim {
 

@@ -172,6 +172,7 @@ void Programs::instantiate(KernelT& kernel) {
       spec.nice = s.has_nice ? s.nice : p.nice;
       spec.affinity = s.has_affinity ? &s.affinity : p.has_affinity ? &p.affinity : nullptr;
       spec.uid = s.uid;
+      for (std::size_t k = 0; k < km::kPlacementKinds; ++k) spec.placement[k] = s.placement[k] ? s.placement[k] : p.placement[k];
       kernel.start(spec);
       attach(kernel, user, instance, s.program);
     }

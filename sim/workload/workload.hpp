@@ -166,6 +166,7 @@ struct Program {
   int nice = 0;
   bool has_affinity = false;
   km::CpuMask affinity;
+  km::PlacementIds placement{};
   std::vector<u32> objects;  ///< declarations it or its descendants use, ascending
 };
 
@@ -178,6 +179,7 @@ struct StartDecl {
   km::CpuMask affinity;
   std::vector<s64> args;
   u32 uid = 0;
+  km::PlacementIds placement{};
   u64 key = 0;  ///< of its streams
 };
 
@@ -215,6 +217,8 @@ struct Workload {
   std::vector<km::CpuMask> masks;
   std::deque<std::string> texts;
   std::deque<km::KthreadSpec> kthreads;
+  std::vector<std::string> placements{"kernel"};  ///< names and files of rules; PlacementIds count from 1
+  km::PlacementIds placement{};                   ///< of the run
   std::vector<FailureDecl> failures;
   std::vector<InterruptDecl> interrupts;
   /// Highest CPU named anywhere, for the check against the platform; -1 when none is.

@@ -29,16 +29,12 @@ struct Room {
   int level;                         ///< a room may include rooms of lower levels
   std::array<string_view, 2> peers;  ///< and these of its own level
 };
-// Arrows point one way: kernel_model <- config <- {platform, workload, engine} <- {metrics, output} <- study <- app.
-constexpr std::array kRooms = {Room{"kernel_model/", 0, {}},
-                               Room{"sim/config/", 1, {}},
-                               Room{"sim/platform/", 2, {}},
-                               Room{"sim/workload/", 2, {}},
-                               Room{"sim/engine/", 2, {"sim/platform/"}},
-                               Room{"sim/metrics/", 3, {}},
-                               Room{"sim/output/", 3, {"sim/metrics/"}},
-                               Room{"sim/study/", 4, {}},
-                               Room{"sim/app/", 5, {}}};
+// Arrows point one way: kernel_model <- config <- {platform, workload, placement, engine} <- {metrics, output} <- study <- app.
+constexpr std::array kRooms = {Room{"kernel_model/", 0, {}},  Room{"sim/config/", 1, {}},
+                               Room{"sim/platform/", 2, {}},  Room{"sim/workload/", 2, {}},
+                               Room{"sim/placement/", 2, {}}, Room{"sim/engine/", 2, {"sim/platform/"}},
+                               Room{"sim/metrics/", 3, {}},   Room{"sim/output/", 3, {"sim/metrics/"}},
+                               Room{"sim/study/", 4, {}},     Room{"sim/app/", 5, {}}};
 
 struct Library {
   string_view include_prefix;
