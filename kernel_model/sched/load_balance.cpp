@@ -8,6 +8,15 @@ namespace forksim::km {
 namespace {
 constexpr u32 kLoopBreak = 32;           // sched_nr_migrate_break
 constexpr u64 kMaxPinnedInterval = 512;  // ms
+
+/// Why detach_tasks took nothing; what was seen last in the kernel's order of tests decides.
+BalanceReason failure_reason(const LbEnv& env) {
+  if (env.src_rq->nr_running <= 1) return BalanceReason::one_task;
+  if (env.flags & LbEnv::kSawHeavy) return BalanceReason::heavy;
+  if (env.flags & LbEnv::kSawHot) return BalanceReason::hot;
+  if (env.flags & LbEnv::kSawThrottled) return BalanceReason::throttled;
+  return env.flags & LbEnv::kAllPinned ? BalanceReason::all_pinned : BalanceReason::running;
+}
 }  // namespace
 
 LoadBalancer::LoadBalancer(Scheduler& s, const KernelProfile& k)
@@ -49,8 +58,10 @@ bool LoadBalancer::task_hot(const Task& p, const LbEnv& env) const {
 }
 
 bool LoadBalancer::can_migrate_task(const Task& p, LbEnv& env) const {
-  if (const TaskGroup* tg = p.se.cfs_rq->tg; tg && (tg->cfs_rq[env.src_cpu.v]->throttle_count || tg->cfs_rq[env.dst_cpu.v]->throttle_count))
+  if (const TaskGroup* tg = p.se.cfs_rq->tg; tg && (tg->cfs_rq[env.src_cpu.v]->throttle_count || tg->cfs_rq[env.dst_cpu.v]->throttle_count)) {
+    env.flags |= LbEnv::kSawThrottled;
     return false;
+  }
   if (!p.cpus_allowed.test(env.dst_cpu)) {
     env.flags |= LbEnv::kSomePinned;
     if (env.idle == CpuIdleType::newly_idle || (env.flags & LbEnv::kDstPinned)) return false;
@@ -64,7 +75,9 @@ bool LoadBalancer::can_migrate_task(const Task& p, LbEnv& env) const {
   }
   env.flags &= ~u32{LbEnv::kAllPinned};
   if (p.on_cpu) return false;
-  return !task_hot(p, env) || env.sd->nr_balance_failed > env.sd->cache_nice_tries;
+  if (!task_hot(p, env) || env.sd->nr_balance_failed > env.sd->cache_nice_tries) return true;
+  env.flags |= LbEnv::kSawHot;
+  return false;
 }
 
 void LoadBalancer::detach_task(Task& p, const LbEnv& env) {
@@ -98,6 +111,7 @@ u32 LoadBalancer::detach_tasks(LbEnv& env) {
       load = s_.fair().task_h_load(p);
       const bool too_small = lb_min_ && load < 16 && !env.sd->nr_balance_failed;
       take = !too_small && load / 2 <= static_cast<u64>(env.imbalance);
+      if (!take) env.flags |= LbEnv::kSawHeavy;
     }
     if (!take) {
       tasks.move_front(&p);
@@ -155,17 +169,20 @@ bool LoadBalancer::need_active_balance(const LbEnv& env) const {
 
 LoadBalancer::Outcome LoadBalancer::after_failure(LbEnv& env, CpuId this_cpu) {
   SchedDomain& sd = *env.sd;
+  env.reason = failure_reason(env);
   if (env.idle != CpuIdleType::newly_idle) sd.nr_balance_failed++;
   if (!need_active_balance(env)) return Outcome::done;
   Rq& busiest = *env.src_rq;
   if (!busiest.curr->cpus_allowed.test(this_cpu)) {
     env.flags |= LbEnv::kAllPinned;
+    env.reason = BalanceReason::curr_pinned;
     return Outcome::one_pinned;
   }
   const bool kick = !busiest.active_balance;
   if (kick) {
     busiest.active_balance = true;
     busiest.push_cpu = this_cpu;
+    env.reason = BalanceReason::active_balance;
     s_.hooks().stop_one_cpu_nowait(s_.this_cpu(), busiest.cpu);
   }
   sd.nr_balance_failed = sd.cache_nice_tries + 1;
@@ -178,13 +195,18 @@ LoadBalancer::Outcome LoadBalancer::attempt(LbEnv& env, CpuId this_cpu, u32& mov
     moved = 0;
     if (!should_we_balance(env)) {
       cont = false;
+      env.reason = BalanceReason::other_cpu;
       return Outcome::balanced;
     }
+    // In a further round: nothing else is left to look at.
+    env.reason = env.flags & LbEnv::kAllPinned ? BalanceReason::all_pinned : BalanceReason::no_busiest_group;
     SchedGroup* group = find_busiest_group(env);
     if (!group) return Outcome::balanced;
+    env.reason = BalanceReason::no_busiest_queue;
     env.src_rq = find_busiest_queue(env, *group);
     if (!env.src_rq) return Outcome::balanced;
     env.src_cpu = env.src_rq->cpu;
+    env.found_imbalance = env.imbalance;
     if (env.src_rq->nr_running <= 1) break;
 
     env.flags |= LbEnv::kAllPinned;
@@ -194,11 +216,13 @@ LoadBalancer::Outcome LoadBalancer::attempt(LbEnv& env, CpuId this_cpu, u32& mov
     if (!(env.flags & LbEnv::kAllPinned)) break;
     // Nothing there may come here: look for the next busiest without it.
     env.cpus.clear(env.src_cpu);
+    env.reason = BalanceReason::all_pinned;
     if (env.cpus.subset_of(env.dst_grpmask)) return Outcome::all_pinned;
     env.loop = 0;
     env.loop_break = kLoopBreak;
   }
   if (!moved) return after_failure(env, this_cpu);
+  env.reason = BalanceReason::pulled;
   sd.nr_balance_failed = 0;
   return Outcome::done;
 }
@@ -226,10 +250,17 @@ u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle
       if (below_max) sd.balance_interval *= 2;
       break;
   }
-  const int src = outcome == Outcome::balanced ? -1 : static_cast<int>(env.src_cpu.v);
   s_.count_balance(moved);
-  s_.emit(Tp::load_balance, s_.this_cpu(), static_cast<int>(idle), src, moved);
+  const BalanceKind asked = for_others_ ? BalanceKind::nohz : BalanceKind::periodic;
+  trace_attempt(env, this_cpu, idle == CpuIdleType::newly_idle ? BalanceKind::newidle : asked, moved);
   return moved;
+}
+
+void LoadBalancer::trace_attempt(const LbEnv& env, CpuId dst, BalanceKind kind, u32 moved) {
+  const bool chosen = env.found_imbalance > 0 || kind == BalanceKind::active;
+  const s64 src = chosen ? s64{env.src_cpu.v} : -1;
+  s_.emit(Tp::load_balance, s_.this_cpu(), static_cast<u32>(kind), static_cast<u32>(env.sd->kind), dst, static_cast<u32>(env.idle), src,
+          static_cast<u32>(env.reason), moved, env.found_imbalance);
 }
 
 void LoadBalancer::active_load_balance_cpu_stop(CpuId busiest_cpu) {
@@ -256,6 +287,8 @@ void LoadBalancer::active_load_balance_cpu_stop(CpuId busiest_cpu) {
       detach_task(*moved, env);
       sd->nr_balance_failed = 0;
     }
+    env.reason = moved ? BalanceReason::pulled : failure_reason(env);
+    trace_attempt(env, target, BalanceKind::active, moved != nullptr);
   }
   busiest.active_balance = false;
   if (!moved) return;

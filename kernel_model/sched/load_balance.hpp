@@ -4,9 +4,10 @@
 //          idle_balance, rebalance_domains, nohz_*); each function carries the kernel's name. load_balance.cpp moves tasks, busiest.cpp
 //          chooses the victim and the amount, rebalance.cpp decides when.
 // Units:   loads and capacities in the kernel's units, intervals in jiffies. Ownership: borrows the Scheduler.
-// Errors:  none. Not modelled: NUMA, asymmetric packing, SD_SERIALIZE. Every attempt is traced as forksim:load_balance.
+// Errors:  none. Not modelled: NUMA, asymmetric packing, SD_SERIALIZE. Every attempt and its end are traced as forksim:load_balance.
 #pragma once
 
+#include "kernel_model/sched/balance.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
 
@@ -19,13 +20,16 @@ enum class CpuIdleType : u8 { idle, not_idle, newly_idle };
 
 /// One balancing attempt (struct lb_env).
 struct LbEnv {
-  enum Flag : u32 { kAllPinned = 0x1, kNeedBreak = 0x2, kDstPinned = 0x4, kSomePinned = 0x8, kNohzStats = 0x10, kNohzAgain = 0x20 };
+  enum Flag : u32 { kAllPinned = 0x1, kNeedBreak = 0x2, kDstPinned = 0x4, kSomePinned = 0x8, kNohzStats = 0x10, kNohzAgain = 0x20,
+                   kSawHot = 0x100, kSawHeavy = 0x200, kSawThrottled = 0x400 };  // the last three are ours: why tasks stayed
   SchedDomain* sd = nullptr;
   Rq *src_rq = nullptr, *dst_rq = nullptr;
   CpuId src_cpu, dst_cpu, new_dst_cpu;
   CpuMask dst_grpmask, cpus;
   CpuIdleType idle = CpuIdleType::idle;
   s64 imbalance = 0;
+  s64 found_imbalance = 0;  ///< as find_busiest_group left it
+  BalanceReason reason = BalanceReason::other_cpu;
   u32 flags = 0;
   u32 loop = 0, loop_break = 32, loop_max = 0;
   IList<Task, &Task::group_node> tasks;  ///< detached, newest first
@@ -81,6 +85,8 @@ class LoadBalancer {
   /// Pulls from env.src_rq until done or every task is pinned; tasks moved.
   u32 pull_tasks(LbEnv& env);
   Outcome attempt(LbEnv& env, CpuId this_cpu, u32& moved, bool& cont);
+  /// How an attempt on behalf of `dst` ended.
+  void trace_attempt(const LbEnv& env, CpuId dst, BalanceKind kind, u32 moved);
   /// Nothing moved: count it, and perhaps have the victim's stopper push its running task.
   Outcome after_failure(LbEnv& env, CpuId this_cpu);
 
@@ -108,6 +114,7 @@ class LoadBalancer {
   u64 migration_cost_, max_interval_ = 0;
   u32 nr_migrate_, hz_;
   bool preempt_, lb_min_, cache_hot_buddy_;
+  bool for_others_ = false;  ///< inside nohz_idle_balance_walk
   struct Nohz {
     CpuMask idle_cpus_mask;
     u32 nr_cpus = 0;

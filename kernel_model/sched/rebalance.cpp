@@ -207,6 +207,7 @@ bool LoadBalancer::nohz_idle_balance_walk(Rq& this_rq, bool balance, CpuIdleType
   u64 next_balance = now + 60 * u64{hz_};
   bool has_blocked = false, update_next = false, done = true;
   nohz_.has_blocked = false;
+  for_others_ = true;
   const CpuMask mask = nohz_.idle_cpus_mask;
   for (u32 c = mask.first(); c < s_.cpus() && done; c = mask.next(c + 1)) {
     Rq& rq = s_.rq(CpuId(c));
@@ -235,6 +236,7 @@ bool LoadBalancer::nohz_idle_balance_walk(Rq& this_rq, bool balance, CpuIdleType
     if (balance) rebalance_domains(this_rq, CpuIdleType::idle);
     nohz_.next_blocked = now + msecs_to_jiffies(LOAD_AVG_PERIOD);
   }
+  for_others_ = false;
   if (has_blocked) nohz_.has_blocked = true;
   if (update_next) nohz_.next_balance = next_balance;
   return done;

@@ -11,6 +11,7 @@ bool configured(TopologyLevel::Kind kind, const KernelProfile& k) { return kind 
 /// Defaults of a level for a span of `weight` CPUs (sd_init).
 SchedDomain sd_init(TopologyLevel::Kind kind, const CpuMask& span) {
   SchedDomain sd;
+  sd.kind = kind;
   sd.span = span;
   sd.span_weight = span.count();
   sd.min_interval = sd.balance_interval = sd.span_weight;

@@ -40,6 +40,7 @@ struct SchedGroup {
 
 struct SchedDomain {
   std::string_view name;
+  TopologyLevel::Kind kind = TopologyLevel::Kind::die;
   u32 flags = 0;
   u32 imbalance_pct = 125, cache_nice_tries = 0, busy_factor = 32;
   u32 busy_idx = 0, idle_idx = 0, newidle_idx = 0, wake_idx = 0, forkexec_idx = 0;

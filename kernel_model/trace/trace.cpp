@@ -1,5 +1,7 @@
 #include "kernel_model/trace/trace.hpp"
 
+#include "kernel_model/sched/balance.hpp"
+
 namespace forksim::km {
 
 namespace {
@@ -19,6 +21,14 @@ constexpr std::array<TracepointInfo, kTracepoints> kTable{{
 }  // namespace
 
 const std::array<TracepointInfo, kTracepoints>& tracepoint_table() { return kTable; }
+
+std::span<const std::string_view> event_words(std::string_view field) {
+  if (field == "balance_kind") return kBalanceKindNames;
+  if (field == "balance_reason") return kBalanceReasonNames;
+  if (field == "cpu_idle") return kCpuIdleNames;
+  if (field == "domain") return kDomainNames;
+  return {};
+}
 
 NameId NameTable::intern(std::string_view s) {
   auto [it, fresh] = index_.try_emplace(std::string(s), static_cast<u32>(names_.size()));

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <bitset>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -25,7 +26,7 @@ enum class Tp : u8 {
 };
 inline constexpr std::size_t kTracepoints = static_cast<std::size_t>(Tp::count_);
 
-enum class FieldKind : u8 { comm, str, pid, prio, cpu, dec, hex, ns, state, u };
+enum class FieldKind : u8 { comm, str, pid, prio, cpu, dec, hex, ns, state, u, word };
 
 struct FieldInfo {
   FieldKind kind;
@@ -38,6 +39,9 @@ struct TracepointInfo {
 };
 /// The table behind tracepoints.def, indexed by Tp.
 const std::array<TracepointInfo, kTracepoints>& tracepoint_table();
+
+/// The words behind a field of kind `word`; empty for any other name.
+std::span<const std::string_view> event_words(std::string_view field);
 
 /// Flags of the ftrace line header.
 struct TraceFlags {

@@ -39,6 +39,9 @@ struct Field {
   // placement
   static constexpr km::u32 kPlaceKind = 0, kPlacePid = 1, kPlaceThis = 2, kPlacePrev = 3, kPlaceCpu = 4, kPlaceIdle = 5, kPlaceRunThis = 6,
                            kPlaceRunChosen = 7;
+  // load_balance
+  static constexpr km::u32 kBalanceKind = 0, kBalanceDomain = 1, kBalanceDst = 2, kBalanceIdle = 3, kBalanceReason = 5, kBalanceMoved = 6,
+                           kBalanceImbalance = 7;
   // cpu_power
   static constexpr km::u32 kPowerCpu = 0, kPowerOpp = 1, kPowerBusy = 2;
   // task_acct

@@ -5,6 +5,7 @@
 // Order:   subscribed in the order of the members, which is the order they see each event in.
 #pragma once
 
+#include "sim/metrics/balance_listener.hpp"
 #include "sim/metrics/invariant_listener.hpp"
 #include "sim/metrics/latency_listener.hpp"
 #include "sim/metrics/life_listener.hpp"
@@ -27,6 +28,7 @@ struct RunMetrics {
     trace.subscribe(invariants, InvariantListener::events());
     trace.subscribe(schedule, ScheduleListener::events());
     trace.subscribe(life, LifeListener::events());
+    trace.subscribe(balance, BalanceListener::events());
   }
   /// After Kernel::finish.
   void finish(const FinalNumbers& f) {
@@ -41,6 +43,7 @@ struct RunMetrics {
   InvariantListener invariants;
   ScheduleListener schedule;
   LifeListener life;
+  BalanceListener balance;
 };
 
 }  // namespace forksim

@@ -68,6 +68,8 @@ EventText::Style EventText::style_of(const TracepointInfo& info, const km::Field
       return Style::hex;
     case FieldKind::state:
       return Style::state;
+    case FieldKind::word:
+      return Style::word;
     case FieldKind::cpu:
     case FieldKind::ns:
     case FieldKind::u:
@@ -81,7 +83,7 @@ std::vector<EventText::Piece> EventText::compile(const TracepointInfo& info) {
   std::string_view rest = info.format;
   while (!rest.empty()) {
     const std::size_t open = rest.find('{');
-    if (open != 0) pieces.push_back({Style::literal, 0, std::string(rest.substr(0, open))});
+    if (open != 0) pieces.push_back({Style::literal, 0, std::string(rest.substr(0, open)), {}});
     if (open == std::string_view::npos) break;
     const std::size_t close = rest.find('}', open);
     FS_CONTRACT(close != std::string_view::npos, "a format of tracepoints.def has an open brace");
@@ -90,7 +92,7 @@ std::vector<EventText::Piece> EventText::compile(const TracepointInfo& info) {
     const auto* end = info.fields.begin() + info.nr_fields;
     const auto* found = std::find_if(info.fields.begin(), end, [&](const km::FieldInfo& f) { return f.name == name; });
     FS_CONTRACT(found != end, "a format of tracepoints.def names a field that does not exist");
-    pieces.push_back({style_of(info, *found, inside), static_cast<u8>(found - info.fields.begin()), {}});
+    pieces.push_back({style_of(info, *found, inside), static_cast<u8>(found - info.fields.begin()), {}, km::event_words(name)});
     rest.remove_prefix(close + 1);
   }
   return pieces;
@@ -127,6 +129,9 @@ void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& o
       return append_number<16>(v & 0xffff'ffff, 8, '0', out);
     case Style::irq_ret:
       out += v ? "handled" : "unhandled";
+      return;
+    case Style::word:
+      out += v < p.words.size() ? p.words[v] : "?";
       return;
     case Style::state:
       out += static_cast<char>(v & 0xff);

@@ -8,6 +8,7 @@
 // Not modelled: prev_state's off-by-one letter of 4.19.0; the sane letters are printed.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,11 +26,12 @@ class EventText {
   void append_fields(const km::TraceEvent& e, std::string& out) const;
 
  private:
-  enum class Style : km::u8 { literal, comm, name, signed_dec, unsigned_dec, hex, zero3, state, cpu_bitmap, irq_ret };
+  enum class Style : km::u8 { literal, comm, name, signed_dec, unsigned_dec, hex, zero3, state, cpu_bitmap, irq_ret, word };
   struct Piece {
     Style style;
     km::u8 field;
     std::string literal;
+    std::span<const std::string_view> words = {};
   };
   void append_piece(const Piece& p, const km::TraceEvent& e, std::string& out) const;
   void append_comm(km::u64 id, std::string& out) const;

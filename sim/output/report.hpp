@@ -2,7 +2,7 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; task_latency, violations, not_modelled, measure.
+//          same_cpu_while_idle_existed, prev_cpu; balance, task_latency, violations, not_modelled, measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
 
@@ -38,6 +38,7 @@ struct Report {
   InvariantRow invariants;
   std::vector<std::pair<std::string, km::u64>> diagnostics;  ///< what was clipped, cut or not modelled, by name
   std::vector<TaskLatencyRow> task_latency;
+  std::vector<BalanceRow> balance;
   std::vector<std::string> violations;    ///< one text each, with the events before it
   std::vector<std::string> measure;       ///< metrics the workload is about, marked in the text; empty: no mark
   std::vector<std::string> not_modelled;  ///< metrics that this version has no source for

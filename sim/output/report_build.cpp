@@ -88,6 +88,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   r.diagnostics = run.diagnostics;
   const bool told = std::any_of(r.diagnostics.begin(), r.diagnostics.end(), [](const auto& d) { return d.first == kScheduleCut; });
   if (metrics.schedule.cut() > 0 && !told) r.diagnostics.emplace_back(kScheduleCut, metrics.schedule.cut());
+  r.balance = balance_rows(metrics.balance);
   r.task_latency = perf_rows(metrics.tasks.records(), names);
   const EventText text(names);
   for (const Violation& v : metrics.invariants.violations()) r.violations.push_back(violation_text(v, text));

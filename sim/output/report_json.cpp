@@ -72,6 +72,8 @@ Report from_json(const Json& j) {
   r.energy_j = j.at("energy_j").get<double>();
   r.invariants = row_from_json<InvariantRow>(j.at("invariants"));
   for (const auto& [name, value] : j.at("diagnostics").items()) r.diagnostics.emplace_back(name, value.get<u64>());
+  if (j.contains("balance"))  // reports of earlier versions have none
+    for (const Json& b : j.at("balance")) r.balance.push_back(row_from_json<BalanceRow>(b));
   for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
   r.violations = j.at("violations").get<std::vector<std::string>>();
   r.measure = j.at("measure").get<std::vector<std::string>>();
@@ -96,6 +98,8 @@ std::string render_report_json(const Report& r) {
   j["invariants"] = row_to_json(r.invariants);
   Json& diagnostics = j["diagnostics"] = Json::object();
   for (const auto& [name, count] : r.diagnostics) diagnostics[name] = count;
+  Json& balance = j["balance"] = Json::array();
+  for (const BalanceRow& b : r.balance) balance.push_back(row_to_json(b));
   Json& tasks = j["task_latency"] = Json::array();
   for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
   j["violations"] = r.violations;

@@ -95,6 +95,9 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   CsvFile<CpuRow> cpus(temp_ / "cpus.csv");
   for (const CpuRow& r : report.cpus) cpus.add(r);
   cpus.close();
+  CsvFile<BalanceRow> balance(temp_ / "balance.csv");
+  for (const BalanceRow& r : report.balance) balance.add(r);
+  balance.close();
   CsvFile<TaskRow> tasks(temp_ / "tasks.csv");
   for (const TaskRecord& t : metrics.tasks.records()) tasks.add(task_row(t, names));
   tasks.close();

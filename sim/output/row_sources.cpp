@@ -124,6 +124,24 @@ LifeRow life_row(const LifeRecord& l, const km::NameTable& names) {
   return r;
 }
 
+std::vector<BalanceRow> balance_rows(const BalanceListener& l) {
+  std::vector<BalanceRow> rows;
+  l.for_each([&](const BalanceKey& key, const BalanceCounts& c) {
+    BalanceRow& r = rows.emplace_back();
+    r.cpu = key.cpu;
+    r.domain = km::kDomainNames[key.domain];
+    r.kind = km::kBalanceKindNames[key.kind];
+    r.attempts = c.attempts;
+    r.while_idle = c.while_idle;
+#define BALANCE_REASON(name, doc) r.name = c.by_reason[static_cast<std::size_t>(km::BalanceReason::name)];
+#include "kernel_model/sched/balance.def"
+#undef BALANCE_REASON
+    r.tasks = c.tasks;
+    r.imbalance = c.imbalance;
+  });
+  return rows;
+}
+
 LifeRow life_end_row(const LifeListener& l) {
   LifeRow r;
   r.time_ns = l.complete_until().v;

@@ -14,6 +14,7 @@ TaskRow task_row(const TaskRecord& t, const km::NameTable& names);
 ForkRow fork_row(km::u64 number, const ForkRecord& f);
 ScheduleRow schedule_row(const ScheduleRecord& s, const km::NameTable& names);
 LifeRow life_row(const LifeRecord& l, const km::NameTable& names);
+std::vector<BalanceRow> balance_rows(const BalanceListener& l);
 /// The last row of life.csv: how far it is complete and how many rows are missing.
 LifeRow life_end_row(const LifeListener& l);
 std::string_view placement_name(PlacementClass c);

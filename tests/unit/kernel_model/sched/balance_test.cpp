@@ -44,9 +44,15 @@ TEST_CASE("a CPU that goes idle pulls one waiting task with kernel preemption an
   CHECK(without.m.rq(1).nr_running > 1);
   const auto attempts = without.m.seen(Tp::load_balance);
   REQUIRE_FALSE(attempts.empty());
-  CHECK(attempts.back().args[0] == 2);  // newly idle
-  CHECK(attempts.back().args[1] == 0);  // from CPU 0
-  CHECK(attempts.back().args[2] == without.m.rq(1).nr_running);
+  const auto& last = attempts.back().args;
+  CHECK(last[0] == static_cast<u64>(BalanceKind::newidle));
+  CHECK(last[1] == static_cast<u64>(TopologyLevel::Kind::llc));
+  CHECK(last[2] == 1);  // to CPU 1
+  CHECK(last[3] == static_cast<u64>(CpuIdleType::newly_idle));
+  CHECK(last[4] == 0);  // from CPU 0
+  CHECK(last[5] == static_cast<u64>(BalanceReason::pulled));
+  CHECK(last[6] == without.m.rq(1).nr_running);
+  CHECK(last[7] > 0);
 }
 
 TEST_CASE("a CPU that idles briefly on average does not look for work") {
@@ -106,6 +112,50 @@ TEST_CASE("two tasks on one CPU and none elsewhere end up apart through the tick
   }
   CHECK(a.cpu != b.cpu);
   CHECK(ticks < 100);
+}
+
+TEST_CASE("an attempt that moves nothing says why") {
+  // Two tasks that wait on CPU 0 behind its runner; CPU 1 is about to idle and may take them, or not.
+  struct Case {
+    bool pinned, hot;
+    BalanceReason reason;
+  };
+  for (const Case& c : {Case{true, false, BalanceReason::all_pinned}, Case{false, true, BalanceReason::hot}}) {
+    Crowd t(mc(), 2);
+    for (Task& p : t.m.tasks) {
+      if (p.cpu != CpuId(0)) continue;
+      if (c.pinned) {
+        p.cpus_allowed = CpuMask::of(CpuId(0));
+        p.nr_cpus_allowed = 1;
+      }
+      // Ran 499 999 ns ago: one ns less than sched_migration_cost.
+      if (c.hot) p.se.exec_start = t.m.rq(0).clock_task - 499'999;
+    }
+    t.m.sleep(1);
+    CHECK(&t.m.curr(1) == t.m.rq(1).idle);
+    const auto attempts = t.m.seen(Tp::load_balance);
+    REQUIRE_FALSE(attempts.empty());
+    CHECK(attempts.back().args[5] == static_cast<u64>(c.reason));
+    CHECK(attempts.back().args[6] == 0);
+  }
+}
+
+TEST_CASE("of two busy CPUs of one group only the first balances it against the other group") {
+  TestMachine m(mc(), 4, 2);
+  for (u32 c = 0; c < 2; ++c) m.start(m.task(0, u64{1} << c), c);
+  m.settle();
+  m.advance(100 * kMs);
+  bool cont = true;
+  SchedDomain& die = *m.sched.domains().lowest(CpuId(1))->parent;
+  m.sched.set_this_cpu(CpuId(1));
+  CHECK(m.sched.balancer().load_balance(CpuId(1), die, CpuIdleType::not_idle, cont) == 0);
+  CHECK_FALSE(cont);
+  const auto& a = m.seen(Tp::load_balance).back().args;
+  CHECK(a[0] == static_cast<u64>(BalanceKind::periodic));
+  CHECK(a[1] == static_cast<u64>(TopologyLevel::Kind::die));
+  CHECK(static_cast<s64>(a[4]) == -1);
+  CHECK(a[5] == static_cast<u64>(BalanceReason::other_cpu));
+  CHECK(m.sched.counters().balance_attempts == 1);
 }
 
 TEST_CASE("a busy CPU's tick kicks the first tickless idle CPU to balance for all") {

@@ -34,6 +34,34 @@ TEST_CASE("tasks: identity follows the clone flags") {
   CHECK(r[4].ppid.v == 10);
 }
 
+TEST_CASE("balance: attempts are counted by CPU, domain, kind and end") {
+  FakeStream s;
+  BalanceListener l;
+  s.trace.subscribe(l, BalanceListener::events());
+  using km::BalanceKind;
+  using km::BalanceReason;
+  const auto attempt = [&](km::u64 kind, km::u64 dst, km::u64 idle, BalanceReason r, km::u64 moved, km::u64 imbalance) {
+    s.emit(100, 0, 1, Tp::load_balance, {kind, 2, dst, idle, 3, static_cast<km::u64>(r), moved, imbalance});
+  };
+  attempt(0, 1, 1, BalanceReason::no_busiest_group, 0, 0);
+  attempt(0, 1, 0, BalanceReason::pulled, 3, 700);
+  attempt(1, 1, 2, BalanceReason::hot, 0, 50);
+  attempt(0, 0, 1, BalanceReason::hot, 0, 9);
+  attempt(7, 0, 1, BalanceReason::hot, 0, 9);  // no such kind
+  std::vector<std::pair<BalanceKey, BalanceCounts>> rows;
+  l.for_each([&](const BalanceKey& k, const BalanceCounts& c) { rows.emplace_back(k, c); });
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[0].first == BalanceKey{0, 2, 0});
+  CHECK(rows[1].first == BalanceKey{1, 2, 0});
+  CHECK(rows[1].second.attempts == 2);
+  CHECK(rows[1].second.while_idle == 1);
+  CHECK(rows[1].second.tasks == 3);
+  CHECK(rows[1].second.imbalance == 700);
+  CHECK(rows[1].second.by_reason[static_cast<std::size_t>(BalanceReason::pulled)] == 1);
+  CHECK(rows[2].first == BalanceKey{1, 2, 1});
+  CHECK(rows[2].second.by_reason[static_cast<std::size_t>(BalanceReason::hot)] == 1);
+}
+
 TEST_CASE("tasks: delays count as perf sched latency counts them") {
   FakeStream s;
   TaskListener l;
