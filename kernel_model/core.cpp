@@ -49,6 +49,7 @@ void Core::put_task_struct(Task& t) {
   put_cred(*t.cred);
   put_signal(*t.signal);
   kernel_bytes -= KernelBytes::task_struct;
+  graph_.forget(t);
   task_pool.free(t.id.v);
 }
 

@@ -11,6 +11,7 @@
 
 #include "kernel_model/base/pool.hpp"
 #include "kernel_model/exec/cpu.hpp"
+#include "kernel_model/exec/func_graph.hpp"
 #include "kernel_model/exec/path.hpp"
 #include "kernel_model/exec/winner_tree.hpp"
 #include "kernel_model/kernel.hpp"
@@ -66,6 +67,9 @@ class Core : public SchedHooks {
   Ns cost(Phase p) const { return costs_[p]; }
   const KernelProfile& profile() const { return sched.profile(); }
   Trace& trace() { return trace_; }
+  /// Whether somebody wants to see which functions run.
+  bool graph_on() const { return trace_.enabled(Tp::funcgraph_entry); }
+  FuncGraph& graph() { return graph_; }
   template <class... A>
   void emit(Tp id, const Cpu& c, A... a) {
     sched.emit(id, c.id, a...);
@@ -191,7 +195,7 @@ class Core : public SchedHooks {
   u64 key_of(const Cpu& c) const;
   void run_steps(Cpu& c);
   void run_effect(Cpu& c);
-  void apply(FrameStack& st, Frame& f, Next n);
+  void apply(const Cpu& c, FrameStack& st, Frame& f, Next n);
   bool enter_step(Cpu& c);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
@@ -217,6 +221,7 @@ class Core : public SchedHooks {
   MachineDesc machine_;
   PowerPort& power_;
   Trace& trace_;
+  FuncGraph graph_;
   std::vector<std::unique_ptr<Cpu>> cpus_;
   WinnerTree next_;
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
@@ -253,5 +258,19 @@ class Core : public SchedHooks {
   NameId ipi_reason_;
   friend void count_workload(Core& k, Task& t, int delta);
 };
+
+/// Functions of effects that branch: a leaf, or one that stays open until the path returns or leaves it.
+inline void fn(Ctx& x, Fn f) {
+  if (x.k.graph_on()) [[unlikely]]
+    x.k.graph().call(x, f);
+}
+inline void fn_enter(Ctx& x, Fn f) {
+  if (x.k.graph_on()) [[unlikely]]
+    x.k.graph().enter(x, f);
+}
+inline void fn_leave(Ctx& x, Fn f) {
+  if (x.k.graph_on()) [[unlikely]]
+    x.k.graph().leave(x, f);
+}
 
 }  // namespace forksim::km

@@ -108,10 +108,10 @@ inline void Core::run_effect(Cpu& c) {
   Frame& f = st.top();
   f.started = false;
   Ctx x{*this, c, st, f, *c.cur};
-  apply(st, f, f.path->steps[f.pc].effect(x));
+  apply(c, st, f, f.path->steps[f.pc].effect(x));
 }
 
-inline void Core::apply(FrameStack& st, Frame& f, Next n) {
+inline void Core::apply(const Cpu& c, FrameStack& st, Frame& f, Next n) {
   switch (n.kind) {
     case Next::Kind::advance:
       ++f.pc;
@@ -121,6 +121,8 @@ inline void Core::apply(FrameStack& st, Frame& f, Next n) {
       break;
     case Next::Kind::ret:
       FS_CONTRACT(&st.top() == &f, "a path returns above its callee");
+      if (graph_on()) [[unlikely]]
+        graph_.ret(*this, c, f);
       st.pop();
       break;
     case Next::Kind::hold:
@@ -139,6 +141,8 @@ inline bool Core::enter_step(Cpu& c) {
       continue;
     }
     if (c.cur->ti_flags && c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
+    if (graph_on() && !f.started) [[unlikely]]
+      graph_.step({*this, c, st, f, *c.cur}, s);
     const Ns len = f.started ? f.remaining : step_cost({*this, c, st, f, *c.cur}, s);
     if (len == Ns(0)) return false;
     c.seg_user = s.flags & StepFlag::kUser;

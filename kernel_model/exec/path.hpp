@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/exec/fn_mark.hpp"
 #include "kernel_model/exec/frame.hpp"
 
 namespace forksim::km {
@@ -56,6 +57,7 @@ struct Step {
   Phase phase = Phase::count_;    ///< fixed cost; count_: none
   Ns (*cost)(Ctx&) = nullptr;     ///< variable cost at the reference frequency, added to the phase
   u8 flags = 0;
+  const FnMark* marks = nullptr;  ///< functions that begin and end with the step, see exec/fn_mark.hpp
 };
 
 struct Path {

@@ -279,6 +279,14 @@ void link_process(Ctx& x, Task& c) {
   ++(c.flags & PF_KTHREAD ? x.k.totals.kthreads : x.k.totals.forks);
 }
 
+/// A process is entered under four kinds of number, a thread under its own.
+void fn_link(Ctx& x) {
+  if (!x.k.graph_on()) return;
+  for (int i = flag(x, kCLONE_THREAD) ? 1 : 4; i > 0; --i) fn(x, Fn::attach_pid);
+  fn(x, Fn::cgroup_post_fork);
+  fn(x, Fn::__percpu_up_read);
+}
+
 /// From cgroup_can_fork on, under tasklist_lock: identity, parent, thread group; then task_newtask.
 Next link_task(Ctx& x) {
   Core& k = x.k;
@@ -289,6 +297,7 @@ Next link_task(Ctx& x) {
   c.signal->threads.push_back(&c);
   c.hashed = true;
   k.attach_pid(c);
+  fn_link(x);
   ++k.nr_threads;
   count_workload(k, c, 1);
   if (x.t.user) c.user = k.user.fork_child(x.t.user, spec(x), c.pid);
@@ -342,37 +351,73 @@ Next vfork_wait(Ctx& x) {
   call(x, kSchedule);
   return jump(kPcVforkWait);
 }
-Next do_fork_return(Ctx&) { return ret(); }
+/// ptrace_event_pid after the wait looks the number up even when nobody traces.
+Next do_fork_return(Ctx& x) {
+  if (!x.k.graph_on()) return ret();
+  if (static_cast<s64>(x.f.a[kPid]) <= 0) return ret();
+  if (flag(x, kCLONE_VFORK)) {
+    fn(x, Fn::task_active_pid_ns);
+    fn(x, Fn::pid_nr_ns);
+  }
+  fn(x, Fn::put_pid);
+  return ret();
+}
+/// The wait loops: it is entered once.
+bool vfork_begins(Ctx& x) { return flag(x, kCLONE_VFORK) && x.t.vfork_waiting && x.f.fn_depth == x.f.fn_base + 1; }
+
+bool is_thread(Ctx& x) { return flag(x, kCLONE_THREAD); }
+bool is_process(Ctx& x) { return !flag(x, kCLONE_THREAD); }
+bool is_vfork(Ctx& x) { return flag(x, kCLONE_VFORK); }
+bool stack_miss(Ctx& x) { return !x.f.a[kStackHit] && x.k.profile().vmap_stack; }
+bool own_files(Ctx& x) { return !flag(x, kCLONE_FILES); }
+bool own_fs(Ctx& x) { return !flag(x, kCLONE_FS); }
+bool own_sighand(Ctx& x) { return !flag(x, kCLONE_SIGHAND); }
+bool has_mm(Ctx& x) { return x.t.mm; }
+bool own_mm(Ctx& x) { return x.t.mm && !flag(x, kCLONE_VM); }
 
 constexpr Step kDoForkSteps[] = {
-    {copy_process_checks, Phase::count_, nullptr, 0},
-    {alloc_stack, Phase::count_, nullptr, 0},
-    {dup_task_struct, Phase::dup_task_struct, dup_cost, kMaySleep},
-    {check_nproc, Phase::count_, nullptr, 0},
-    {copy_creds, Phase::count_, creds_cost, kMaySleep},
-    {do_sched_fork, Phase::sched_fork, nullptr, StepFlag::kNoPreempt},
-    {copy_semundo, Phase::count_, nullptr, 0},
-    {copy_files, Phase::count_, files_cost, kMaySleep},
-    {copy_fs, Phase::count_, fs_cost, kMaySleep},
-    {copy_sighand, Phase::count_, sighand_cost, kMaySleep},
-    {copy_signal, Phase::count_, signal_cost, kMaySleep},
-    {copy_mm, Phase::count_, mm_cost, kMaySleep},
-    {copy_namespaces, Phase::copy_namespaces, namespaces_cost, kMaySleep},
-    {copy_thread, Phase::copy_thread, nullptr, 0},
-    {do_alloc_pid, Phase::alloc_pid, nullptr, kMaySleep},
-    {nothing, Phase::copy_process_rest, nullptr, 0},
-    {link_task, Phase::count_, nullptr, kOff},
-    {do_fork_event, Phase::count_, nullptr, 0},
-    {wake_select, Phase::select_task_rq_fork, nullptr, kOff},
+    {copy_process_checks, Phase::count_, nullptr, 0,
+     marks<enters<Fn::_do_fork>, enters<Fn::copy_process>, calls<Fn::task_active_pid_ns, is_thread>, calls<Fn::recalc_sigpending>>},
+    {alloc_stack, Phase::count_, nullptr, 0,
+     marks<enters<Fn::dup_task_struct>, calls<Fn::tsk_fork_get_node>, enters<Fn::alloc_task_struct_node>, calls<Fn::kmem_cache_alloc>,
+           leaves<Fn::alloc_task_struct_node>>},
+    {dup_task_struct, Phase::dup_task_struct, dup_cost, kMaySleep,
+     marks<enters<Fn::alloc_thread_stack_node>, calls<Fn::__vmalloc_node_range, stack_miss>, calls<Fn::find_vm_area, stack_miss>,
+           leaves<Fn::alloc_thread_stack_node>, calls<Fn::arch_dup_task_struct>, calls<Fn::account_kernel_stack>>},
+    // the room for the new task's call stack that the tracer itself takes
+    {check_nproc, Phase::count_, nullptr, 0, marks<leaves<Fn::dup_task_struct>, calls<Fn::kmem_cache_alloc_trace>>},
+    {copy_creds, Phase::count_, creds_cost, kMaySleep, marks<pays<Fn::copy_creds>>},
+    {do_sched_fork, Phase::sched_fork, nullptr, StepFlag::kNoPreempt,
+     marks<calls<Fn::__delayacct_tsk_init>, calls<Fn::ktime_get>, calls<Fn::ktime_get_with_offset>, calls<Fn::cgroup_fork>, pays<Fn::sched_fork>>},
+    {copy_semundo, Phase::count_, nullptr, 0, marks<pays<Fn::copy_semundo>>},
+    {copy_files, Phase::count_, files_cost, kMaySleep, marks<pays<Fn::copy_files>, pays<Fn::dup_fd, own_files>>},
+    {copy_fs, Phase::count_, fs_cost, kMaySleep, marks<pays<Fn::copy_fs>, pays<Fn::copy_fs_struct, own_fs>>},
+    {copy_sighand, Phase::count_, sighand_cost, kMaySleep, marks<pays<Fn::copy_sighand>, calls<Fn::kmem_cache_alloc, own_sighand>>},
+    {copy_signal, Phase::count_, signal_cost, kMaySleep,
+     marks<pays<Fn::copy_signal>, calls<Fn::kmem_cache_alloc, is_process>, calls<Fn::__init_waitqueue_head, is_process>,
+           calls<Fn::hrtimer_init, is_process>, calls<Fn::sched_autogroup_fork, is_process>, calls<Fn::__mutex_init, is_process>>},
+    {copy_mm, Phase::count_, mm_cost, kMaySleep,
+     marks<pays<Fn::copy_mm, has_mm>, pays<Fn::dup_mm, own_mm>, calls<Fn::kmem_cache_alloc, own_mm>, calls<Fn::mm_init, own_mm>,
+           calls<Fn::get_mm_exe_file, own_mm>, pays<Fn::copy_page_range, own_mm>>},
+    {copy_namespaces, Phase::copy_namespaces, namespaces_cost, kMaySleep, marks<pays<Fn::copy_namespaces>>},
+    {copy_thread, Phase::copy_thread, nullptr, 0, marks<pays<Fn::copy_thread>>},
+    {do_alloc_pid, Phase::alloc_pid, nullptr, kMaySleep, marks<pays<Fn::alloc_pid>>},
+    {nothing, Phase::copy_process_rest, nullptr, 0, marks<calls<Fn::user_disable_single_step>, calls<Fn::__percpu_down_read>>},
+    {link_task, Phase::count_, nullptr, kOff, marks<calls<Fn::cgroup_can_fork>>},
+    {do_fork_event, Phase::count_, nullptr, 0, marks<leaves<Fn::copy_process>>},
+    {wake_select, Phase::select_task_rq_fork, nullptr, kOff,
+     marks<calls<Fn::get_task_pid>, calls<Fn::pid_vnr>, calls<Fn::__init_waitqueue_head, is_vfork>, enters<Fn::wake_up_new_task>,
+           pays<Fn::select_task_rq_fair>>},
     {wake_activate, Phase::wake_up_new_task, wake_activate_cost, kOff},
-    {vfork_wait, Phase::count_, nullptr, 0},
-    {do_fork_return, Phase::count_, nullptr, 0},
+    {vfork_wait, Phase::count_, nullptr, 0, marks<leaves<Fn::wake_up_new_task>, enters<Fn::wait_for_completion_killable, vfork_begins>>},
+    {do_fork_return, Phase::count_, nullptr, 0, marks<leaves<Fn::wait_for_completion_killable>>},
 };
 static_assert(kDoForkSteps[kPcVforkWait].effect == vfork_wait && kDoForkSteps[kPcReturn].effect == do_fork_return);
 
 Next clone_enter(Ctx& x) {
   x.k.emit(Tp::fork_call, x.c, x.t.pid);
   trace_sys_enter(x, Nr::clone, spec(x).clone_flags);
+  fn_enter(x, Fn::sys_clone);
   call(x, kDoFork).a[kFlags] = spec(x).clone_flags;
   return advance();
 }
@@ -384,7 +429,7 @@ Next clone_exit(Ctx& x) {
 }
 constexpr Step kCloneSteps[] = {
     {clone_enter, Phase::syscall_entry, nullptr, 0},
-    {clone_exit, Phase::syscall_exit, nullptr, 0},
+    {clone_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_clone>>},
 };
 
 }  // namespace

@@ -26,7 +26,7 @@ enum class Tp : u8 {
 };
 inline constexpr std::size_t kTracepoints = static_cast<std::size_t>(Tp::count_);
 
-enum class FieldKind : u8 { comm, str, pid, prio, cpu, dec, hex, ns, state, u, word };
+enum class FieldKind : u8 { func, comm, str, pid, prio, cpu, dec, hex, ns, state, u, word };
 
 struct FieldInfo {
   FieldKind kind;

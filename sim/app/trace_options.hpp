@@ -10,11 +10,12 @@
 
 #include "kernel_model/trace/trace.hpp"
 #include "sim/config/diagnostics.hpp"
+#include "sim/output/ftrace_writer.hpp"
 
 namespace forksim {
 
 struct TraceOptions {
-  km::TpSet events = km::TpSet().set();  ///< of trace.ftrace
+  km::TpSet events = FtraceWriter::events();  ///< of trace.ftrace
 };
 
 /// Takes the trace.* values out of `sets` (each KEY=VALUE). `formats` are those of --trace.

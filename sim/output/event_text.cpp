@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernel_model/base/contract.hpp"
+#include "kernel_model/trace/functions.hpp"
 
 namespace forksim {
 
@@ -56,6 +57,8 @@ EventText::Style EventText::style_of(const TracepointInfo& info, const km::Field
   if (field.name == "target_mask") return Style::cpu_bitmap;
   if (info.name == "irq_handler_exit" && field.name == "ret") return Style::irq_ret;
   switch (field.kind) {
+    case FieldKind::func:
+      return Style::func;
     case FieldKind::comm:
       return Style::comm;
     case FieldKind::str:
@@ -109,6 +112,9 @@ void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& o
   switch (p.style) {
     case Style::literal:
       out += p.literal;
+      return;
+    case Style::func:
+      out += km::kFunctionTable[v].name;
       return;
     case Style::comm:
       return append_comm(v, out);

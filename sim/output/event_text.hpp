@@ -26,7 +26,7 @@ class EventText {
   void append_fields(const km::TraceEvent& e, std::string& out) const;
 
  private:
-  enum class Style : km::u8 { literal, comm, name, signed_dec, unsigned_dec, hex, zero3, state, cpu_bitmap, irq_ret, word };
+  enum class Style : km::u8 { literal, func, comm, name, signed_dec, unsigned_dec, hex, zero3, state, cpu_bitmap, irq_ret, word };
   struct Piece {
     Style style;
     km::u8 field;

@@ -25,7 +25,9 @@ FtraceWriter::FtraceWriter(const std::filesystem::path& file, const km::NameTabl
                   cpus));
 }
 
-km::TpSet FtraceWriter::events() { return km::TpSet().set(); }
+km::TpSet FtraceWriter::events() {
+  return km::TpSet().set().reset(static_cast<std::size_t>(km::Tp::funcgraph_entry)).reset(static_cast<std::size_t>(km::Tp::funcgraph_exit));
+}
 
 void FtraceWriter::flush() {
   buffer_.clear();

@@ -22,7 +22,7 @@ class FtraceWriter final : public km::TraceListener {
   static constexpr std::size_t kBatch = 4096;
   /// `names` must outlive the writer.
   FtraceWriter(const std::filesystem::path& file, const km::NameTable& names, km::u32 cpus);
-  /// Every tracepoint.
+  /// Every tracepoint but the functions, which are shown when they are asked for by name.
   static km::TpSet events();
   void on_event(const km::TraceEvent& e) override {
     batch_.push_back(e);

@@ -1,0 +1,98 @@
+#include "kernel_model/exec/func_graph.hpp"
+
+#include "kernel_model/core.hpp"
+
+namespace forksim::km {
+
+namespace {
+void emit(Core& k, const Cpu& c, Tp id, Fn f, std::size_t depth) {
+  const Task& t = *c.cur;
+  TraceEvent e{k.now(), id, k.trace_flags(c.id), static_cast<u8>(t.preempt_count), c.id, t.pid, t.comm, {}};
+  e.args[0] = static_cast<u64>(f);
+  e.args[1] = depth;
+  k.trace().dispatch(e);
+}
+}  // namespace
+
+std::vector<Fn>& FuncGraph::stack(const Task& t) {
+  if (t.id.v >= stacks_.size()) stacks_.resize(t.id.v + 1);
+  return stacks_[t.id.v];
+}
+
+void FuncGraph::forget(const Task& t) {
+  if (t.id.v < stacks_.size()) stacks_[t.id.v].clear();
+}
+
+void FuncGraph::open(Core& k, const Cpu& c, Fn f) {
+  std::vector<Fn>& s = stack(*c.cur);
+  emit(k, c, Tp::funcgraph_entry, f, s.size());
+  s.push_back(f);
+}
+
+void FuncGraph::close_to(Core& k, const Cpu& c, u8 depth) {
+  std::vector<Fn>& s = stack(*c.cur);
+  while (s.size() > depth) {
+    const Fn f = s.back();
+    s.pop_back();
+    emit(k, c, Tp::funcgraph_exit, f, s.size());
+  }
+}
+
+/// The first step of a frame: below it are the functions its caller is inside of; those of a step that was interrupted too.
+void FuncGraph::begin(Ctx& x) {
+  const u8 all = size(stack(*x.c.cur));
+  const bool on_task = &x.st != &x.c.irq;
+  const Frame* below = x.st.depth() > 1 ? &x.st.below_top() : on_task ? nullptr : &x.c.cur->frames.top();
+  u8 base = 0;
+  if (below) base = below->started || below->fn_base == Frame::kNoFn ? all : below->fn_depth;
+  x.f.fn_base = x.f.fn_depth = std::min(base, all);
+}
+
+void FuncGraph::step(Ctx x, const Step& s) {
+  if (x.f.fn_base == Frame::kNoFn) begin(x);
+  close_to(x.k, x.c, x.f.fn_depth);
+  if (!s.marks) return;
+  for (const FnMark* m = s.marks; m->kind != FnMark::Kind::end; ++m)
+    if (!m->when || m->when(x)) apply(x, *m);
+}
+
+void FuncGraph::apply(Ctx& x, const FnMark& m) {
+  switch (m.kind) {
+    case FnMark::Kind::enter:
+      return enter(x, m.fn);
+    case FnMark::Kind::leave:
+      return leave(x, m.fn);
+    case FnMark::Kind::call:
+      return call(x, m.fn);
+    case FnMark::Kind::pay:
+      return open(x.k, x.c, m.fn);
+    case FnMark::Kind::end:
+      return;
+  }
+}
+
+void FuncGraph::call(Ctx& x, Fn f) {
+  open(x.k, x.c, f);
+  close_to(x.k, x.c, static_cast<u8>(stack(*x.c.cur).size() - 1));
+}
+
+void FuncGraph::enter(Ctx& x, Fn f) {
+  open(x.k, x.c, f);
+  x.f.fn_depth = size(stack(*x.c.cur));
+}
+
+void FuncGraph::leave(Ctx& x, Fn f) {
+  const std::vector<Fn>& s = stack(*x.c.cur);
+  for (u8 i = size(s); i > x.f.fn_base; --i) {
+    if (s[i - 1u] != f) continue;
+    close_to(x.k, x.c, static_cast<u8>(i - 1));
+    x.f.fn_depth = std::min<u8>(x.f.fn_depth, static_cast<u8>(i - 1));
+    return;
+  }
+}
+
+void FuncGraph::ret(Core& k, const Cpu& c, const Frame& f) {
+  if (f.fn_base != Frame::kNoFn) close_to(k, c, f.fn_base);
+}
+
+}  // namespace forksim::km
