@@ -2,7 +2,7 @@
 //
 // Purpose: what each command does, free of option parsing (main.cpp) and of modelling. Source: contract.md, "Sub-commands" and exit codes.
 // Units:   times as text with unit where the user gives them. Ownership: plain options in, exit code out.
-// Errors:  ExitCode; everything wrong with the input is printed to stderr at once. Not here yet: compare, sweep, import.
+// Errors:  ExitCode; everything wrong with the input is printed to stderr at once. Not here yet: import.
 #pragma once
 
 #include <optional>
@@ -55,5 +55,14 @@ struct PlotCommand {
   std::string from, to;
 };
 int plot_command(const PlotCommand& c);
+
+struct CompareCommand {
+  std::vector<std::string> sides;  ///< BASE and NEW, or NEW alone with a baseline
+  std::string baseline;            ///< name below results/baselines, or a path
+  std::vector<std::string> fail_on, metrics;
+  std::string format = "text", alpha, tolerance;  ///< alpha, tolerance: percent; empty: the default
+  bool no_divergence = false;
+};
+int compare_command(const CompareCommand& c);
 
 }  // namespace forksim

@@ -51,6 +51,18 @@ void add_explain(CLI::App& app, ExplainCommand& c) {
   explain->add_flag("--json", c.json, "for machines");
 }
 
+void add_compare(CLI::App& app, CompareCommand& c) {
+  CLI::App* cmp = app.add_subcommand("compare", "set two results, or two sets of runs, against each other; exit code 1 on a regression");
+  cmp->add_option("sides", c.sides, "BASE and NEW: result folders, folders of them, or a sweep's output (FOLDER:factor=value picks cells)");
+  cmp->add_option("--baseline", c.baseline, "a folder of results/baselines in place of BASE, with its limits");
+  cmp->add_option("--fail-on", c.fail_on, "MEASURE>LIMIT, such as fork_to_run.p99>+5%; with limits only these make a regression")->allow_extra_args(false);
+  cmp->add_option("--metric", c.metrics, "only these metrics or measures (default: all)")->delimiter(',')->allow_extra_args(false);
+  cmp->add_option("--format", c.format, "text, markdown, json or junit")->check(CLI::IsMember({"text", "markdown", "json", "junit"}));
+  cmp->add_option("--alpha", c.alpha, "chance of a false alarm in a whole comparison (default 1%)");
+  cmp->add_option("--tolerance", c.tolerance, "smaller changes are no regression (default 0.1%)");
+  cmp->add_flag("--no-divergence", c.no_divergence, "do not look for the first event that differs (which may run both sides again)");
+}
+
 bool is_command(const CLI::App& app, const std::string& word) {
   return !app.get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; }).empty();
 }
@@ -68,7 +80,7 @@ int no_such_command(const CLI::App& app, const std::string& word) {
 
 /// Commands of the contract that later versions bring: refused by name.
 void add_later(CLI::App& app, std::string& later) {
-  for (const char* name : {"compare", "sweep", "import", "migrate"}) {
+  for (const char* name : {"sweep", "import", "migrate"}) {
     CLI::App* sub = app.add_subcommand(name, "not in this version");
     sub->group("")->allow_extras();
     sub->callback([name, &later] { later = name; });
@@ -117,6 +129,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "phases", "failures"}));
   lst->add_flag("--json", list_json, "for machines");
 
+  CompareCommand compare;
+  add_compare(app, compare);
+
   std::string later;
   add_later(app, later);
   if (argc > 1 && argv[1][0] != '-' && !is_command(app, argv[1])) return no_such_command(app, argv[1]);
@@ -135,6 +150,7 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("ps")) return ps_command(ps);
   if (app.got_subcommand("explain")) return explain_command(explain);
   if (app.got_subcommand("plot")) return plot_command(plot);
+  if (app.got_subcommand("compare")) return compare_command(compare);
   if (app.got_subcommand("schema")) return schema_command(schema);
   return list_command(list, list_json);
 }

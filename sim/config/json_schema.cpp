@@ -115,6 +115,10 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
       return array_of(definition_of(k.arg));
     case Type::names:
       return {{"anyOf", Json::array({choice_value(k.arg, vocabulary), array_of(choice_value(k.arg, vocabulary))})}};
+    case Type::texts: {
+      const Json text{{"type", Json::array({"string", "number", "boolean"})}};
+      return {{"anyOf", Json::array({text, array_of(text)})}};
+    }
     case Type::cpus:
       return cpus_value();
     case Type::parameters:
@@ -148,6 +152,13 @@ Json object_of(std::string_view id, std::string_view doc, const Vocabulary& voca
   return o;
 }
 
+/// The file an object belongs to: objects of the other files carry its name ("study.factor"), but for the costs' own.
+std::string_view root_of(std::string_view id) {
+  for (std::string_view root : {"study", "baseline"})
+    if (id == root || (id.starts_with(root) && id.substr(root.size()).starts_with('.'))) return root;
+  return id == "costs" || id == "cost" ? "costs" : "workload";
+}
+
 }  // namespace
 
 std::string json_schema(std::string_view root, const Vocabulary& vocabulary) {
@@ -155,12 +166,9 @@ std::string json_schema(std::string_view root, const Vocabulary& vocabulary) {
               {"title", "forksim." + std::string(root) + "/1"},
               {"$ref", "#/definitions/" + std::string(root)}};
   Json& definitions = schema["definitions"] = Json::object();
-  const bool costs = root == "costs";
-  for (const ObjectInfo& o : schema_objects()) {
-    const bool of_costs = o.id == "costs" || o.id == "cost";
-    if (of_costs == costs) definitions[std::string(o.id)] = object_of(o.id, o.doc, vocabulary);
-  }
-  if (!costs) {
+  for (const ObjectInfo& o : schema_objects())
+    if (root_of(o.id) == root) definitions[std::string(o.id)] = object_of(o.id, o.doc, vocabulary);
+  if (root == "workload") {
     Json any = Json::array(), bare = Json::array();
     for (const NamedDoc& a : schema_actions()) {
       const std::string id = "phase." + std::string(a.name);

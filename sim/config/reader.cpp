@@ -169,6 +169,8 @@ Value Reader::read_key(const YamlNode& n, const KeyInfo& key, const std::string&
       return read_draw(n, key, path);
     case Type::names:
       return read_names(n, key, path);
+    case Type::texts:
+      return read_texts(n, key, path);
     case Type::cpus:
       return read_cpus(n, path);
     case Type::parameters:
@@ -283,6 +285,22 @@ Value Reader::read_names(const YamlNode& n, const KeyInfo& key, const std::strin
     if (twice) error(w, at, "\"" + w.scalar + "\" is listed twice", "each name once");
     v.items.push_back(start(w, Type::name, at));
   }
+  return v;
+}
+
+Value Reader::read_texts(const YamlNode& n, const KeyInfo& key, const std::string& path) {
+  Value v = start(n, Type::texts, path);
+  if (!n.is_list() && !expect(n, YamlNode::Kind::scalar, path, "a text or a list of texts")) return v;
+  const std::size_t count = n.is_list() ? n.items.size() : 1;  // one text needs no brackets
+  v.kind = Value::Kind::list;
+  for (std::size_t i = 0; i < count; ++i) {
+    const YamlNode& w = n.is_list() ? n.items[i] : n;
+    const std::string at = n.is_list() ? element(path, i) : path;
+    if (!expect(w, YamlNode::Kind::scalar, at, "a text")) continue;
+    if (w.scalar.empty()) error(w, at, "the text is empty (" + std::string(key.help) + ")", "allowed is a text");
+    v.items.push_back(start(w, Type::text, at));
+  }
+  if (count == 0 && key.required()) error(n, path, "the list is empty (" + std::string(key.help) + ")", "allowed is a list with at least one item");
   return v;
 }
 

@@ -15,7 +15,7 @@ class Reader {
  public:
   Reader(const YamlDocument& doc, const Vocabulary& vocabulary, Diagnostics& diags) : doc_(doc), vocabulary_(vocabulary), diags_(diags) {}
 
-  /// Reads the whole document as `object` ("workload" or "costs").
+  /// Reads the whole document as `object` ("workload", "costs", "study" or "baseline").
   Value read(std::string_view object);
   const Parameters& parameters() const { return parameters_; }
   /// A parameter that nothing uses would be set in vain: an error. To be called last, when all else is well.
@@ -29,6 +29,7 @@ class Reader {
   Value read_phase(const YamlNode& n, const std::string& path);
   Value read_draw(const YamlNode& n, const KeyInfo& key, const std::string& path);
   Value read_names(const YamlNode& n, const KeyInfo& key, const std::string& path);
+  Value read_texts(const YamlNode& n, const KeyInfo& key, const std::string& path);
   Value read_cpus(const YamlNode& n, const std::string& path);
   Value read_parameters(const YamlNode& n, const std::string& path, bool define);
   Value read_switches(const YamlNode& n, const KeyInfo& key, const std::string& path);

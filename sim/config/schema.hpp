@@ -24,6 +24,7 @@ enum class Type : unsigned char {
   object,
   list,
   names,
+  texts,
   cpus,
   parameters,
   body,
@@ -83,7 +84,7 @@ std::span<const SignalInfo> signal_table();
 std::span<const CloneFlagInfo> clone_flag_table();
 std::span<const SyscallInfo> syscall_table();
 
-/// JSON Schema draft-07 of "workload" or "costs", for editors.
+/// JSON Schema draft-07 of "workload", "costs", "study" or "baseline", for editors.
 std::string json_schema(std::string_view root, const Vocabulary& vocabulary);
 
 }  // namespace forksim
