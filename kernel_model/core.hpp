@@ -196,13 +196,13 @@ class Core : public SchedHooks {
   void run_steps(Cpu& c);
   void run_effect(Cpu& c);
   void apply(const Cpu& c, FrameStack& st, Frame& f, Next n);
-  bool enter_step(Cpu& c);
+  void enter_step(Cpu& c);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
   bool timer_due(Cpu& c);
   void take_irq(Cpu& c);
   bool preempt_wanted(const Cpu& c, const Frame& top) const;
-  Ns step_cost(Ctx x, const Step& s);
+  Ns step_cost(Ctx& x, const Step& s);
   void charge(Cpu& c);
   TimeKind kind_of(const Cpu& c, u8 seg_flags) const;
   void suspend(Cpu& c);

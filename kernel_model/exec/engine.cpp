@@ -43,7 +43,7 @@ void Core::run_ahead(Cpu& c, u64 end) {
       run_effect(c);
     else if (!interrupt(c))
       continue;
-    while (!enter_step(c)) run_effect(c);
+    enter_step(c);
   } while ((key = key_of(c)) < bound_);
   running_ = nullptr;
   next_.update(c.id.v, key);
@@ -98,7 +98,7 @@ bool Core::timer_due(Cpu& c) {
 }
 
 void Core::run_steps(Cpu& c) {
-  while (!enter_step(c)) run_effect(c);
+  enter_step(c);
   touch(c);
 }
 
@@ -130,8 +130,8 @@ inline void Core::apply(const Cpu& c, FrameStack& st, Frame& f, Next n) {
   }
 }
 
-/// Starts the next step of `c`; false when it takes no time, so that its effect runs at once.
-inline bool Core::enter_step(Cpu& c) {
+/// Starts the next step of `c` that takes time; the effects of those before it follow at once.
+inline void Core::enter_step(Cpu& c) {
   for (;;) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
     Frame& f = st.top();
@@ -141,19 +141,24 @@ inline bool Core::enter_step(Cpu& c) {
       continue;
     }
     if (c.cur->ti_flags && c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
+    Ctx x{*this, c, st, f, *c.cur};
     if (graph_on() && !f.started) [[unlikely]]
-      graph_.step({*this, c, st, f, *c.cur}, s);
-    const Ns len = f.started ? f.remaining : step_cost({*this, c, st, f, *c.cur}, s);
-    if (len == Ns(0)) return false;
+      graph_.step(x, s);
+    const Ns len = f.started ? f.remaining : step_cost(x, s);
+    if (len == Ns(0)) {
+      f.started = false;
+      apply(c, st, f, s.effect(x));
+      continue;
+    }
     c.seg_user = s.flags & StepFlag::kUser;
     c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_user ? c.user_scale : c.kernel_scale);
     c.seg_flags = s.flags;
     c.kind = kind_of(c, s.flags);
-    return true;
+    return;
   }
 }
 
-inline Ns Core::step_cost(Ctx x, const Step& s) {
+inline Ns Core::step_cost(Ctx& x, const Step& s) {
   const Ns n = phase_cost_[static_cast<std::size_t>(s.phase)];
   if (!s.cost) return n;
   const Ns extra = s.cost(x);
