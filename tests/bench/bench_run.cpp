@@ -34,11 +34,23 @@ void run_workload(benchmark::State& state, const std::string& text) {
 void thread_pool(benchmark::State& state) { run_workload(state, shipped("thread_pool", "jobs", static_cast<km::u64>(state.range(0)))); }
 BENCHMARK(thread_pool)->Arg(20000)->Arg(100000)->UseManualTime()->Unit(benchmark::kMillisecond);
 
-/// Fork, run, exit, reap, free, one after the other.
+/// Fork, run, exit, reap, free, one after the other, with the child's page faults, a machine that idles in between and stacks that miss.
 void unixbench_spawn(benchmark::State& state) {
   run_workload(state, shipped("unixbench_spawn", "loops", static_cast<km::u64>(state.range(0))));
 }
 BENCHMARK(unixbench_spawn)->Arg(20000)->UseManualTime()->Unit(benchmark::kMillisecond);
+
+/// Small processes that only exit, each on the CPU of its parent, which waits: the life cycle without idle states and page faults.
+std::string small_lives_text(km::u64 count) {
+  std::string text =
+      "schema: forksim.workload/1\ndescription: life cycles and nothing else\nsource: benchmark\nprocesses:\n  - name: parent\n    "
+      "shape: {child_cow: 0, child_file: 0}\n    phases:\n      - loop: " +
+      std::to_string(count / 4) + "\n        body: [{fork: , as: kid, child: [{exit: 0}]}, {wait: kid}]\nstart:\n";
+  for (int cpu = 0; cpu < 4; ++cpu) text += "  - {process: parent, affinity: [" + std::to_string(cpu) + "]}\n";
+  return text;
+}
+void small_lives(benchmark::State& state) { run_workload(state, small_lives_text(static_cast<km::u64>(state.range(0)))); }
+BENCHMARK(small_lives)->Arg(20000)->UseManualTime()->Unit(benchmark::kMillisecond);
 
 std::string sleepers(km::u64 count) {
   return "schema: forksim.workload/1\ndescription: many tasks alive at once\nsource: benchmark\nprocesses:\n  - name: parent\n    "
