@@ -12,15 +12,17 @@ namespace forksim::km {
 namespace {
 
 // Locals of kUser.
-enum Local : u32 { kRetry = 0, kWork = 1 };
+enum Local : u32 { kRetry = 0 };
 enum Pc : u16 { kPcFetch = 0, kPcWork = 1 };
 enum FaultKind : u64 { kFaultCow = 0, kFaultReuse = 1, kFaultAnon = 2, kFaultFile = 3 };
 constexpr u64 kIdleOpsLimit = 10'000'000;
 
 Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
 
+/// Time in user mode: the step is entered as one of which `ref` remains.
 Next work(Ctx& x, Ns ref) {
-  x.f.a[kWork] = ref.v;
+  x.f.started = true;
+  x.f.remaining = ref;
   return jump(kPcWork);
 }
 Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
@@ -263,11 +265,10 @@ Next fetch(Ctx& x) {
 
 /// The next operation follows at once unless signals or rescheduling come first.
 Next work_done(Ctx& x) { return x.t.ti_flags ? jump(kPcFetch) : fetch(x); }
-Ns work_cost(Ctx& x) { return Ns(x.f.a[kWork]); }
 
 constexpr Step kUserSteps[] = {
     {fetch, Phase::count_, nullptr, StepFlag::kUser},
-    {work_done, Phase::count_, work_cost, StepFlag::kUser},
+    {work_done, Phase::count_, nullptr, StepFlag::kUser},
 };
 
 /// do_notify_resume: reschedule and deliver until neither is wanted.
