@@ -20,9 +20,12 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       pgrps_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       faults_(config.faults),
+      lock_mask_(config.locks && config.machine.topology.cpus > 1 ? (1u << kLocks) - 1 : 0),
+      mm_flag_(config.mm_contention && config.costs.mm_contention_65536 ? StepFlag::kMm : u8{0}),
       next_jiffy_(config.profile.tick_ns()),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
+  for (std::size_t i = 0; i < kLocks; ++i) lock_names_[i] = trace.names().intern(kLockTable[i].name);
   sched.set_clock_base(Ns(10'000'000'000));
   boot(*this);
   sched.set_placement(config.placement);

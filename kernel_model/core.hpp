@@ -45,6 +45,7 @@ class Core : public SchedHooks {
   Ns now() const { return now_; }
   /// Ns of CPU time at the frequency in force for reference ns, rounded up.
   static Ns scaled(Ns ref, u64 scale) { return scale == 65536 ? ref : Ns((ref.v * scale + 65535) >> 16); }
+  static Ns unscaled(Ns len, u64 scale) { return scale == 65536 ? len : Ns((len.v << 16) / scale); }
   Cpu& cpu(CpuId c) { return *cpus_[c.v]; }
   u32 nr_cpus() const { return static_cast<u32>(cpus_.size()); }
   /// Re-reads the CPU's next date after something outside its own run changed it.
@@ -54,6 +55,18 @@ class Core : public SchedHooks {
   void set_power(Cpu& c, bool busy);
   /// Switches which task's frames execute (context_switch).
   void switch_frames(Cpu& c, Task& next);
+
+  // --- locks (exec/locks.cpp) ---
+  bool locks_on() const { return lock_mask_ != 0; }
+  /// Drops what the frame of `x` holds, before its effect lets time pass otherwise than by its next step.
+  void unlock(Ctx& x);
+  /// A path that waited for the lock of `w` has it.
+  void has_lock(Ctx& x, LockWaiter& w);
+  /// `t` leaves its CPU with a mutex: those that spin for it go to sleep.
+  void stop_mutex_spinners(const Task& t);
+  /// The lock of a class when the path does not say otherwise.
+  LockWord* lock_of(Ctx& x, LockId id);
+  const std::array<LockStats, kLocks>& lock_stats() const { return lock_stats_; }
 
   // --- SchedHooks ---
   void send_reschedule(CpuId from, CpuId to) override;
@@ -195,7 +208,7 @@ class Core : public SchedHooks {
   u64 key_of(const Cpu& c) const;
   void run_steps(Cpu& c);
   void run_effect(Cpu& c);
-  void apply(const Cpu& c, FrameStack& st, Frame& f, Next n);
+  void apply(Cpu& c, FrameStack& st, Frame& f, Next n);
   void enter_step(Cpu& c);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
@@ -206,6 +219,16 @@ class Core : public SchedHooks {
   void charge(Cpu& c);
   TimeKind kind_of(const Cpu& c, u8 seg_flags) const;
   void suspend(Cpu& c);
+  u64 step_scale(const Cpu& c) const;
+  void set_in_mm(Cpu& c, bool in);
+  bool take_locks(Ctx& x, u32 missing);
+  void hold(Cpu& c, Task& t, LockWord& l, LockId id);
+  void wait_for(Ctx& x, LockWord& l, LockId id, u32 who);
+  void drop_locks(Cpu& c, u32 set);
+  void drop_lock(Cpu& c, LockId id);
+  void hand_over(Cpu& c, LockWord& l);
+  void end_spin(LockWaiter& w, Ns after);
+  u64 lock_number(LockWord& l);
   void set_clock(Ns t);
   void start_process(const StartSpec& spec);
   Files& files_of_started(const StartSpec& spec);
@@ -248,6 +271,13 @@ class Core : public SchedHooks {
   FaultPort* faults_ = nullptr;
   std::array<u64, kFailPoints> fault_passes_{};
   Task* init_ = nullptr;
+  u32 lock_mask_ = 0;  ///< LockSet in use: all or none
+  u8 mm_flag_ = 0;     ///< StepFlag::kMm when contention is modelled
+  u32 nr_mm_ = 0;      ///< CPUs in mm code
+  u32 lock_numbers_ = 0;
+  LockWord tasklist_lock_, pidmap_lock_;
+  std::array<LockStats, kLocks> lock_stats_;
+  std::array<NameId, kLocks> lock_names_;
   std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
   Ns now_{0};
   Ns next_jiffy_{0};

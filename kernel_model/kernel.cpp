@@ -27,6 +27,7 @@ Ns Kernel::now() const { return impl_->now(); }
 const Totals& Kernel::totals() const { return impl_->all_totals(); }
 Alive Kernel::alive() const { return impl_->alive(); }
 CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
+const std::array<LockStats, kLocks>& Kernel::lock_stats() const { return impl_->lock_stats(); }
 std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }
 std::vector<TaskView> Kernel::stuck_tasks() const { return impl_->stuck_tasks(); }
 

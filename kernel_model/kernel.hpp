@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/lock/lock.hpp"
 #include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/sched/topology.hpp"
@@ -24,6 +25,7 @@ namespace forksim::km {
 struct MachineDesc {
   MachineTopology topology;
   std::vector<Ns> ipi;       ///< latency from CPU i to j at [i * cpus + j]
+  std::vector<Ns> transfer;  ///< a cache line from CPU i to j at [i * cpus + j]; empty: no time
   std::vector<u64> opp_hz;   ///< operating points, fastest first; the first is the reference frequency of the cost table
   u32 boot_opp = 0;          ///< index into opp_hz
 };
@@ -96,6 +98,8 @@ struct KernelConfig {
   CostTable costs;
   FaultPort* faults = nullptr;  ///< injects failures; borrowed
   PlacementConfig placement;    ///< rules in place of the kernel's own, borrowed
+  bool locks = true;            ///< false: a machine whose locks nobody ever waits for
+  bool mm_contention = true;    ///< false: mm work of one CPU does not slow that of the others
 };
 
 class Kernel {
@@ -129,6 +133,7 @@ class Kernel {
   const Totals& totals() const;
   Alive alive() const;
   CpuTimes cpu_times(CpuId cpu) const;
+  const std::array<LockStats, kLocks>& lock_stats() const;  ///< by LockId
   std::vector<TaskView> tasks() const;  ///< alive tasks by pid
   /// Workload tasks still there that nothing can wake any more: a deadlock in the workload. Empty when all is well.
   std::vector<TaskView> stuck_tasks() const;

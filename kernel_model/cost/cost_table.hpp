@@ -2,7 +2,7 @@
 //
 // Purpose: the numbers behind phases.def; filled by the platform, read by the execution engine. Source: platforms/*.costs.yaml.
 // Units: ns at the reference frequency of the platform (BCM2711: 1500 MHz). Ownership: a value, copied into the kernel.
-// Errors: none here (the reader checks low <= value <= high). Not modelled: caches beyond the rows, contention between CPUs.
+// Errors: none here (the reader checks low <= value <= high). Not modelled: caches beyond the rows, contention between CPUs outside mm code.
 #pragma once
 
 #include <array>
@@ -22,9 +22,11 @@ inline constexpr std::size_t kPhases = static_cast<std::size_t>(Phase::count_);
 
 struct PhaseInfo {
   std::string_view name, per, doc;
+  bool mm = false;  ///< an mm row: memory contention between CPUs makes it longer
 };
 inline constexpr std::array<PhaseInfo, kPhases> kPhaseTable{{
 #define PHASE(name, per, doc) PhaseInfo{#name, #per, doc},
+#define MM_PHASE(name, per, doc) PhaseInfo{#name, #per, doc, true},
 #include "kernel_model/cost/phases.def"
 #undef PHASE
 }};
@@ -33,6 +35,8 @@ struct CostTable {
   std::array<Ns, kPhases> ns{};
   /// Share of a kernel phase that does not scale with the clock, in 1/256 (BCM2711: 64, a quarter).
   u32 memory_share_256 = 64;
+  /// What each further CPU in mm code adds to the cost of mm rows, in 1/65536.
+  u32 mm_contention_65536 = 0;
   Ns operator[](Phase p) const { return ns[static_cast<std::size_t>(p)]; }
 };
 

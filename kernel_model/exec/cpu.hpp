@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel_model/kernel.hpp"
+#include "kernel_model/lock/lock.hpp"
 #include "kernel_model/sched/scheduler.hpp"
 
 namespace forksim::km {
@@ -93,11 +94,18 @@ struct Cpu {
 
   Ns seg_end = kNever;   ///< when the step in progress is paid
   u8 seg_flags = 0;      ///< its StepFlags
-  bool seg_user = false; ///< it scales as user work
+  u64 seg_scale = 65536; ///< 16.16: reference ns to ns of this step
   bool wfi = false;      ///< in WFI
   bool polling = false;  ///< idle loop looks at need_resched itself
   bool online = true;
   Task* spin_on = nullptr;
+
+  LockWord rq_lock;                   ///< rq.lock
+  std::array<HeldLock, 12> held;      ///< spinning locks, in the order taken
+  u32 nr_held = 0, nr_held_irqs_off = 0;
+  u8 lock_flags = 0;                  ///< StepFlags that the held locks imply
+  std::array<LockWaiter, 2> spin_waiters;  ///< of its task, of an interrupt or softirq
+  bool in_mm = false;                 ///< the step in progress is mm work
 
   Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever;
   std::deque<DevIrq> dev_irqs;  ///< by date

@@ -111,7 +111,9 @@ inline void Core::run_effect(Cpu& c) {
   apply(c, st, f, f.path->steps[f.pc].effect(x));
 }
 
-inline void Core::apply(const Cpu& c, FrameStack& st, Frame& f, Next n) {
+/// Moves on to the next step; locks that it does not have are free from now on.
+inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
+  const u32 held = f.held;
   switch (n.kind) {
     case Next::Kind::advance:
       ++f.pc;
@@ -124,10 +126,15 @@ inline void Core::apply(const Cpu& c, FrameStack& st, Frame& f, Next n) {
       if (graph_on()) [[unlikely]]
         graph_.ret(*this, c, f);
       st.pop();
-      break;
+      if (held) drop_locks(c, held);
+      return;
     case Next::Kind::hold:
-      break;
+      return;
   }
+  if (!held) return;
+  const u32 gone = held & ~u32{f.path->steps[f.pc].locks};
+  f.held = static_cast<u16>(held & ~gone);
+  if (gone) drop_locks(c, gone);
 }
 
 /// Starts the next step of `c` that takes time; the effects of those before it follow at once.
@@ -136,12 +143,13 @@ inline void Core::enter_step(Cpu& c) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
     Frame& f = st.top();
     const Step& s = f.path->steps[f.pc];
-    if (c.irq_next <= now_ && !(s.flags & StepFlag::kIrqsOff) && irq_due(c)) {
+    if (c.irq_next <= now_ && !((s.flags | c.lock_flags) & StepFlag::kIrqsOff) && irq_due(c)) {
       take_irq(c);
       continue;
     }
     if (c.cur->ti_flags && c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
     Ctx x{*this, c, st, f, *c.cur};
+    if (const u32 missing = s.locks & lock_mask_ & ~u32{f.held}; missing && !f.started && !take_locks(x, missing)) continue;
     if (graph_on() && !f.started) [[unlikely]]
       graph_.step(x, s);
     const Ns len = f.started ? f.remaining : step_cost(x, s);
@@ -150,9 +158,11 @@ inline void Core::enter_step(Cpu& c) {
       apply(c, st, f, s.effect(x));
       continue;
     }
-    c.seg_user = s.flags & StepFlag::kUser;
-    c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_user ? c.user_scale : c.kernel_scale);
-    c.seg_flags = s.flags;
+    const bool mm = s.flags & mm_flag_;
+    if (mm != c.in_mm) set_in_mm(c, mm);
+    c.seg_flags = s.flags | c.lock_flags;
+    c.seg_scale = step_scale(c);
+    c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_scale);
     c.kind = kind_of(c, s.flags);
     return;
   }
@@ -176,7 +186,7 @@ bool Core::push_pending(Cpu& c) {
   }
   if (!t.need_resched() || t.preempt_count) return false;
   if (!profile().preempt && !(s.flags & StepFlag::kCondResched)) return false;  // PREEMPT_VOLUNTARY
-  if (s.flags & (StepFlag::kIrqsOff | StepFlag::kNoPreempt)) return false;
+  if ((s.flags | c.lock_flags) & (StepFlag::kIrqsOff | StepFlag::kNoPreempt)) return false;
   t.frames.push(kSchedule).a[0] = 1;
   return true;
 }
@@ -189,9 +199,26 @@ void Core::suspend(Cpu& c) {
     f.remaining = c.wfi ? Ns(0) : kNever;
     return;
   }
-  const u64 scale = c.seg_user ? c.user_scale : c.kernel_scale;
-  const Ns left = c.seg_end - now_;
-  f.remaining = scale == 65536 ? left : Ns((left.v << 16) / scale);
+  f.remaining = unscaled(c.seg_end - now_, c.seg_scale);
+}
+
+u64 Core::step_scale(const Cpu& c) const {
+  if (c.seg_flags & StepFlag::kUser) return c.user_scale;
+  if (!c.in_mm || nr_mm_ == 1) return c.kernel_scale;
+  return (c.kernel_scale * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
+}
+
+/// `c` enters or leaves mm code: what remains of the mm steps of the other CPUs takes longer or shorter from now on.
+void Core::set_in_mm(Cpu& c, bool in) {
+  c.in_mm = in;
+  nr_mm_ = in ? nr_mm_ + 1 : nr_mm_ - 1;
+  for (auto& o : cpus_) {
+    if (!o->in_mm || o.get() == &c || o->seg_end == kNever) continue;
+    const Ns left = unscaled(o->seg_end - now_, o->seg_scale);
+    o->seg_scale = step_scale(*o);
+    o->seg_end = now_ + scaled(left, o->seg_scale);
+    touch(*o);
+  }
 }
 
 void Core::end_segment_now(Cpu& c) {
@@ -293,7 +320,8 @@ void Core::apply_speed(Cpu& c, u64 hz) {
     if (machine_.opp_hz[i] == hz) c.opp = i;
   if (!running) return;
   FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
-  c.seg_end = now_ + scaled(st.top().remaining, c.seg_user ? c.user_scale : c.kernel_scale);
+  c.seg_scale = step_scale(c);
+  c.seg_end = now_ + scaled(st.top().remaining, c.seg_scale);
 }
 
 void Core::cpu_onoff(CpuId id, bool on, Ns now) {

@@ -22,6 +22,7 @@ struct Frame {
   static constexpr u8 kNoFn = 0xff;
   u8 fn_base = kNoFn;     ///< depth of the task's call stack when the path was called; only while somebody listens (exec/func_graph.hpp)
   u8 fn_depth = kNoFn;    ///< depth that lasts beyond the current step
+  u16 held = 0;           ///< LockSet that the path holds here
   Ns remaining{0};        ///< of the current step, when started
   std::array<u64, 6> a{};  ///< locals of the path; each path documents its own
 };

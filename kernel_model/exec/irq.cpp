@@ -220,14 +220,18 @@ Next idle_exit(Ctx& x) {
   return jump(0);
 }
 
+/// sched_ttwu_pending locks the queue when there is somebody on the list.
+LockWord* ipi_lock(Ctx& x, LockId) { return x.k.sched.rq(x.c.id).wake_list ? &x.c.rq_lock : nullptr; }
+LockWord* timer_lock(Ctx& x, LockId) { return x.f.a[1] ? &x.c.rq_lock : nullptr; }
+
 constexpr Step kIpiSteps[] = {
     {ipi_entry, Phase::count_, irq_entry, kOff},
-    {ipi_pending, Phase::count_, pending_cost, kOff},
+    {ipi_pending, Phase::count_, pending_cost, kOff, nullptr, LockSet::rq},
     {ipi_exit, Phase::count_, irq_exit_cost, kOff},
 };
 constexpr Step kTimerSteps[] = {
     {timer_entry, Phase::count_, irq_entry, kOff},
-    {timer_tick, Phase::count_, tick_cost, kOff},
+    {timer_tick, Phase::count_, tick_cost, kOff, nullptr, LockSet::rq},
     {timer_expire, Phase::count_, hrtimer_cost, kOff},
     {timer_exit, Phase::count_, irq_exit_cost, kOff},
 };
@@ -250,8 +254,8 @@ constexpr Step kIdleSteps[] = {
 
 }  // namespace
 
-const Path kIrqIpi{"scheduler_ipi", kIpiSteps};
-const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps};
+const Path kIrqIpi{"scheduler_ipi", kIpiSteps, ipi_lock};
+const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps, timer_lock};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
 const Path kIdle{"do_idle", kIdleSteps};

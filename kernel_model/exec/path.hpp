@@ -4,6 +4,9 @@
 //          disturb it, and an effect: the state change, applied at the one instant when its cost has been paid.
 // Source:  the order of steps is that of the kernel function a path is named after.
 // Units:   costs in ns at the reference frequency. Ownership: paths are constants. Errors: contracts.
+// Locks:   a step's `locks` are held from its start (before any of its cost is paid; a CPU that finds one held waits first) to its end, and
+//          on through the paths its effect calls when the step that follows has the same lock. A lock that the caller holds already is
+//          not taken again. While a spinning lock is held there is no preemption, and no interrupt when the kernel disables them.
 // Not modelled: the instructions inside a step; an interrupted step resumes with what remained of its cost.
 #pragma once
 
@@ -13,6 +16,7 @@
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/exec/fn_mark.hpp"
 #include "kernel_model/exec/frame.hpp"
+#include "kernel_model/lock/lock.hpp"
 
 namespace forksim::km {
 
@@ -50,6 +54,7 @@ struct StepFlag {
   static constexpr u8 kNoPreempt = 2;  ///< preemption waits for a later step
   static constexpr u8 kCondResched = 8;  ///< calls cond_resched or might_sleep: may be preempted under PREEMPT_VOLUNTARY too
   static constexpr u8 kUser = 4;       ///< user mode: needs no pending work, scales with the clock
+  static constexpr u8 kMm = 16;        ///< its cost is made of mm rows (phases.def): grows while other CPUs are in such steps
 };
 
 struct Step {
@@ -58,11 +63,14 @@ struct Step {
   Ns (*cost)(Ctx&) = nullptr;     ///< variable cost at the reference frequency, added to the phase
   u8 flags = 0;
   const FnMark* marks = nullptr;  ///< functions that begin and end with the step, see exec/fn_mark.hpp
+  u16 locks = 0;                  ///< LockSet: held from the start of the step, see above
 };
 
 struct Path {
   std::string_view name;  ///< the kernel function it follows
   std::span<const Step> steps;
+  /// Which lock of a class its steps mean, null for none this time; without it those of the CPU and of the current task.
+  LockWord* (*lock_of)(Ctx&, LockId) = nullptr;
 };
 
 /// Pushes `p` on the stack of `x`; it runs before the caller's next step. Returns its frame, to fill the locals.

@@ -1,5 +1,7 @@
 // __schedule, context switch, finish_task_switch, try_to_wake_up as paths.
 // Mirrors Linux 4.19 kernel/sched/core.c; the decisions are Scheduler's, this file puts time between them.
+#include <utility>
+
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -7,20 +9,22 @@ namespace forksim::km {
 namespace {
 
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
+enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5 };
 
 Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
 
 Next schedule_deactivate(Ctx& x) {
+  FS_CONTRACT(x.c.nr_held <= 1, "scheduling while atomic: a spinning lock is held");
   const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
   if (slept) ++x.k.totals.sched_events;
-  return advance();
+  const bool walk = x.k.sched.newidle_balance_wanted(x.c.id);
+  x.f.a[1] = walk ? x.k.cost(Phase::newidle_balance).v : 0;
+  return walk ? jump(kPcNewidle) : advance();
 }
 
-Ns newidle_cost(Ctx& x) {
-  const bool wanted = x.k.sched.newidle_balance_wanted(x.c.id);
-  x.f.a[1] = wanted ? x.k.cost(Phase::newidle_balance).v : 0;
-  return Ns(x.f.a[1]);
-}
+/// idle_balance looks at the domain with the run queue unlocked; what it pulls arrives with pick_next_task.
+Ns newidle_cost(Ctx& x) { return Ns(x.f.a[1]); }
+Next newidle_walk(Ctx&) { return jump(kPcSwitch); }
 
 /// pick_next_task and the switch; from here on `next` executes, and this frame waits in front of step 2 until it is picked again.
 Next schedule_switch(Ctx& x) {
@@ -39,7 +43,11 @@ Next schedule_switch(Ctx& x) {
     next.last_ran = x.c.id;
   }
   x.f.pc = 2;
+  if (prev.sleep_lock.id == LockId::pipe && prev.sleep_lock.lock->head) x.k.stop_mutex_spinners(prev);
+  // the run queue's lock is taken by prev and dropped by next
+  const u16 held = std::exchange(x.f.held, u16{0});
   x.k.switch_frames(x.c, next);
+  next.frames.top().held = held;
   return hold();
 }
 
@@ -99,14 +107,16 @@ Next finish_schedule(Ctx& x) {
 Next ret_from_fork(Ctx&) { return ret(); }
 
 constexpr Step kScheduleSteps[] = {
-    {schedule_deactivate, Phase::schedule, schedule_cost, kOff},
-    {schedule_switch, Phase::count_, newidle_cost, kOff},
-    {finish_switch, Phase::count_, switch_cost, kOff},
+    {schedule_deactivate, Phase::schedule, schedule_cost, kOff, nullptr, LockSet::rq},
+    {schedule_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
+    {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
     {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {newidle_walk, Phase::count_, newidle_cost, kOff},
 };
+static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk);
 constexpr Step kRetFromForkSteps[] = {
-    {finish_switch, Phase::count_, switch_cost, kOff},
+    {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
     {ret_from_fork, Phase::ret_from_fork, nullptr, 0},
 };
@@ -162,13 +172,22 @@ Next ttwu_queue(Ctx& x) {
 }
 Next ttwu_done(Ctx&) { return ret(); }
 
+/// pi_lock of whom it wakes from end to end; its run queue for ttwu_remote (only of a task still queued) and for the activation, not for
+/// the wake list.
+LockWord* ttwu_lock(Ctx& x, LockId id) {
+  Task& p = task_arg(x);
+  if (id == LockId::pi) return &p.pi_lock;
+  if (x.f.pc == 0 && (p.on_rq != TASK_ON_RQ_QUEUED || !(p.state & static_cast<u32>(x.f.a[1])))) return nullptr;
+  return &x.k.cpu(p.cpu).rq_lock;
+}
+constexpr u16 kPi = LockSet::pi, kPiRq = LockSet::pi | LockSet::rq;
 constexpr Step kTtwuSteps[] = {
-    {ttwu_begin, Phase::count_, nullptr, kOff},
-    {spin_done, Phase::count_, spin_cost, kOff},
-    {ttwu_select, Phase::try_to_wake_up, nullptr, kOff},
-    {ttwu_queue, Phase::check_preempt, activate_cost, kOff},
-    {ttwu_done, Phase::check_preempt, nullptr, kOff},
-    {ttwu_queue, Phase::count_, nullptr, kOff},
+    {ttwu_begin, Phase::count_, nullptr, kOff, nullptr, kPiRq},
+    {spin_done, Phase::count_, spin_cost, kOff, nullptr, kPi},
+    {ttwu_select, Phase::try_to_wake_up, nullptr, kOff, nullptr, kPi},
+    {ttwu_queue, Phase::check_preempt, activate_cost, kOff, nullptr, kPiRq},
+    {ttwu_done, Phase::check_preempt, nullptr, kOff, nullptr, kPiRq},
+    {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
 };
 
 }  // namespace
@@ -183,6 +202,6 @@ void release_spinners(Core& k, Task& t) {
 
 const Path kSchedule{"schedule", kScheduleSteps};
 const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
-const Path kTtwu{"try_to_wake_up", kTtwuSteps};
+const Path kTtwu{"try_to_wake_up", kTtwuSteps, ttwu_lock};
 
 }  // namespace forksim::km

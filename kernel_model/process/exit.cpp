@@ -25,6 +25,13 @@ void release_task_now(Ctx& x, Task& t) {
   k.call_rcu(x.c, &t);
 }
 
+/// Of release_task about two fifths run under tasklist_lock: __exit_signal and __unhash_process (assumed).
+Ns release_locked_cost(Ctx& x) { return x.k.cost(Phase::release_task) * 2 / 5; }
+Ns before_release_cost(Ctx& x) { return x.k.cost(Phase::release_task) - release_locked_cost(x); }
+/// wait_task_zombie up to the lock of release_task, and under it.
+Ns reap_locked_cost(Ctx& x) { return std::min(release_locked_cost(x), x.k.cost(Phase::wait_reap)); }
+Ns before_reap_cost(Ctx& x) { return x.k.cost(Phase::wait_reap) - reap_locked_cost(x); }
+
 /// exit_robust_list: one held mutex per call gets FUTEX_OWNER_DIED, and a waiter of it wakes. False when none is held.
 bool release_robust(Ctx& x) {
   if (!x.t.robust_held) return false;
@@ -56,7 +63,7 @@ constexpr u8 kNoPreempt = StepFlag::kNoPreempt;
 
 // Locals of kDoExit.
 enum Local : u32 { kCode = 0, kGroupDead = 1, kCursor = 2 };
-enum Pc : u16 { kPcRobust = 3, kPcReparent = 11, kPcReparentReap = 12, kPcDead = 18, kPcPark = 20, kPcReleaseEnd = 2 };
+enum Pc : u16 { kPcRobust = 3, kPcReparent = 11, kPcReparentReap = 12, kPcDead = 18, kPcPark = 20, kPcReleaseEnd = 3 };
 
 /// A fault inside do_exit: parked for ever, "Fixing recursive fault but reboot is needed!".
 Next exit_begin(Ctx& x) {
@@ -318,24 +325,28 @@ Next not_reached(Ctx&) {
   return ret();
 }
 
+constexpr u16 kTasklist = LockSet::tasklist_write;
+/// exit_signals locks only when there are other threads.
+LockWord* exit_lock(Ctx& x, LockId id) { return id == LockId::siglock && thread_group_empty(x.t) ? nullptr : x.k.lock_of(x, id); }
+
 constexpr Step kDoExitSteps[] = {
     {exit_begin, Phase::count_, nullptr, 0},
-    {exit_signals, Phase::count_, nullptr, 0},
+    {exit_signals, Phase::count_, nullptr, 0, nullptr, LockSet::siglock},
     {exit_account, Phase::count_, early_cost, 0},
     {exit_robust, Phase::count_, robust_cost, 0},
     {release_tid, Phase::count_, tid_cost, 0},
     {vfork_done, Phase::count_, nullptr, 0},
-    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched},
+    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMm},
     {exit_files, Phase::count_, files_cost, StepFlag::kCondResched},
     {exit_fs, Phase::count_, nullptr, 0},
     {exit_rest, Phase::count_, late_cost, 0},
-    {notify_begin, Phase::count_, nullptr, kNoPreempt},
-    {reparent_child, Phase::count_, nullptr, kNoPreempt},
-    {reparent_reap, Phase::count_, nullptr, kNoPreempt},
-    {orphaned_pgrp, Phase::count_, nullptr, kNoPreempt},
-    {notify_parent, Phase::exit_notify, nullptr, kNoPreempt},
-    {notify_end, Phase::count_, nullptr, kNoPreempt},
-    {notify_unlock, Phase::count_, nullptr, kNoPreempt},
+    {notify_begin, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {reparent_child, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {reparent_reap, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {orphaned_pgrp, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {notify_parent, Phase::exit_notify, nullptr, kNoPreempt, nullptr, kTasklist},
+    {notify_end, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {notify_unlock, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {self_reap, Phase::count_, nullptr, 0},
     {task_dead, Phase::count_, nullptr, kNoPreempt},
     {not_reached, Phase::count_, nullptr, kNoPreempt},
@@ -370,9 +381,11 @@ Next release_leader(Ctx& x) {
   return advance();
 }
 Next release_end(Ctx&) { return ret(); }
+Next release_begin(Ctx&) { return advance(); }
 constexpr Step kReleaseSteps[] = {
-    {release_now, Phase::release_task, nullptr, kNoPreempt},
-    {release_leader, Phase::count_, nullptr, kNoPreempt},
+    {release_begin, Phase::count_, before_release_cost, 0},
+    {release_now, Phase::count_, release_locked_cost, kNoPreempt, nullptr, kTasklist},
+    {release_leader, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {release_end, Phase::count_, nullptr, kNoPreempt},
 };
 static_assert(kReleaseSteps[kPcReleaseEnd].effect == release_end);
@@ -405,9 +418,15 @@ Next notify_done(Ctx& x) {
   set_result(x, x.f.a[4]);
   return ret();
 }
+/// The parent's siglock over signal and wake-up; tasklist_lock is taken here for a stop or a continuation only.
+LockWord* notify_lock(Ctx& x, LockId id) {
+  if (id == LockId::siglock) return &task_arg(x).real_parent->signal->siglock;
+  return x.f.a[2] ? x.k.lock_of(x, id) : nullptr;
+}
+constexpr u16 kNotifyLocks = LockSet::tasklist_read | LockSet::siglock;
 constexpr Step kNotifySteps[] = {
-    {notify_signal, Phase::count_, nullptr, kNoPreempt},
-    {notify_wake, Phase::count_, nullptr, kNoPreempt},
+    {notify_signal, Phase::count_, nullptr, kNoPreempt, nullptr, kNotifyLocks},
+    {notify_wake, Phase::count_, nullptr, kNoPreempt, nullptr, kNotifyLocks},
     {notify_done, Phase::count_, nullptr, kNoPreempt},
 };
 
@@ -454,15 +473,15 @@ Next zap_start(Ctx& x) {
 }
 Next zap_end(Ctx&) { return ret(); }
 constexpr Step kZapSteps[] = {
-    {zap_start, Phase::count_, nullptr, kNoPreempt},
-    {zap_end, Phase::count_, nullptr, kNoPreempt},
+    {zap_start, Phase::count_, nullptr, kNoPreempt, nullptr, LockSet::siglock},
+    {zap_end, Phase::count_, nullptr, kNoPreempt, nullptr, LockSet::siglock},
 };
 
 }  // namespace
 
-const Path kDoExit{"do_exit", kDoExitSteps};
+const Path kDoExit{"do_exit", kDoExitSteps, exit_lock};
 const Path kReleaseTask{"release_task", kReleaseSteps};
-const Path kNotifyParent{"do_notify_parent", kNotifySteps};
+const Path kNotifyParent{"do_notify_parent", kNotifySteps, notify_lock};
 const Path kSysExit{"do_group_exit", kSysExitSteps};
 const Path kZapThreads{"zap_other_threads", kZapSteps};
 

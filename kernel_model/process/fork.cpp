@@ -15,7 +15,7 @@ constexpr u8 kMaySleep = StepFlag::kCondResched;
 
 // Locals of kDoFork.
 enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3 };
-enum Pc : u16 { kPcVforkWait = 20, kPcReturn = 21 };
+enum Pc : u16 { kPcSighand = 9, kPcWakeSelect = 18, kPcVforkWait = 20, kPcReturn = 21 };
 
 const ForkSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].fork; }
 Task& child(Ctx& x) { return task_arg(x, kChild); }
@@ -109,7 +109,18 @@ Next copy_creds(Ctx& x) {
   if (x.k.nr_threads >= x.k.profile().tun(Tunable::threads_max)) return bad_fork(x, ForkLabel::cleanup_count, kEAGAIN);
   return advance();
 }
-Ns creds_cost(Ctx& x) { return x.k.cost(flag(x, kCLONE_THREAD) ? Phase::copy_shared : Phase::copy_creds); }
+/// Of sched_fork's row, 543 of 1047 counted instructions are task_fork_fair, under the run queue's lock; of alloc_pid's about half are
+/// idr_alloc under pidmap_lock and of copy_process_rest's about a quarter are links under tasklist_lock (both assumed).
+Ns task_fork_cost(Ctx& x) { return x.k.cost(Phase::sched_fork) * 543 / 1047; }
+Ns pid_locked_cost(Ctx& x) { return x.k.cost(Phase::alloc_pid) / 2; }
+Ns link_cost(Ctx& x) { return x.k.cost(Phase::copy_process_rest) / 4; }
+Ns before_link_cost(Ctx& x) { return x.k.cost(Phase::copy_process_rest) - link_cost(x); }
+Ns before_pid_cost(Ctx& x) { return x.k.cost(Phase::alloc_pid) - pid_locked_cost(x); }
+
+/// With the part of sched_fork that comes before the lock.
+Ns creds_cost(Ctx& x) {
+  return x.k.cost(flag(x, kCLONE_THREAD) ? Phase::copy_shared : Phase::copy_creds) + x.k.cost(Phase::sched_fork) - task_fork_cost(x);
+}
 
 /// sched_fork, then perf, audit and security, whose cost is in copy_creds' row.
 Next do_sched_fork(Ctx& x) {
@@ -375,6 +386,16 @@ bool own_sighand(Ctx& x) { return !flag(x, kCLONE_SIGHAND); }
 bool has_mm(Ctx& x) { return x.t.mm; }
 bool own_mm(Ctx& x) { return x.t.mm && !flag(x, kCLONE_VM); }
 
+/// The child's pi_lock, and in wake_up_new_task the run queue chosen for it; current's siglock and mmap_sem unless they are shared.
+LockWord* fork_lock(Ctx& x, LockId id) {
+  const bool waking = x.f.pc >= kPcWakeSelect;
+  if (id == LockId::pi) return &child(x).pi_lock;
+  if (id == LockId::rq && waking) return &x.k.cpu(child(x).cpu).rq_lock;
+  if (id == LockId::siglock && x.f.pc == kPcSighand && flag(x, kCLONE_SIGHAND)) return nullptr;
+  if (id == LockId::mmap_write && flag(x, kCLONE_VM)) return nullptr;
+  return x.k.lock_of(x, id);
+}
+
 constexpr Step kDoForkSteps[] = {
     {copy_process_checks, Phase::count_, nullptr, 0,
      marks<enters<Fn::_do_fork>, enters<Fn::copy_process>, calls<Fn::task_active_pid_ns, is_thread>, calls<Fn::recalc_sigpending>>},
@@ -387,32 +408,37 @@ constexpr Step kDoForkSteps[] = {
     // the room for the new task's call stack that the tracer itself takes
     {check_nproc, Phase::count_, nullptr, 0, marks<leaves<Fn::dup_task_struct>, calls<Fn::kmem_cache_alloc_trace>>},
     {copy_creds, Phase::count_, creds_cost, kMaySleep, marks<pays<Fn::copy_creds>>},
-    {do_sched_fork, Phase::sched_fork, nullptr, StepFlag::kNoPreempt,
-     marks<calls<Fn::__delayacct_tsk_init>, calls<Fn::ktime_get>, calls<Fn::ktime_get_with_offset>, calls<Fn::cgroup_fork>, pays<Fn::sched_fork>>},
+    {do_sched_fork, Phase::count_, task_fork_cost, StepFlag::kNoPreempt,
+     marks<calls<Fn::__delayacct_tsk_init>, calls<Fn::ktime_get>, calls<Fn::ktime_get_with_offset>, calls<Fn::cgroup_fork>, pays<Fn::sched_fork>>,
+     LockSet::rq},
     {copy_semundo, Phase::count_, nullptr, 0, marks<pays<Fn::copy_semundo>>},
     {copy_files, Phase::count_, files_cost, kMaySleep, marks<pays<Fn::copy_files>, pays<Fn::dup_fd, own_files>>},
     {copy_fs, Phase::count_, fs_cost, kMaySleep, marks<pays<Fn::copy_fs>, pays<Fn::copy_fs_struct, own_fs>>},
-    {copy_sighand, Phase::count_, sighand_cost, kMaySleep, marks<pays<Fn::copy_sighand>, calls<Fn::kmem_cache_alloc, own_sighand>>},
+    {copy_sighand, Phase::count_, sighand_cost, kMaySleep, marks<pays<Fn::copy_sighand>, calls<Fn::kmem_cache_alloc, own_sighand>>,
+     LockSet::siglock},
     {copy_signal, Phase::count_, signal_cost, kMaySleep,
      marks<pays<Fn::copy_signal>, calls<Fn::kmem_cache_alloc, is_process>, calls<Fn::__init_waitqueue_head, is_process>,
            calls<Fn::hrtimer_init, is_process>, calls<Fn::sched_autogroup_fork, is_process>, calls<Fn::__mutex_init, is_process>>},
-    {copy_mm, Phase::count_, mm_cost, kMaySleep,
+    {copy_mm, Phase::count_, mm_cost, kMaySleep | StepFlag::kMm,
      marks<pays<Fn::copy_mm, has_mm>, pays<Fn::dup_mm, own_mm>, calls<Fn::kmem_cache_alloc, own_mm>, calls<Fn::mm_init, own_mm>,
-           calls<Fn::get_mm_exe_file, own_mm>, pays<Fn::copy_page_range, own_mm>>},
+           calls<Fn::get_mm_exe_file, own_mm>, pays<Fn::copy_page_range, own_mm>>,
+     LockSet::mmap_write},
     {copy_namespaces, Phase::copy_namespaces, namespaces_cost, kMaySleep, marks<pays<Fn::copy_namespaces>>},
-    {copy_thread, Phase::copy_thread, nullptr, 0, marks<pays<Fn::copy_thread>>},
-    {do_alloc_pid, Phase::alloc_pid, nullptr, kMaySleep, marks<pays<Fn::alloc_pid>>},
-    {nothing, Phase::copy_process_rest, nullptr, 0, marks<calls<Fn::user_disable_single_step>, calls<Fn::__percpu_down_read>>},
-    {link_task, Phase::count_, nullptr, kOff, marks<calls<Fn::cgroup_can_fork>>},
+    {copy_thread, Phase::copy_thread, before_pid_cost, 0, marks<pays<Fn::copy_thread>>},
+    {do_alloc_pid, Phase::count_, pid_locked_cost, kMaySleep, marks<pays<Fn::alloc_pid>>, LockSet::pidmap},
+    {nothing, Phase::count_, before_link_cost, 0, marks<calls<Fn::user_disable_single_step>, calls<Fn::__percpu_down_read>>},
+    {link_task, Phase::count_, link_cost, kOff, marks<calls<Fn::cgroup_can_fork>>, LockSet::tasklist_write | LockSet::siglock},
     {do_fork_event, Phase::count_, nullptr, 0, marks<leaves<Fn::copy_process>>},
     {wake_select, Phase::select_task_rq_fork, nullptr, kOff,
      marks<calls<Fn::get_task_pid>, calls<Fn::pid_vnr>, calls<Fn::__init_waitqueue_head, is_vfork>, enters<Fn::wake_up_new_task>,
-           pays<Fn::select_task_rq_fair>>},
-    {wake_activate, Phase::wake_up_new_task, wake_activate_cost, kOff},
+           pays<Fn::select_task_rq_fair>>,
+     LockSet::pi},
+    {wake_activate, Phase::wake_up_new_task, wake_activate_cost, kOff, nullptr, LockSet::pi | LockSet::rq},
     {vfork_wait, Phase::count_, nullptr, 0, marks<leaves<Fn::wake_up_new_task>, enters<Fn::wait_for_completion_killable, vfork_begins>>},
     {do_fork_return, Phase::count_, nullptr, 0, marks<leaves<Fn::wait_for_completion_killable>>},
 };
-static_assert(kDoForkSteps[kPcVforkWait].effect == vfork_wait && kDoForkSteps[kPcReturn].effect == do_fork_return);
+static_assert(kDoForkSteps[kPcVforkWait].effect == vfork_wait && kDoForkSteps[kPcReturn].effect == do_fork_return &&
+              kDoForkSteps[kPcSighand].effect == copy_sighand && kDoForkSteps[kPcWakeSelect].effect == wake_select);
 
 Next clone_enter(Ctx& x) {
   x.k.emit(Tp::fork_call, x.c, x.t.pid);
@@ -434,7 +460,7 @@ constexpr Step kCloneSteps[] = {
 
 }  // namespace
 
-const Path kDoFork{"_do_fork", kDoForkSteps};
+const Path kDoFork{"_do_fork", kDoForkSteps, fork_lock};
 const Path kSysClone{"sys_clone", kCloneSteps};
 
 }  // namespace forksim::km

@@ -111,17 +111,18 @@ Next pipe_exit(Ctx& x) {
   return ret();
 }
 
+LockWord* pipe_lock(Ctx& x, LockId) { return &pipe(x).mutex; }
 constexpr Step kReadSteps[] = {
     {pipe_enter, Phase::syscall_entry, nullptr, 0},
-    {pipe_locked, Phase::pipe_read, nullptr, 0},
-    {pipe_read, Phase::count_, read_cost, StepFlag::kNoPreempt},
+    {pipe_locked, Phase::pipe_read, nullptr, 0, nullptr, LockSet::pipe},
+    {pipe_read, Phase::count_, read_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
     {pipe_exit, Phase::syscall_exit, nullptr, 0},
 };
 constexpr Step kWriteSteps[] = {
     {pipe_enter, Phase::syscall_entry, nullptr, 0},
-    {pipe_locked, Phase::pipe_write, nullptr, 0},
-    {pipe_write, Phase::count_, write_cost, StepFlag::kNoPreempt},
+    {pipe_locked, Phase::pipe_write, nullptr, 0, nullptr, LockSet::pipe},
+    {pipe_write, Phase::count_, write_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
     {pipe_exit, Phase::syscall_exit, nullptr, 0},
 };
@@ -171,6 +172,10 @@ bool must_wait(Ctx& x) {
     default: return l.generation == x.f.a[1];
   }
 }
+LockWord* futex_lock(Ctx& x, LockId) {
+  const u32 i = static_cast<u32>(x.f.a[0]);
+  return static_cast<QueueOf>(x.f.a[0] >> 32) == QueueOf::join ? &x.k.task_pool[i].join_bucket : &x.k.locks[i].bucket;
+}
 Next futex_wait_enter(Ctx& x) {
   trace_sys_enter(x, Nr::futex, 0, 0, 0);
   return advance();
@@ -190,7 +195,7 @@ Next futex_wait_exit(Ctx& x) {
 }
 constexpr Step kFutexWaitSteps[] = {
     {futex_wait_enter, Phase::syscall_entry, nullptr, 0},
-    {futex_wait_sleep, Phase::futex_wait, nullptr, StepFlag::kNoPreempt},
+    {futex_wait_sleep, Phase::futex_wait, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::futex},
     {futex_wait_exit, Phase::syscall_exit, nullptr, 0},
 };
 
@@ -218,17 +223,17 @@ Next futex_wake_exit(Ctx& x) {
 }
 constexpr Step kFutexWakeSteps[] = {
     {futex_wake_enter, Phase::syscall_entry, nullptr, 0},
-    {futex_wake_call, Phase::futex_wake, nullptr, StepFlag::kNoPreempt},
+    {futex_wake_call, Phase::futex_wake, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::futex},
     {futex_wake_exit, Phase::syscall_exit, nullptr, 0},
 };
 
 }  // namespace
 
 const Path kWakeQueue{"__wake_up", kWakeQueueSteps};
-const Path kSysPipeRead{"pipe_read", kReadSteps};
-const Path kSysPipeWrite{"pipe_write", kWriteSteps};
+const Path kSysPipeRead{"pipe_read", kReadSteps, pipe_lock};
+const Path kSysPipeWrite{"pipe_write", kWriteSteps, pipe_lock};
 const Path kSysPipeClose{"pipe_release", kCloseSteps};
-const Path kFutexWait{"futex_wait", kFutexWaitSteps};
-const Path kFutexWake{"futex_wake", kFutexWakeSteps};
+const Path kFutexWait{"futex_wait", kFutexWaitSteps, futex_lock};
+const Path kFutexWake{"futex_wake", kFutexWakeSteps, futex_lock};
 
 }  // namespace forksim::km

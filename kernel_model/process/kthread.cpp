@@ -33,11 +33,14 @@ Next init_sleep(Ctx& x) {
     x.c.spin_on = c;
     return jump(2);
   }
+  x.k.unlock(x);
   x.t.state = TASK_INTERRUPTIBLE;
   call(x, kSchedule);
   return jump(0);
 }
-Ns init_reap_cost(Ctx& x) { return first_zombie(x.t) ? x.k.cost(Phase::wait_reap) : Ns(0); }
+Ns init_before_reap_cost(Ctx& x) { return first_zombie(x.t) ? before_reap_cost(x) : Ns(0); }
+Next init_before_reap(Ctx&) { return jump(3); }
+Ns init_reap_cost(Ctx& x) { return first_zombie(x.t) ? reap_locked_cost(x) : Ns(0); }
 Next init_reap(Ctx& x) {
   Task* z = first_zombie(x.t);
   if (!z) return jump(0);
@@ -90,9 +93,10 @@ Next stopper_move(Ctx& x) {
 }
 
 constexpr Step kInitSteps[] = {
-    {init_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {init_reap, Phase::count_, init_reap_cost, 0},
+    {init_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_read},
+    {init_before_reap, Phase::count_, init_before_reap_cost, 0},
     {init_spin, Phase::count_, init_spin_cost, StepFlag::kNoPreempt},
+    {init_reap, Phase::count_, init_reap_cost, 0, nullptr, LockSet::tasklist_write},
 };
 constexpr Step kWorkerSteps[] = {
     {worker_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
@@ -101,7 +105,7 @@ constexpr Step kWorkerSteps[] = {
 };
 constexpr Step kStopperSteps[] = {
     {stopper_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt},
+    {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::rq},
 };
 
 }  // namespace

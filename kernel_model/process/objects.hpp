@@ -32,6 +32,7 @@ struct Mm {
   u32 working_set_kib = 0;
   CowFamily* family = nullptr;
   const ProcessShape* shape = nullptr;
+  LockWord mmap_sem;
   /// Kernel memory: the struct, its areas and page tables.
   u64 bytes() const { return KernelBytes::mm_struct + KernelBytes::vm_area_struct * vmas + KernelBytes::page * pgtable_pages; }
 };
@@ -40,6 +41,7 @@ struct Pipe {
   u64 capacity = 65536, used = 0;
   u32 readers = 0, writers = 0;  ///< open ends, counted per descriptor table
   WaitQueue wait;
+  LockWord mutex;
 };
 
 /// One end of a pipe held by a descriptor table.
@@ -142,6 +144,7 @@ struct Signal {
   ListNode<Signal> pgrp_node;        ///< members of a process group, newest first as pid->tasks
   Autogroup* autogroup = nullptr;  ///< null: the default one, that is the root task group
   bool is_child_subreaper = false, has_child_subreaper = false;
+  LockWord siglock;  ///< of the sighand; here because it lives until RCU is done with the process
   Task& group_leader() const { return *threads.front()->group_leader; }
   /// signal_group_exit: the other threads are dying.
   bool group_exit() const { return (flags & SIGNAL_GROUP_EXIT) || group_exit_task; }
@@ -158,6 +161,7 @@ struct Lock {
   u32 readers = 0;           ///< rwlock: that hold it, in a write phase that wait for it
   bool write_phase = false, write_locked = false;  ///< rwlock, see process/rwlock.hpp
   WaitQueue wait;      ///< futex queue, first in first out
+  LockWord bucket;     ///< futex_hash_bucket.lock, as if every futex had a bucket of its own
   WaitQueue writers;   ///< rwlock: second futex, of writers that are not next
 };
 

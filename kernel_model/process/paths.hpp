@@ -12,6 +12,7 @@ namespace forksim::km {
 // exec/schedule.cpp
 extern const Path kSchedule;     ///< a[0]: 1 for a preemption
 extern const Path kRetFromFork;  ///< first path of a new task
+extern const Path kLockSpin, kLockSleep;  ///< a path that waits for a lock
 extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
 // exec/irq.cpp
 extern const Path kIrqIpi, kIrqTimer, kIrqDevice, kSoftirq;
@@ -110,6 +111,10 @@ bool eligible_pid(const Task& child, s32 pid, Pid own_group);
 // process/exit.cpp
 /// __exit_signal and __unhash_process; wakes an execing thread that waits for this one.
 void release_task_now(Ctx& x, Task& t);
+Ns release_locked_cost(Ctx& x);
+Ns before_release_cost(Ctx& x);
+Ns reap_locked_cost(Ctx& x);
+Ns before_reap_cost(Ctx& x);
 bool release_robust(Ctx& x);
 /// Lets CPUs go on that spin until `t` has left its CPU or finished exit_notify.
 void release_spinners(Core& k, Task& t);

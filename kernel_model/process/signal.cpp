@@ -207,10 +207,13 @@ Next send_queue(Ctx& x) {
 }
 Next send_done(Ctx& x) { return report(x, kResDelivered); }
 
+/// lock_task_sighand of the target.
+LockWord* send_lock(Ctx& x, LockId) { return &task_arg(x, kTarget).signal->siglock; }
+
 constexpr Step kSendSteps[] = {
-    {send_prepare, Phase::count_, send_cost, StepFlag::kNoPreempt},
-    {send_queue, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {send_done, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {send_prepare, Phase::count_, send_cost, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
+    {send_queue, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
+    {send_done, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
 };
 
 /// Wakes each; the visit is used up.
@@ -248,7 +251,7 @@ Next kill_each(Ctx& x) {
   x.k.end_visit(static_cast<u32>(x.f.a[0]));
   return ret();
 }
-constexpr Step kKillEachSteps[] = {{kill_each, Phase::count_, nullptr, StepFlag::kNoPreempt}};
+constexpr Step kKillEachSteps[] = {{kill_each, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_read}};
 
 Next wake_up_mark(Ctx& x) {
   Task& t = task_arg(x);
@@ -362,6 +365,7 @@ Next stop_by_default(Ctx& x, int sig) {
 }
 
 Next get_signal(Ctx& x) {
+  x.k.unlock(x);
   Task& t = x.t;
   Signal& s = *t.signal;
   if (s.flags & (SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED)) {
@@ -393,7 +397,7 @@ Next stopped_sleep(Ctx& x) {
 }
 
 constexpr Step kGetSignalSteps[] = {
-    {get_signal, Phase::count_, deliver_cost, StepFlag::kNoPreempt},
+    {get_signal, Phase::count_, deliver_cost, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
     {stopped_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
 
@@ -483,7 +487,7 @@ constexpr Step kSigreturnSteps[] = {
 
 }  // namespace
 
-const Path kSendSignal{"__send_signal", kSendSteps};
+const Path kSendSignal{"__send_signal", kSendSteps, send_lock};
 const Path kWakeThreads{"signal_wake_up", kWakeThreadsSteps};
 const Path kKillEach{"__kill_pgrp_info", kKillEachSteps};
 const Path kSignalWakeUp{"signal_wake_up", kWakeUpSteps};

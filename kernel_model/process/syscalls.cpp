@@ -112,7 +112,7 @@ Next yield_exit(Ctx& x) {
 }
 constexpr Step kYieldSteps[] = {
     {yield_enter, Phase::syscall_entry, nullptr, 0},
-    {yield_schedule, Phase::sched_yield, nullptr, StepFlag::kNoPreempt},
+    {yield_schedule, Phase::sched_yield, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::rq},
     {yield_exit, Phase::syscall_exit, nullptr, 0},
 };
 
@@ -251,9 +251,24 @@ Next misc_exit(Ctx& x) {
   trace_sys_exit(x, misc_nr(op(x).kind), x.t.result);
   return ret();
 }
+/// Which of its locks a call takes.
+LockWord* misc_lock(Ctx& x, LockId id) {
+  LockId wanted = LockId::count_;
+  switch (op(x).kind) {
+    case OpKind::setsid:
+    case OpKind::setpgid: wanted = LockId::tasklist_write; break;
+    case OpKind::subreaper: wanted = LockId::tasklist_read; break;
+    case OpKind::sigaction:
+    case OpKind::sigprocmask: wanted = LockId::siglock; break;
+    case OpKind::nice: return id == LockId::pi || id == LockId::rq ? x.k.lock_of(x, id) : nullptr;
+    default: break;
+  }
+  return id == wanted ? x.k.lock_of(x, id) : nullptr;
+}
+constexpr u16 kMiscLocks = LockSet::tasklist_read | LockSet::tasklist_write | LockSet::siglock | LockSet::pi | LockSet::rq;
 constexpr Step kMiscSteps[] = {
     {misc_enter, Phase::syscall_entry, nullptr, 0},
-    {misc_apply, Phase::sys_misc, nullptr, 0},
+    {misc_apply, Phase::sys_misc, nullptr, 0, nullptr, kMiscLocks},
     {misc_exit, Phase::syscall_exit, nullptr, 0},
 };
 
@@ -309,7 +324,7 @@ const Path kSysNull{"sys_null", kNullSteps};
 const Path kSysNanosleep{"sys_clock_nanosleep", kSleepSteps};
 const Path kSysPause{"sys_ppoll", kPauseSteps};
 const Path kSysYield{"sys_sched_yield", kYieldSteps};
-const Path kSysMisc{"sys_prctl", kMiscSteps};
+const Path kSysMisc{"sys_prctl", kMiscSteps, misc_lock};
 const Path kSysSetaffinity{"sys_sched_setaffinity", kAffinitySteps};
 const Path kSysOpenClose{"sys_openat", kFileSteps};
 

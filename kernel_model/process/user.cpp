@@ -305,6 +305,7 @@ Ns fault_cost(Ctx& x) {
 }
 /// The next fault follows at once unless signals or rescheduling come first.
 Next fault_done(Ctx& x) {
+  x.k.unlock(x);
   Mm& mm = *x.t.mm;
   switch (x.f.a[0]) {
     case kFaultAnon:
@@ -319,12 +320,14 @@ Next fault_done(Ctx& x) {
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
   return faults_due(x.t) && !x.t.ti_flags ? jump(0) : ret();
 }
-constexpr Step kFaultSteps[] = {{fault_done, Phase::count_, fault_cost, 0}};
+/// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
+LockWord* fault_lock(Ctx& x, LockId) { return x.t.mm->users > 1 ? &x.t.mm->mmap_sem : nullptr; }
+constexpr Step kFaultSteps[] = {{fault_done, Phase::count_, fault_cost, StepFlag::kMm, nullptr, LockSet::mmap_read}};
 
 }  // namespace
 
 const Path kUser{"user", kUserSteps};
 const Path kUserWork{"do_notify_resume", kUserWorkSteps};
-const Path kFault{"do_page_fault", kFaultSteps};
+const Path kFault{"do_page_fault", kFaultSteps, fault_lock};
 
 }  // namespace forksim::km

@@ -14,7 +14,7 @@ namespace {
 
 // Locals of kSysWait4.
 enum Local : u32 { kPid = 0, kOptions = 1, kRet = 2, kZombie = 3 };
-enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 4 };
+enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 5 };
 
 s32 wanted(const Ctx& x) { return static_cast<s32>(x.f.a[kPid]); }
 u32 options(const Ctx& x) { return static_cast<u32>(x.f.a[kOptions]); }
@@ -97,6 +97,7 @@ Next wait_scan(Ctx& x) {
       children = true;
     }
   }
+  x.k.unlock(x);
   if (!children) return finish(x, -kECHILD);
   if (x.f.a[kOptions] & kWNOHANG) return finish(x, 0);
   if (x.t.ti_flags & TIF_SIGPENDING) return finish(x, -kERESTARTSYS);
@@ -105,13 +106,14 @@ Next wait_scan(Ctx& x) {
   return jump(kPcScan);
 }
 
-/// Spins for tasklist_lock while a child is inside exit_notify.
+/// Without locks (model.locks=off) a parent still waits for a child that is inside exit_notify: what it sees depends on the end of that.
 Ns spin_cost(Ctx& x) { return x.c.spin_on && x.c.spin_on->in_exit_notify ? kNever : Ns(0); }
 Next spin_done(Ctx& x) {
   x.c.spin_on = nullptr;
   return jump(kPcScan);
 }
 
+Next wait_task_zombie(Ctx&) { return advance(); }
 Next wait_reap(Ctx& x) {
   Task& z = task_arg(x, kZombie);
   x.f.a[kRet] = static_cast<u64>(static_cast<s64>(z.pid.v));
@@ -130,11 +132,14 @@ Next wait_exit(Ctx& x) {
 
 constexpr Step kWaitSteps[] = {
     {wait_enter, Phase::syscall_entry, nullptr, 0},
-    {wait_scan, Phase::do_wait, nullptr, StepFlag::kNoPreempt},
+    {wait_scan, Phase::do_wait, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_read},
     {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
-    {wait_reap, Phase::wait_reap, nullptr, 0},
+    {wait_task_zombie, Phase::count_, before_reap_cost, 0},
+    {wait_reap, Phase::count_, reap_locked_cost, 0, nullptr, LockSet::tasklist_write},
     {wait_exit, Phase::syscall_exit, nullptr, 0},
 };
+static_assert(kWaitSteps[kPcScan].effect == wait_scan && kWaitSteps[kPcSpin].effect == spin_done &&
+              kWaitSteps[kPcReap].effect == wait_task_zombie && kWaitSteps[kPcExit].effect == wait_exit);
 
 /// __wake_up_sync_key on wait_chldexit with child_wait_callback's filter; a[2] counts the waiters already seen.
 Next wake_parent(Ctx& x) {

@@ -12,6 +12,7 @@
 #include "kernel_model/base/ilist.hpp"
 #include "kernel_model/base/types.hpp"
 #include "kernel_model/exec/frame.hpp"
+#include "kernel_model/lock/lock.hpp"
 #include "kernel_model/sched/entity.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/user_space.hpp"
@@ -132,6 +133,12 @@ struct Task {
   Pid wait_group;                        ///< own process group when wait4 was entered
   u32 wait_options = 0;                  ///< wait4 filter while in wait_chldexit
   u64 timer_seq = 0;                                    ///< armed hrtimer, 0 none
+
+  // --- locks ---
+  LockWord pi_lock;
+  LockWord join_bucket;    ///< futex bucket of our clear_child_tid
+  HeldLock sleep_lock;     ///< mmap_sem or a pipe's mutex, of which a task holds one at a time
+  LockWaiter lock_waiter;  ///< when its path waits for a lock
 
   // --- execution ---
   FrameStack frames;

@@ -78,7 +78,7 @@ List tracepoints() {
 }
 List phases() {
   List l;
-  for (const km::PhaseInfo& p : km::kPhaseTable) l.push_back({std::string(p.name), fmt::format("per {}", p.per), std::string(p.doc)});
+  for (const km::PhaseInfo& p : km::kPhaseTable) l.push_back({std::string(p.name), fmt::format("per {}{}", p.per, p.mm ? ", mm" : ""), std::string(p.doc)});
   return l;
 }
 List failures() {

@@ -87,6 +87,8 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   if (!diags.ok()) return false;
   s.config.machine = s.engine->machine();
   s.config.costs = costs.table();
+  s.config.locks = s.run.locks;
+  s.config.mm_contention = s.run.mm_contention;
   s.config.profile = s.run.kernel;
   km::resolve_tunables(s.config.profile, s.config.machine.topology.cpus, s.run.given_tunables);
   s.placement = std::make_unique<PlacementSet>(s.run.seed);
@@ -103,6 +105,7 @@ FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunRe
   f.now = result.now;
   f.totals = kernel.totals();
   f.alive = kernel.alive();
+  f.locks = kernel.lock_stats();
   const km::u32 cpus = s.config.machine.topology.cpus;
   for (km::u32 i = 0; i < cpus; ++i)
     f.cpus.push_back({kernel.cpu_times(km::CpuId(i)), result.now - s.engine->off_ns(km::CpuId(i)), result.energy_j[i]});

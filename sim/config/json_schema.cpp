@@ -156,7 +156,7 @@ Json object_of(std::string_view id, std::string_view doc, const Vocabulary& voca
 std::string_view root_of(std::string_view id) {
   for (std::string_view root : {"study", "baseline"})
     if (id == root || (id.starts_with(root) && id.substr(root.size()).starts_with('.'))) return root;
-  return id == "costs" || id == "cost" ? "costs" : "workload";
+  return id == "costs" || id == "cost" || id == "mm_contention" ? "costs" : "workload";
 }
 
 }  // namespace

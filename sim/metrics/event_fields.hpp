@@ -42,6 +42,8 @@ struct Field {
   // load_balance
   static constexpr km::u32 kBalanceKind = 0, kBalanceDomain = 1, kBalanceDst = 2, kBalanceIdle = 3, kBalanceReason = 5, kBalanceMoved = 6,
                            kBalanceImbalance = 7;
+  // contention_end
+  static constexpr km::u32 kLockWait = 3;
   // cpu_power
   static constexpr km::u32 kPowerCpu = 0, kPowerOpp = 1, kPowerBusy = 2;
   // task_acct

@@ -38,6 +38,7 @@ struct FinalNumbers {
   km::Totals totals;
   km::Alive alive;
   std::vector<Cpu> cpus;
+  std::array<km::LockStats, km::kLocks> locks{};
   /// Power of a CPU in W as [opp][0 WFI, 1 busy]; empty: energy is not checked.
   std::vector<std::array<double, 2>> watts;
   km::u32 boot_opp = 0;

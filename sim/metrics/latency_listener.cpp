@@ -12,7 +12,8 @@ km::TpSet LatencyListener::events() {
   return tp_set({Tp::sched_switch,       Tp::sched_waking,    Tp::sched_wakeup,   Tp::sched_wakeup_new, Tp::task_newtask,
                  Tp::sched_process_exec, Tp::signal_generate, Tp::signal_deliver, Tp::fork_call,        Tp::fork_return,
                  Tp::user_first,         Tp::vfork_wait,      Tp::vfork_done,     Tp::exec_call,        Tp::do_exit,
-                 Tp::stack_free,         Tp::exit_notify,     Tp::release_task,   Tp::task_struct_free, Tp::sched_info_arrive});
+                 Tp::stack_free,         Tp::exit_notify,     Tp::release_task,   Tp::task_struct_free, Tp::sched_info_arrive,
+                 Tp::contention_end});
 }
 
 void LatencyListener::on_event(const TraceEvent& e) {
@@ -25,6 +26,8 @@ void LatencyListener::on_event(const TraceEvent& e) {
       return on_wakeup(e);
     case Tp::sched_info_arrive:
       return on_arrive(e);
+    case Tp::contention_end:
+      return histograms_[static_cast<std::size_t>(Metric::lock_wait)].add(arg(e, Field::kLockWait));
     case Tp::task_newtask:
       return on_newtask(e);
     case Tp::sched_process_exec:

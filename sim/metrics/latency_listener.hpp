@@ -7,7 +7,8 @@
 //          exit_to_reap  a task that reaps itself (thread, ignored SIGCHLD) is never a zombie and gives no sample.
 //          kill_to_exit  the signal that ended the task is the low 7 bits of do_exit's code; ignored signals never match.
 // Units:   ns. Ownership: the caller's; must outlive the run. Errors: none. Cost: a few ns per event, no allocation once pids repeat.
-// Not modelled: lock_wait (no source); an interval still open when the run ends gives no sample.
+//          lock_wait  one sample per acquisition that had to wait (contention_end); the others are counted in locks.csv.
+// Not modelled: an interval still open when the run ends gives no sample.
 #pragma once
 
 #include <array>

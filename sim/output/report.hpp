@@ -2,7 +2,7 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; balance, task_latency, violations, not_modelled, measure.
+//          same_cpu_while_idle_existed, prev_cpu; balance, locks, task_latency, violations, not_modelled, measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
 
@@ -34,6 +34,7 @@ struct Report {
   std::vector<LatencyRow> latency;  ///< in the order of metrics.def
   std::vector<CpuRow> cpus;
   PlacementReport fork, wake, exec;
+  std::vector<LockRow> locks;  ///< in the order of lock_ids.def
   double energy_j = 0;
   InvariantRow invariants;
   std::vector<std::pair<std::string, km::u64>> diagnostics;  ///< what was clipped, cut or not modelled, by name

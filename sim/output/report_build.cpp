@@ -82,6 +82,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
   r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());
   r.exec = placement_report("exec", p.counts(PlacementKind::exec), p.cpus());
+  for (std::size_t i = 0; i < km::kLocks; ++i) r.locks.push_back(lock_row(static_cast<km::LockId>(i), run.final.locks[i]));
   r.energy_j = run.energy_j;
   r.invariants.checked = metrics.invariants.checked();
   r.invariants.violated = metrics.invariants.violated();

@@ -69,6 +69,8 @@ Report from_json(const Json& j) {
   r.fork = placement_from_json(j.at("placement"), "fork");
   r.wake = placement_from_json(j.at("placement"), "wake");
   r.exec = placement_from_json(j.at("placement"), "exec");
+  if (j.contains("locks"))  // reports of earlier versions have none
+    for (const Json& l : j.at("locks")) r.locks.push_back(row_from_json<LockRow>(l));
   r.energy_j = j.at("energy_j").get<double>();
   r.invariants = row_from_json<InvariantRow>(j.at("invariants"));
   for (const auto& [name, value] : j.at("diagnostics").items()) r.diagnostics.emplace_back(name, value.get<u64>());
@@ -94,6 +96,8 @@ std::string render_report_json(const Report& r) {
   placement["fork"] = placement_to_json(r.fork);
   placement["wake"] = placement_to_json(r.wake);
   placement["exec"] = placement_to_json(r.exec);
+  Json& locks = j["locks"] = Json::array();
+  for (const LockRow& l : r.locks) locks.push_back(row_to_json(l));
   j["energy_j"] = r.energy_j;
   j["invariants"] = row_to_json(r.invariants);
   Json& diagnostics = j["diagnostics"] = Json::object();

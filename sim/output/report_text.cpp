@@ -82,6 +82,18 @@ void placement(const Report& r, std::string& out) {
   out += fmt::format("   (to CPU 0..{})\n", r.fork.matrix.size() - 1);
 }
 
+/// Locks that somebody had to wait for; none, no table.
+void locks(const Report& r, std::string& out) {
+  if (std::none_of(r.locks.begin(), r.locks.end(), [](const LockRow& l) { return l.contended > 0; })) return;
+  out += fmt::format("\n{:<20}{:>12}{:>12}{:>8}{:>15}{:>12}{:>15}{:>12}\n", "lock", "acquired", "contended", "%", "wait us", "max",
+                     "hold us", "max");
+  for (const LockRow& l : r.locks) {
+    if (l.contended == 0) continue;
+    out += fmt::format("{:<20}{:>12}{:>12}{:>8.2f}{:>15}{:>12}{:>15}{:>12}\n", l.lock, l.acquisitions, l.contended,
+                       share(l.contended, l.acquisitions), us(l.wait_total_ns), us(l.wait_max_ns), us(l.hold_total_ns), us(l.hold_max_ns));
+  }
+}
+
 void foot(const Report& r, std::string& out) {
   out += fmt::format("\ninvariants: {} checked, {} violated", r.invariants.checked, r.invariants.violated);
   if (!r.diagnostics.empty()) out += "; diagnostics:";
@@ -100,6 +112,7 @@ std::string render_report_text(const Report& r) {
   latency(r, out);
   cpus(r, out);
   placement(r, out);
+  locks(r, out);
   foot(r, out);
   return out;
 }

@@ -98,6 +98,9 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   CsvFile<BalanceRow> balance(temp_ / "balance.csv");
   for (const BalanceRow& r : report.balance) balance.add(r);
   balance.close();
+  CsvFile<LockRow> locks(temp_ / "locks.csv");
+  for (const LockRow& l : report.locks) locks.add(l);
+  locks.close();
   CsvFile<TaskRow> tasks(temp_ / "tasks.csv");
   for (const TaskRecord& t : metrics.tasks.records()) tasks.add(task_row(t, names));
   tasks.close();

@@ -50,6 +50,18 @@ TaskRow task_row(const TaskRecord& t, const km::NameTable& names) {
   return r;
 }
 
+LockRow lock_row(km::LockId id, const km::LockStats& s) {
+  LockRow r;
+  r.lock = km::info(id).name;
+  r.acquisitions = s.acquisitions;
+  r.contended = s.contended;
+  r.wait_total_ns = s.wait_total.v;
+  r.wait_max_ns = s.wait_max.v;
+  r.hold_total_ns = s.hold_total.v;
+  r.hold_max_ns = s.hold_max.v;
+  return r;
+}
+
 std::string_view placement_name(PlacementClass c) {
   switch (c) {
     case PlacementClass::same_cpu:

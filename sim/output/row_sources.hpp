@@ -17,6 +17,7 @@ LifeRow life_row(const LifeRecord& l, const km::NameTable& names);
 std::vector<BalanceRow> balance_rows(const BalanceListener& l);
 /// The last row of life.csv: how far it is complete and how many rows are missing.
 LifeRow life_end_row(const LifeListener& l);
+LockRow lock_row(km::LockId id, const km::LockStats& s);
 std::string_view placement_name(PlacementClass c);
 
 }  // namespace forksim

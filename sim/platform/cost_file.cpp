@@ -1,6 +1,7 @@
 #include "sim/platform/cost_file.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "sim/config/reader.hpp"
@@ -28,13 +29,24 @@ std::optional<Phase> find_phase(std::string_view name) {
 
 Ns ns_of(const Value& v) { return Ns(static_cast<km::u64>(v.num)); }
 
+CostBasis basis_of(const Value& v) {
+  const auto basis = std::find(kBasisNames.begin(), kBasisNames.end(), v["basis"].text);
+  return basis == kBasisNames.end() ? CostBasis::assumed : static_cast<CostBasis>(basis - kBasisNames.begin());
+}
+
+MmContention contention_of(const Value& v, const YamlDocument& doc, Diagnostics& diags) {
+  MmContention c{v["value"].real, v["low"].real, v["high"].real, static_cast<km::u32>(v["cpus"].num), basis_of(v), v["source"].text};
+  if (c.low > c.value || c.value > c.high)
+    diags.add(doc.at(v["value"].line, v["value"].col, v["value"].path, "the value is not between low and high", "low <= value <= high"));
+  return c;
+}
+
 CostRow row_of(const Value& v) {
   CostRow row;
   row.value = ns_of(v["value"]);
   row.low = ns_of(v["low"]);
   row.high = ns_of(v["high"]);
-  const auto basis = std::find(kBasisNames.begin(), kBasisNames.end(), v["basis"].text);
-  if (basis != kBasisNames.end()) row.basis = static_cast<CostBasis>(basis - kBasisNames.begin());
+  row.basis = basis_of(v);
   row.scales_with = v["scales_with"].text == "user" ? ClockScale::user : ClockScale::kernel;
   row.source = v["source"].text;
   row.note = v["note"].text;
@@ -58,6 +70,9 @@ km::CostTable PlatformCosts::table() const {
     const Ns banded = bound == CostBound::value ? r.value : low ? r.low : r.high;
     t.ns[i] = r.given.value_or(banded);
   }
+  const MmContention& mm = mm_contention;
+  const double factor = bound == CostBound::value ? mm.value : bound == CostBound::low ? mm.low : mm.high;
+  t.mm_contention_65536 = static_cast<km::u32>(std::lround((factor - 1) * 65536 / (mm.cpus - 1)));
   return t;
 }
 
@@ -76,6 +91,7 @@ PlatformCosts load_costs(const std::string& file, Diagnostics& diags) {
     const Value tree = Reader(doc, vocabulary, found).read("costs");
     // percent to 1/256, to the nearest
     costs.memory_share_256 = static_cast<km::u32>((tree["memory_share_percent"].num * 256 + 50) / 100);
+    if (const Value& mm = tree["mm_contention"]) costs.mm_contention = contention_of(mm, doc, found);
     for (const Field& f : tree["phases"].fields)
       if (const std::optional<Phase> p = find_phase(f.key)) costs.rows[static_cast<std::size_t>(*p)] = row_of(f.value);
   }

@@ -4,7 +4,7 @@
 // Source:  platforms/bcm2711.costs.yaml; phases are declared in kernel_model/cost/phases.def, keys in sim/config/schema.def.
 // Units:   ns at the reference clock (the platform's fastest operating point). Ownership: values.
 // Errors:  Diagnostics with file:line:col, all at once: unknown or missing phase, value outside its band, a time without unit.
-// Not modelled: costs that depend on other CPUs (contention).
+// Not modelled: costs that depend on other CPUs, but for the mm rows.
 #pragma once
 
 #include <array>
@@ -29,10 +29,19 @@ struct CostRow {
   std::optional<km::Ns> given;  ///< by --set or by the workload; wins over every bound
 };
 
+/// Factor of mm rows with `cpus` CPUs in mm code.
+struct MmContention {
+  double value = 1, low = 1, high = 1;
+  km::u32 cpus = 2;
+  CostBasis basis = CostBasis::assumed;
+  std::string source;
+};
+
 struct PlatformCosts {
   std::string file;
   std::array<CostRow, km::kPhases> rows;
   km::u32 memory_share_256 = 0;
+  MmContention mm_contention;
   CostBound bound = CostBound::value;
 
   const CostRow& operator[](km::Phase p) const { return rows[static_cast<std::size_t>(p)]; }

@@ -237,6 +237,18 @@ std::vector<CpuMask> siblings_at_level(const MachineGraph& g, u32 level) {
   return masks;
 }
 
+namespace {
+/// From the caches of one CPU to the other, over the innermost cache they share; rounded up. No way: no cost (separate memories are not known).
+std::vector<km::Ns> line_transfers(const MachineGraph& g, u32 n) {
+  std::vector<km::Ns> ns;
+  for (u32 from = 0; from < n; ++from) {
+    const std::vector<u64> ps = shortest_latencies(g, from, EdgeKind::cache);
+    for (u32 to = 0; to < n; ++to) ns.emplace_back(ps[to] == kUnreachable || to == from ? 0 : (ps[to] + 999) / 1000);
+  }
+  return ns;
+}
+}  // namespace
+
 km::MachineDesc derive_machine(const PlatformDesc& p, Diagnostics& diags) {
   Diagnostics found;
   Judge judge(p, found);
@@ -251,6 +263,7 @@ km::MachineDesc derive_machine(const PlatformDesc& p, Diagnostics& diags) {
     m.topology.levels = topology_levels(p, g);
     m.ipi.assign(static_cast<std::size_t>(n) * n, km::Ns(0));
     for (const RouteDesc& r : p.routes) m.ipi[static_cast<std::size_t>(r.from) * n + r.to] = km::Ns(static_cast<u64>(r.latency_ps) / 1000);
+    m.transfer = line_transfers(g, n);
     m.opp_hz = p.cpus.front().opp_hz;
     m.boot_opp = p.cpus.front().boot_opp;
   }

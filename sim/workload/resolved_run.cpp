@@ -55,6 +55,11 @@ void apply_profile(ResolvedRun& run) {
   }
 }
 
+void apply_model(ResolvedRun& run) {
+  run.locks = run.tree["model"]["locks"].text != "off";
+  run.mm_contention = run.tree["model"]["mm_contention"].text != "off";
+}
+
 /// Bounds first, then single phases; of each, the command line after the file.
 void collect_costs(ResolvedRun& run) {
   for (const Field& f : run.tree["costs"].fields) run.costs.push_back({f.key, f.value.text, f.value.origin, f.value.from});
@@ -114,6 +119,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   tell_origins(run.tree, doc.file.substr(doc.file.find_last_of('/') + 1));
   run.platform = run.tree["platform"].text;
   apply_profile(run);
+  apply_model(run);
   collect_costs(run);
   collect_views(run);
   return run;

@@ -39,6 +39,7 @@ struct ResolvedRun {
   km::KernelProfile kernel{};  ///< features and tunables applied; call resolve_tunables(kernel, cpus, given_tunables)
   std::array<bool, km::kTunables> given_tunables{};
   std::vector<CostOverride> costs;
+  bool locks = true, mm_contention = true;  ///< `model`
   u64 seed = 1;
   km::Ns until = km::kNever;         ///< kNever: when nothing is left to happen
   std::vector<std::string> measure;  ///< empty: all metrics

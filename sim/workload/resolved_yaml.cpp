@@ -128,6 +128,8 @@ void emit_costs(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) {
     for (const CostOverride& c : run.costs) e.line(2, c.key + ": " + c.text, c.from);
     return;
   }
+  for (const CostOverride& c : run.costs)
+    if (c.key == "bound") e.line(2, "bound: " + c.text, c.from);  // of mm_contention, too
   for (std::size_t i = 0; i < km::kPhases; ++i) {
     const std::string name(km::kPhaseTable[i].name);
     std::string from = "platform " + m.platform_file;

@@ -42,6 +42,8 @@ Measured simulate(const std::string& text, km::Ns until) {
   km::KernelConfig config;
   config.machine = engine.machine();
   config.costs = costs.table();
+  config.locks = run.locks;
+  config.mm_contention = run.mm_contention;
   config.profile = run.kernel;
   km::resolve_tunables(config.profile, config.machine.topology.cpus, run.given_tunables);
 

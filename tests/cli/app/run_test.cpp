@@ -11,7 +11,7 @@ using namespace forksim::cli;
 
 namespace {
 
-const std::vector<std::string> kResultFiles = {"balance.csv", "cpus.csv",    "forks.csv",  "histograms.json", "latency.csv", "manifest.json",
+const std::vector<std::string> kResultFiles = {"balance.csv", "cpus.csv",    "forks.csv",  "histograms.json", "latency.csv", "locks.csv", "manifest.json",
                                                "report.json", "report.txt", "resolved.yaml",   "tasks.csv"};
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }

@@ -9,6 +9,7 @@
 #include "kernel_model/kernel.hpp"
 #include "kernel_model/process/objects.hpp"
 #include "sim/metrics/invariant_listener.hpp"
+#include "tests/unit/kernel_model/exec/lock_checker.hpp"
 
 using namespace forksim::km;
 using namespace forksim::km::literals;
@@ -49,6 +50,9 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     c.costs.ns.fill(Ns(rng_.one_in(8) ? 0 : 200 + rng_.below(3000)));
     faulty_ = rng_.one_in(2);
     c.faults = this;
+    c.locks = !rng_.one_in(8);
+    c.machine.transfer.assign(16, Ns(rng_.below(100)));
+    c.costs.mm_contention_65536 = rng_.one_in(2) ? 17039 : 0;
     trace_.subscribe(invariants_, forksim::InvariantListener::events());
     kernel_ = std::make_unique<Kernel>(c, *this, *this, trace_);
     for (u64 i = 0; i < 2; ++i) mutexes_.push_back(kernel_->create_object(ObjectKind::mutex, 1));
@@ -78,9 +82,13 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
       if (n) wrong += std::string(name) + " left: " + std::to_string(n) + "; ";
     for (const TaskView& v : stuck) wrong += "pid " + std::to_string(v.pid.v) + " in " + v.state + "; ";
     for (const auto& v : invariants_.violations()) wrong += v.what + "; ";
+    wrong += locks_.wrong();
+    if (locks_.held()) wrong += "locks held at the end; ";
+    check_lock_books(wrong);
     return wrong;
   }
   const Totals& totals() { return kernel_->totals(); }
+  u64 lock_waits() const { return locks_.waits(); }
 
   bool fail(FailPoint p, u64 pass) override {
     if (!faulty_ || p == FailPoint::exit_mm) return false;
@@ -111,6 +119,19 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
   void set_power_state(CpuId, u32, bool, Ns) override {}
 
  private:
+  /// What the kernel counted is what its events tell.
+  void check_lock_books(std::string& wrong) {
+    u64 taken = 0, waits = 0;
+    Ns waited;
+    for (const LockStats& s : kernel_->lock_stats()) {
+      taken += s.acquisitions;
+      waits += s.contended;
+      waited += s.wait_total;
+      if (s.wait_max > s.wait_total || s.hold_max > s.hold_total || s.contended > s.acquisitions) wrong += "lock statistics do not fit; ";
+    }
+    if (taken != locks_.taken() || waits != locks_.waits() || waited != locks_.waited()) wrong += "lock statistics and events differ; ";
+  }
+
   static constexpr s32 kKiller = 12;  ///< the second process of the run; nobody else may stop it
   enum class Role : u8 { tree, killer };
   struct User {
@@ -256,6 +277,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
   Random rng_;
   Trace trace_;
   forksim::InvariantListener invariants_;
+  test::LockChecker locks_{trace_};
   ProcessShape shape_;
   ExecSpec exec_{"/bin/x", &shape_, 1};
   KthreadSpec kthread_{"kt", 20_us, 1_ms, false, CpuId(0), 0};
@@ -272,16 +294,18 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
 
 TEST_SUITE("kernel_model/process") {
   TEST_CASE("ten thousand random trees leave nothing behind, whatever fails") {
-    u64 errors = 0, threads = 0, execs = 0;
+    u64 errors = 0, threads = 0, execs = 0, lock_waits = 0;
     for (u64 seed = 1; seed <= 10'000; ++seed) {
       RandomTree tree(seed);
       const std::string wrong = tree.run();
       errors += tree.totals().fork_errors;
       threads += tree.totals().threads;
       execs += tree.totals().execs;
+      lock_waits += tree.lock_waits();
       REQUIRE_MESSAGE(wrong.empty(), "seed " << seed << ": " << wrong);
     }
-    MESSAGE(errors << " failed forks, " << threads << " threads, " << execs << " execs");
+    MESSAGE(errors << " failed forks, " << threads << " threads, " << execs << " execs, " << lock_waits << " waits for locks");
+    CHECK(lock_waits > 1000);
     CHECK(errors > 1000);
     CHECK(threads > 1000);
     CHECK(execs > 1000);

@@ -58,6 +58,7 @@ TEST_CASE("latency: the field positions the listeners read are those of tracepoi
   CHECK(at(Tp::placement, Field::kPlaceIdle) == "idle_mask");
   CHECK(at(Tp::placement, Field::kPlaceRunThis) == "runnable_this");
   CHECK(at(Tp::placement, Field::kPlaceRunChosen) == "runnable_chosen");
+  CHECK(at(Tp::contention_end, Field::kLockWait) == "wait");
   CHECK(at(Tp::cpu_power, Field::kPowerCpu) == "cpu");
   CHECK(at(Tp::cpu_power, Field::kPowerOpp) == "opp");
   CHECK(at(Tp::cpu_power, Field::kPowerBusy) == "busy");
@@ -183,6 +184,13 @@ TEST_CASE("latency: only a signal that ends its target counts for kill_to_exit")
   generate(2000, 15, 0);
   s.mark(2500, 1, 11, Tp::do_exit, 11, 0x300);  // exits by itself with status 3
   CHECK(r[Metric::kill_to_exit].count() == 1);
+}
+
+TEST_CASE("latency: lock_wait has a sample for each lock that was waited for") {
+  Rig r;
+  r.s.emit(1000, 0, 10, Tp::contention_begin, {r.s.name("rq_lock"), 0, 1});
+  r.s.emit(1700, 0, 10, Tp::contention_end, {r.s.name("rq_lock"), 0, 0, 700});
+  CHECK(only(r[Metric::lock_wait]) == 700);
 }
 
 TEST_CASE("latency: a task that reaps itself is no zombie") {

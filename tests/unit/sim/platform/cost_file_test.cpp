@@ -248,6 +248,24 @@ TEST_SUITE("sim/platform/cost_file") {
     CHECK(d.ok());
   }
 
+  TEST_CASE("mm rows are those of copy_mm, faults and exit_mm, and each further CPU in mm code adds 0.26 to their factor") {
+    std::string mm;
+    for (const km::PhaseInfo& p : km::kPhaseTable)
+      if (p.mm) mm += std::string(p.name) + " ";
+    CHECK(mm ==
+          "copy_mm copy_mm_per_vma copy_mm_per_anon_page copy_mm_per_pgtable_page fault_cow_copy fault_cow_reuse fault_anon_zero "
+          "fault_file_around exit_mm exit_mm_per_vma exit_mm_per_page exit_mm_per_private_page exit_mm_per_pgtable_page ");
+    PlatformCosts c = board();
+    CHECK(c.table().mm_contention_65536 == 17039);  // 0.78 / 3 x 65536 = 17039.36
+    CHECK(basis_name(c.mm_contention.basis) == "measured");
+    c.bound = CostBound::low;
+    CHECK(c.table().mm_contention_65536 == 0);
+    c.bound = CostBound::high;
+    CHECK(c.table().mm_contention_65536 == 21845);  // 1 / 3
+    CHECK(refusals("  value: 1.78", "  value: 2.78").find("mm_contention.value: the value is not between low and high") != std::string::npos);
+    CHECK(refusals("  cpus: 4", "  cpus: 1").find("mm_contention.cpus") != std::string::npos);
+  }
+
   TEST_CASE("a given time wins over a bound, whatever the order") {
     PlatformCosts c = board();
     Diagnostics d;

@@ -63,6 +63,8 @@ TEST_SUITE("sim/platform/machine_graph") {
       CHECK(m.topology.levels[0].mask[c].low_word() == 0xf);
       CHECK(m.topology.levels[1].mask[c].low_word() == 0xf);
       for (u32 to = 0; to < 4; ++to) CHECK(m.ipi[c * 4 + to] == Ns(c == to ? 0 : 1200));
+      // a cache line: out of one L1 into the L2 and into the other L1, 2 x (2.67 + 14.3) ns, rounded up
+      for (u32 to = 0; to < 4; ++to) CHECK(m.transfer[c * 4 + to] == Ns(c == to ? 0 : 34));
     }
     CHECK(m.opp_hz == std::vector<u64>{1'500'000'000, 600'000'000});
   }

@@ -1,0 +1,257 @@
+// Taking, waiting for and handing over locks. Mirrors Linux 4.19 kernel/locking/{qspinlock,qrwlock,rwsem-xadd,mutex}.c.
+//
+// Which part of a path a lock covers is said by the steps (exec/path.hpp). A CPU that finds a spinning lock held gets kLockSpin on top of
+// its frames: it spins, with interrupts off where the kernel has them off, until the holder's release hands the lock over; the cache line
+// takes its way from CPU to CPU on top. A sleeping lock gets kLockSleep: a mutex is spun for while its holder runs (mutex_spin_on_owner),
+// else, and for an rw_semaphore at once, the task sleeps uninterruptibly and the release wakes it.
+// Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
+// and waits come out longer, never shorter: the tick (rq.lock about half of it), futex_wait and futex_wake (bucket about half), pipe_read
+// and pipe_write (mutex about two thirds), get_signal.
+// Not covered: load balancing reads and moves between two queues at one instant without waiting for the other's lock; set_cpus_allowed,
+// sched_move_task of a dying task and the drain of the wake list by a polling idle loop, which hold rq.lock for a part of their rows; wait
+// queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
+#include <algorithm>
+#include <bit>
+
+#include "kernel_model/process/paths.hpp"
+
+namespace forksim::km {
+
+LockWord* Core::lock_of(Ctx& x, LockId id) {
+  switch (id) {
+    case LockId::mmap_read:
+    case LockId::mmap_write:
+      return x.t.mm ? &x.t.mm->mmap_sem : nullptr;
+    case LockId::tasklist_read:
+    case LockId::tasklist_write:
+      return &tasklist_lock_;
+    case LockId::siglock:
+      return &x.t.signal->siglock;
+    case LockId::pidmap:
+      return &pidmap_lock_;
+    case LockId::pi:
+      return &x.t.pi_lock;
+    case LockId::rq:
+      return &x.c.rq_lock;
+    default:
+      break;
+  }
+  FS_CONTRACT(false, "a path does not say which lock it takes");
+  return nullptr;
+}
+
+/// In lock order; false when the CPU has to wait for one of them first.
+bool Core::take_locks(Ctx& x, u32 missing) {
+  for (; missing; missing &= missing - 1) {
+    const LockId id = static_cast<LockId>(std::countr_zero(missing));
+    LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
+    if (!l) continue;
+    const LockInfo& i = info(id);
+    const u32 who = i.sleeps() ? x.t.id.v + 1 : x.c.id.v + 1;
+    if (l->owner == who) continue;  // the caller has it
+    if (i.shared() && x.c.nr_held &&
+        std::any_of(x.c.held.begin(), x.c.held.begin() + x.c.nr_held, [l](const HeldLock& h) { return h.lock == l; }))
+      continue;
+    if (!l->try_take(id, who, !x.c.irq.empty())) {
+      wait_for(x, *l, id, who);
+      return false;
+    }
+    x.f.held |= lock_bit(id);
+    hold(x.c, x.t, *l, id);
+  }
+  return true;
+}
+
+void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
+  emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
+  const LockInfo& i = info(id);
+  if (i.sleeps()) {
+    FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
+    t.sleep_lock = {&l, id, now_};
+    return;
+  }
+  FS_CONTRACT(c.nr_held < c.held.size() && (!c.nr_held || c.held[c.nr_held - 1].id < id), "locks are taken in the order of lock_ids.def");
+  c.held[c.nr_held++] = {&l, id, now_};
+  c.nr_held_irqs_off += i.irqs_off;
+  c.lock_flags = static_cast<u8>(StepFlag::kNoPreempt | (c.nr_held_irqs_off ? StepFlag::kIrqsOff : 0));
+}
+
+/// Numbers are given when somebody looks.
+u64 Core::lock_number(LockWord& l) {
+  if (!l.number && trace_.enabled(Tp::lock_acquired)) l.number = ++lock_numbers_;
+  return l.number;
+}
+
+namespace {
+
+enum SpinPc : u16 { kPcSpinIrqsOff = 0, kPcSpinIrqsOn = 1 };
+enum SleepPc : u16 { kPcMutexSpin = 0, kPcSleep = 1 };
+
+u64 contention_flags(LockKind k) {
+  constexpr u64 kSpin = 1, kRead = 2, kWrite = 4;
+  switch (k) {
+    case LockKind::spin:
+      return kSpin;
+    case LockKind::read:
+      return kSpin | kRead;
+    case LockKind::write:
+      return kSpin | kWrite;
+    case LockKind::sleep_read:
+      return kRead;
+    case LockKind::sleep_write:
+      return kWrite;
+    case LockKind::mutex:
+      break;
+  }
+  return 0;
+}
+
+/// A spinner cannot leave its CPU: one waiter for its task, one for an interrupt on top of that.
+LockWaiter& spin_waiter(Ctx& x) { return x.c.spin_waiters[!x.c.irq.empty()]; }
+
+Ns spin_cost(Ctx& x) { return spin_waiter(x).granted ? Ns(0) : kNever; }
+Next spin_done(Ctx& x) {
+  x.k.has_lock(x, spin_waiter(x));
+  return ret();
+}
+
+Ns mutex_cost(Ctx& x) { return x.t.lock_waiter.granted ? Ns(0) : kNever; }
+
+/// The holder has left its CPU when the lock is not ours yet.
+Next mutex_spin(Ctx& x) {
+  if (!x.t.lock_waiter.granted) return advance();
+  x.k.has_lock(x, x.t.lock_waiter);
+  return ret();
+}
+Next sleep_for_lock(Ctx& x) {
+  LockWaiter& w = x.t.lock_waiter;
+  if (w.granted) {
+    x.k.has_lock(x, w);
+    return ret();
+  }
+  w.asleep = true;
+  x.t.state = TASK_UNINTERRUPTIBLE;
+  call(x, kSchedule);
+  return jump(kPcSleep);
+}
+
+constexpr Step kSpinSteps[] = {
+    {spin_done, Phase::count_, spin_cost, StepFlag::kIrqsOff | StepFlag::kNoPreempt},
+    {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
+};
+constexpr Step kSleepSteps[] = {
+    {mutex_spin, Phase::count_, mutex_cost, StepFlag::kCondResched},
+    {sleep_for_lock, Phase::count_, nullptr, StepFlag::kNoPreempt},
+};
+
+}  // namespace
+
+const Path kLockSpin{"queued_spin_lock_slowpath", kSpinSteps};
+const Path kLockSleep{"rwsem_down_failed_common", kSleepSteps};
+
+void Core::wait_for(Ctx& x, LockWord& l, LockId id, u32 who) {
+  const LockInfo& i = info(id);
+  LockWaiter& w = i.sleeps() ? x.t.lock_waiter : spin_waiter(x);
+  const bool in_irq = !x.c.irq.empty();
+  FS_CONTRACT(!w.lock, "a context waits for one lock at a time");
+  w.lock = &l;
+  w.task = i.sleeps() ? &x.t : nullptr;
+  w.cpu = x.c.id;
+  w.id = id;
+  w.owner = who;
+  w.asleep = false;
+  w.since = now_;
+  ++lock_stats_[static_cast<std::size_t>(id)].contended;
+  emit(Tp::contention_begin, x.c, lock_names_[static_cast<std::size_t>(id)], lock_number(l), contention_flags(i.kind));
+  const u32 holder = l.owner;
+  l.enqueue(w, in_irq);
+  Frame& f = call(x, i.sleeps() ? kLockSleep : kLockSpin);
+  if (i.sleeps())
+    f.pc = i.kind == LockKind::mutex && task_pool[holder - 1].on_cpu ? kPcMutexSpin : kPcSleep;
+  else
+    f.pc = i.irqs_off ? kPcSpinIrqsOff : kPcSpinIrqsOn;
+  w.frame = &f;
+}
+
+void Core::has_lock(Ctx& x, LockWaiter& w) {
+  LockStats& s = lock_stats_[static_cast<std::size_t>(w.id)];
+  const Ns waited = now_ - w.since;
+  s.wait_total += waited;
+  s.wait_max = std::max(s.wait_max, waited);
+  LockWord& l = *w.lock;
+  w.lock = nullptr;
+  if (w.task) x.t.state = TASK_RUNNING;
+  x.st.below_top().held |= lock_bit(w.id);
+  emit(Tp::contention_end, x.c, lock_names_[static_cast<std::size_t>(w.id)], lock_number(l), 0, waited);
+  hold(x.c, x.t, l, w.id);
+}
+
+void Core::unlock(Ctx& x) {
+  const u32 held = x.f.held;
+  x.f.held = 0;
+  if (held) drop_locks(x.c, held);
+}
+
+/// Innermost first.
+void Core::drop_locks(Cpu& c, u32 set) {
+  while (set) {
+    const u32 top = static_cast<u32>(std::bit_width(set)) - 1;
+    set &= ~(1u << top);
+    drop_lock(c, static_cast<LockId>(top));
+  }
+}
+
+void Core::drop_lock(Cpu& c, LockId id) {
+  HeldLock h;
+  if (info(id).sleeps()) {
+    h = c.cur->sleep_lock;
+    c.cur->sleep_lock = {};
+  } else {
+    u32 i = c.nr_held - 1;
+    while (c.held[i].id != id) --i;
+    h = c.held[i];
+    for (--c.nr_held; i < c.nr_held; ++i) c.held[i] = c.held[i + 1];
+    c.nr_held_irqs_off -= info(id).irqs_off;
+    c.lock_flags = static_cast<u8>((c.nr_held ? StepFlag::kNoPreempt : 0) | (c.nr_held_irqs_off ? StepFlag::kIrqsOff : 0));
+  }
+  LockStats& s = lock_stats_[static_cast<std::size_t>(id)];
+  const Ns held = now_ - h.since;
+  ++s.acquisitions;
+  s.hold_total += held;
+  s.hold_max = std::max(s.hold_max, held);
+  emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(*h.lock));
+  h.lock->release(id);
+  if (h.lock->head) hand_over(c, *h.lock);
+}
+
+void Core::hand_over(Cpu& c, LockWord& l) {
+  while (LockWaiter* w = l.grant()) {
+    if (w->asleep) {
+      Frame& f = (c.irq.empty() ? c.cur->frames : c.irq).push(kTtwu);
+      f.a[0] = as_arg(*w->task);
+      f.a[1] = TASK_UNINTERRUPTIBLE;
+      continue;
+    }
+    const CpuId to = w->task ? w->task->cpu : w->cpu;
+    end_spin(*w, machine_.transfer.empty() ? Ns(0) : machine_.transfer[c.id.v * nr_cpus() + to.v]);
+  }
+}
+
+/// The spin of `w` is over `after` ns of running from now; it may be interrupted or, for a mutex, preempted at present.
+void Core::end_spin(LockWaiter& w, Ns after) {
+  Cpu& c = *cpus_[(w.task ? w.task->cpu : w.cpu).v];
+  const FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  if (&st.top() == w.frame) {
+    c.seg_end = now_ + after;
+    touch(c);
+  } else {
+    w.frame->remaining = after;
+  }
+}
+
+void Core::stop_mutex_spinners(const Task& t) {
+  for (LockWaiter* w = t.sleep_lock.lock->head; w; w = w->next)
+    if (w->id == LockId::pipe && !w->asleep && w->frame->pc == kPcMutexSpin) end_spin(*w, Ns(0));
+}
+
+}  // namespace forksim::km
