@@ -9,8 +9,19 @@ void Scheduler::emit_task(Tp id, const Task& p) { emit(id, this_cpu_, p.comm, p.
 
 void Scheduler::emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen) {
   if (!trace_.enabled(Tp::placement)) return;
+  if (kind != PlacementKind::wake && trace_.enabled(Tp::placement_cpu)) emit_candidates(p);
   emit(Tp::placement, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, prev, chosen, idle_mask().low_word(),
        placement_.weighted_cpuload(this_cpu_), placement_.weighted_cpuload(chosen));
+}
+
+/// forksim:placement_cpu of every CPU the task may run on.
+void Scheduler::emit_candidates(const Task& p) {
+  const CpuMask among = p.cpus_allowed & active_;
+  for (u32 c = among.first(); c < cpus(); c = among.next(c + 1)) {
+    const Rq& r = rq(CpuId(c));
+    emit(Tp::placement_cpu, this_cpu_, r.cpu, r.cfs.avg.runnable_load_avg, r.cfs.avg.load_avg, placement_.cpu_util(r.cpu), r.cpu_capacity,
+         r.nr_running, idle_cpu(r.cpu));
+  }
 }
 
 void Scheduler::set_task_cpu_raw(Task& p, CpuId cpu) {
@@ -44,12 +55,16 @@ CpuId Scheduler::select_fallback_rq(Task& p) {
 
 CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
   CpuId cpu = p.cpu;
-  if (p.nr_cpus_allowed <= 1)
+  const bool forks = sd_flag & SD_BALANCE_FORK;
+  if (p.nr_cpus_allowed <= 1) {
     cpu = CpuId(p.cpus_allowed.first());
-  else if (p.sched_class == SchedClass::fair)
+    if (forks) placement_.tell(PlacementStep::bound, {}, cpu);
+  } else if (p.sched_class == SchedClass::fair) {
     cpu = select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
-  else if (p.sched_class == SchedClass::rt)
+  } else if (p.sched_class == SchedClass::rt) {
     cpu = rt_.select_task_rq_rt(p, prev_cpu, sd_flag);
+    if (forks) placement_.tell(PlacementStep::rt_class, {}, cpu);
+  }
   // is_cpu_allowed: a per-CPU kernel thread may run on a CPU that is going down
   const bool per_cpu_kthread = p.nr_cpus_allowed == 1 && (p.flags & PF_NO_SETAFFINITY);
   const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && (per_cpu_kthread || active_.test(cpu));
@@ -72,14 +87,20 @@ CpuId Scheduler::select_by_rule(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
     if (kind == PlacementKind::wake) placement_.record_wakee(p);  // what it counts does not depend on the choice
     cpu = *answer;
   }
+  const bool told = kind != PlacementKind::wake;
   if (answer && !legal_cpu(p, cpu)) {
     // sched_exec would stay: __migrate_task refuses
     cpu = kind == PlacementKind::exec ? this_cpu_ : select_fallback_rq(p);
     ++counters_.placement_illegal;
+    if (told) placement_.tell(PlacementStep::rule_illegal, placement_rules_.names[id - 1u], cpu);
     emit(Tp::placement_illegal, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, static_cast<s64>(static_cast<s32>(answer->v)), cpu);
+  } else if (answer && told) {
+    placement_.tell(PlacementStep::by_rule, placement_rules_.names[id - 1u], cpu);
   }
-  if (kind == PlacementKind::fork && placement_rules_.branches && legal_cpu(p, cpu)) cpu = placement_rules_.branches->decided(view, cpu);
-  return cpu;
+  if (kind != PlacementKind::fork || !placement_rules_.branches || !legal_cpu(p, cpu)) return cpu;
+  const CpuId branch = placement_rules_.branches->decided(view, cpu);
+  if (branch != cpu) placement_.tell(PlacementStep::branched, {}, branch);
+  return branch;
 }
 
 // --- fork ---

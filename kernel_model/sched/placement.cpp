@@ -92,43 +92,74 @@ SchedGroup* Placement::find_idlest_group(SchedDomain& sd, const Task& p, CpuId t
   const u64 scale = 100 + (sd.imbalance_pct - 100) / 2;
   const u64 imbalance = scale_load_down(NICE_0_LOAD) * (sd.imbalance_pct - 100) / 100;
   SchedGroup *idlest = nullptr, *most_spare_sg = nullptr;
-  u64 min_runnable = kMaxLoad, min_avg = kMaxLoad, this_runnable = kMaxLoad, this_avg = kMaxLoad, this_spare = 0, most_spare = 0;
+  GroupLoad min{kMaxLoad, kMaxLoad, 0}, here{kMaxLoad, kMaxLoad, 0};
+  u64 most_spare = 0;
   for (SchedGroup* g : sd.groups) {
     if (!g->span.intersects(p.cpus_allowed)) continue;
     const bool local = g->span.test(this_cpu);
     const GroupLoad l = group_load(*g, p, local, load_idx);
+    PlacementStep step = PlacementStep::not_better;
     if (local) {
-      this_runnable = l.runnable;
-      this_avg = l.avg;
-      this_spare = l.max_spare;
+      here = l;
+      tell_group(PlacementStep::local, sd, *g, l);
       continue;
     }
-    if (min_runnable > l.runnable + imbalance) {
-      min_runnable = l.runnable;
-      min_avg = l.avg;
+    if (min.runnable > l.runnable + imbalance) {
+      min.runnable = l.runnable;
+      min.avg = l.avg;
       idlest = g;
-    } else if (l.runnable < min_runnable + imbalance && 100 * min_avg > scale * l.avg) {
+      step = PlacementStep::less_runnable;
+    } else if (l.runnable < min.runnable + imbalance && 100 * min.avg > scale * l.avg) {
       // Close enough in runnable load: blocked load decides, and min_runnable stays.
-      min_avg = l.avg;
+      min.avg = l.avg;
       idlest = g;
+      step = PlacementStep::less_load;
     }
     if (most_spare < l.max_spare) {
       most_spare = l.max_spare;
       most_spare_sg = g;
     }
+    tell_group(step, sd, *g, l);
   }
   if (!(sd_flag & SD_BALANCE_FORK)) {
     const u64 half = p.se.avg.util_avg / 2;
-    if (this_spare > half && scale * this_spare > 100 * most_spare) return nullptr;
-    if (most_spare > half) return most_spare_sg;
+    if (here.max_spare > half && scale * here.max_spare > 100 * most_spare) {
+      tell(PlacementStep::spare_local, sd.name, this_cpu, sd.imbalance_pct, half);
+      return nullptr;
+    }
+    if (most_spare > half) {
+      tell(PlacementStep::spare_most, sd.name, CpuId(most_spare_sg->span.first()), sd.imbalance_pct, half);
+      return most_spare_sg;
+    }
   }
-  if (!idlest || min_runnable > this_runnable + imbalance) return nullptr;
-  if (this_runnable < min_runnable + imbalance && 100 * this_avg < scale * min_avg) return nullptr;
-  return idlest;
+  return stay_or_leave(sd, this_cpu, idlest, here, min);
+}
+
+/// The end of find_idlest_group: the local group against the idlest of the others.
+SchedGroup* Placement::stay_or_leave(const SchedDomain& sd, CpuId this_cpu, SchedGroup* idlest, const GroupLoad& local,
+                                     const GroupLoad& min) const {
+  const u64 scale = 100 + (sd.imbalance_pct - 100) / 2;
+  const u64 imbalance = scale_load_down(NICE_0_LOAD) * (sd.imbalance_pct - 100) / 100;
+  PlacementStep step = PlacementStep::leave_load;
+  const bool close = local.runnable < min.runnable + imbalance;
+  if (!idlest)
+    step = PlacementStep::only_local;
+  else if (min.runnable > local.runnable + imbalance)
+    step = PlacementStep::stay_runnable;
+  else if (close && 100 * local.avg < scale * min.avg)
+    step = PlacementStep::stay_load;
+  else if (!close)
+    step = PlacementStep::leave_runnable;
+  const bool leave = step == PlacementStep::leave_load || step == PlacementStep::leave_runnable;
+  tell(step, sd.name, leave ? CpuId(idlest->span.first()) : this_cpu, sd.imbalance_pct);
+  return leave ? idlest : nullptr;
 }
 
 CpuId Placement::find_idlest_group_cpu(const SchedGroup& group, const Task& p, CpuId this_cpu) const {
-  if (group.weight == 1) return CpuId(group.span.first());
+  if (group.weight == 1) {
+    tell(PlacementStep::only_cpu, {}, CpuId(group.span.first()));
+    return CpuId(group.span.first());
+  }
   u64 min_load = kMaxLoad, latest_idle = 0;
   CpuId least_loaded = this_cpu;
   u32 shallowest = kMaxCpus;
@@ -147,11 +178,17 @@ CpuId Placement::find_idlest_group_cpu(const SchedGroup& group, const Task& p, C
       least_loaded = i;
     }
   }
-  return shallowest != kMaxCpus ? CpuId(shallowest) : least_loaded;
+  const bool idle = shallowest != kMaxCpus;
+  const CpuId chosen = idle ? CpuId(shallowest) : least_loaded;
+  tell(idle ? PlacementStep::latest_idle : PlacementStep::least_loaded, {}, chosen);
+  return chosen;
 }
 
 CpuId Placement::find_idlest_cpu(SchedDomain* sd, Task& p, CpuId cpu, CpuId prev_cpu, u32 sd_flag) {
-  if (!sd->span.intersects(p.cpus_allowed)) return prev_cpu;
+  if (!sd->span.intersects(p.cpus_allowed)) {
+    tell(PlacementStep::span_not_allowed, sd->name, prev_cpu);
+    return prev_cpu;
+  }
   if (!(sd_flag & SD_BALANCE_FORK)) s_.fair().sync_entity_load_avg(p.se);
   CpuId new_cpu = cpu;
   while (sd) {
@@ -178,13 +215,18 @@ CpuId Placement::select_task_rq_fair(Task& p, CpuId prev_cpu, u32 sd_flag, u32 w
   bool want_affine = false;
   if (wake) {
     record_wakee(p);
-    want_affine = !wake_wide(p) && p.cpus_allowed.test(cpu);
+    const bool wide = wake_wide(p);
+    if (wide) tell_wake(PlacementStep::wide, p, prev_cpu);
+    want_affine = !wide && p.cpus_allowed.test(cpu);
   }
   CpuId new_cpu = prev_cpu;
   SchedDomain* sd = nullptr;
   for (SchedDomain* tmp = s_.domains().lowest(cpu); tmp && (tmp->flags & SD_LOAD_BALANCE); tmp = tmp->parent) {
     if (want_affine && (tmp->flags & SD_WAKE_AFFINE) && tmp->span.test(prev_cpu)) {
-      if (cpu != prev_cpu) new_cpu = wake_affine(*tmp, p, cpu, prev_cpu, sync);
+      if (cpu != prev_cpu)
+        new_cpu = wake_affine(*tmp, p, cpu, prev_cpu, sync);
+      else
+        tell_wake(PlacementStep::affine_same, p, cpu);
       sd = nullptr;
       break;
     }
@@ -194,7 +236,10 @@ CpuId Placement::select_task_rq_fair(Task& p, CpuId prev_cpu, u32 sd_flag, u32 w
       break;
   }
   if (sd) return find_idlest_cpu(sd, p, cpu, prev_cpu, sd_flag);
-  if (!wake) return new_cpu;
+  if (!wake) {
+    tell(PlacementStep::no_domain, {}, new_cpu);
+    return new_cpu;
+  }
   new_cpu = select_idle_sibling(p, prev_cpu, new_cpu);
   if (want_affine) s_.current().recent_used_cpu = cpu;
   return new_cpu;
@@ -220,18 +265,27 @@ bool Placement::wake_wide(const Task& p) const {
   return slave >= factor && master >= slave * factor;
 }
 
-std::optional<CpuId> Placement::wake_affine_idle(CpuId this_cpu, CpuId prev_cpu, bool sync) const {
+std::optional<CpuId> Placement::wake_affine_idle(const Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync) const {
   // An idle waker means an interrupt: only then do the caches of prev matter more than this CPU.
-  if (s_.idle_cpu(this_cpu) && cpus_share_cache(this_cpu, prev_cpu)) return s_.idle_cpu(prev_cpu) ? prev_cpu : this_cpu;
-  if (sync && s_.rq(this_cpu).nr_running == 1) return this_cpu;
-  return std::nullopt;
+  if (s_.idle_cpu(this_cpu) && cpus_share_cache(this_cpu, prev_cpu)) {
+    const bool prev_idle = s_.idle_cpu(prev_cpu);
+    const CpuId target = prev_idle ? prev_cpu : this_cpu;
+    tell_wake(prev_idle ? PlacementStep::affine_idle_prev : PlacementStep::affine_idle_this, p, target);
+    return target;
+  }
+  if (!sync || s_.rq(this_cpu).nr_running != 1) return std::nullopt;
+  tell_wake(PlacementStep::affine_sync, p, this_cpu);
+  return this_cpu;
 }
 
 std::optional<CpuId> Placement::wake_affine_weight(const SchedDomain& sd, Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync) {
   s64 this_eff = static_cast<s64>(target_load(this_cpu, sd.wake_idx));
   if (sync) {
     const s64 current_load = static_cast<s64>(s_.fair().task_h_load(s_.current()));
-    if (current_load > this_eff) return this_cpu;
+    if (current_load > this_eff) {
+      tell_wake(PlacementStep::affine_current, p, this_cpu, this_eff, current_load);
+      return this_cpu;
+    }
     this_eff -= current_load;
   }
   const s64 task_load = static_cast<s64>(s_.fair().task_h_load(p));
@@ -243,12 +297,14 @@ std::optional<CpuId> Placement::wake_affine_weight(const SchedDomain& sd, Task& 
   prev_eff *= static_cast<s64>(s_.rq(this_cpu).cpu_capacity);
   // With sync, equal loads favour the waker's CPU.
   if (sync) prev_eff += 1;
-  return this_eff < prev_eff ? std::optional(this_cpu) : std::nullopt;
+  const bool here = this_eff < prev_eff;
+  tell_wake(here ? PlacementStep::affine_this : PlacementStep::affine_prev, p, here ? this_cpu : prev_cpu, this_eff, prev_eff);
+  return here ? std::optional(this_cpu) : std::nullopt;
 }
 
 CpuId Placement::wake_affine(const SchedDomain& sd, Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync) {
   std::optional<CpuId> target;
-  if (wa_idle_) target = wake_affine_idle(this_cpu, prev_cpu, sync);
+  if (wa_idle_) target = wake_affine_idle(p, this_cpu, prev_cpu, sync);
   if (wa_weight_ && !target) target = wake_affine_weight(sd, p, this_cpu, prev_cpu, sync);
   return target.value_or(prev_cpu);
 }
@@ -278,16 +334,38 @@ std::optional<CpuId> Placement::select_idle_cpu(const Task& p, const SchedDomain
 }
 
 CpuId Placement::select_idle_sibling(Task& p, CpuId prev, CpuId target) {
-  if (s_.idle_cpu(target)) return target;
-  if (prev != target && cpus_share_cache(prev, target) && s_.idle_cpu(prev)) return prev;
+  const auto told = [&](PlacementStep step, CpuId cpu) {
+    tell_wake(step, p, cpu);
+    return cpu;
+  };
+  if (s_.idle_cpu(target)) return told(PlacementStep::target_idle, target);
+  if (prev != target && cpus_share_cache(prev, target) && s_.idle_cpu(prev)) return told(PlacementStep::prev_idle, prev);
   const CpuId recent = p.recent_used_cpu;
   if (recent != prev && recent != target && cpus_share_cache(recent, target) && s_.idle_cpu(recent) && p.cpus_allowed.test(recent)) {
     p.recent_used_cpu = prev;
-    return recent;
+    return told(PlacementStep::recent_idle, recent);
   }
   const SchedDomain* sd = s_.domains().llc(target);
-  if (!sd) return target;
-  return select_idle_cpu(p, *sd, target).value_or(target);
+  if (!sd) return told(PlacementStep::no_cache_domain, target);
+  const std::optional<CpuId> idle = select_idle_cpu(p, *sd, target);
+  return told(idle ? PlacementStep::scan_idle : PlacementStep::scan_nothing, idle.value_or(target));
+}
+
+// --- what decided, for listeners ---
+
+void Placement::tell(PlacementStep step, std::string_view level, CpuId cpu, u32 pct, u64 half) const {
+  if (!s_.trace().enabled(Tp::placement_step)) [[likely]]
+    return;
+  s_.emit(Tp::placement_step, s_.this_cpu(), static_cast<u32>(step), s_.trace().names().intern(level), cpu, pct, half);
+}
+
+void Placement::tell_wake(PlacementStep step, const Task& p, CpuId cpu, s64 this_eff, s64 prev_eff) const {
+  s_.emit(Tp::placement_wake, s_.this_cpu(), static_cast<u32>(step), p.pid, cpu, this_eff, prev_eff);
+}
+
+void Placement::tell_group(PlacementStep step, const SchedDomain& sd, const SchedGroup& g, const GroupLoad& l) const {
+  s_.emit(Tp::placement_group, s_.this_cpu(), static_cast<u32>(sd.kind), g.span.low_word(), l.runnable, l.avg, l.max_spare,
+          static_cast<u32>(step));
 }
 
 }  // namespace forksim::km

@@ -8,6 +8,7 @@
 
 #include <optional>
 
+#include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
 
@@ -34,6 +35,10 @@ class Placement {
   CpuId wake_affine(const SchedDomain& sd, Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync);
   CpuId select_idle_sibling(Task& p, CpuId prev, CpuId target);
 
+  /// forksim:placement_step and placement_wake; one branch each when nobody listens.
+  void tell(PlacementStep step, std::string_view level, CpuId cpu, u32 pct = 0, u64 half = 0) const;
+  void tell_wake(PlacementStep step, const Task& p, CpuId cpu, s64 this_eff = 0, s64 prev_eff = 0) const;
+
   // loads, shared with the balancer
   u64 weighted_cpuload(CpuId c) const;
   u64 source_load(CpuId c, u32 type) const;
@@ -44,9 +49,11 @@ class Placement {
  private:
   struct GroupLoad;
   GroupLoad group_load(const SchedGroup& g, const Task& p, bool local, u32 load_idx) const;
+  void tell_group(PlacementStep step, const SchedDomain& sd, const SchedGroup& g, const GroupLoad& l) const;
+  SchedGroup* stay_or_leave(const SchedDomain& sd, CpuId this_cpu, SchedGroup* idlest, const GroupLoad& local, const GroupLoad& min) const;
   u64 cpu_util_wake(CpuId c, const Task& p) const;
   u64 capacity_spare_wake(CpuId c, const Task& p) const;
-  std::optional<CpuId> wake_affine_idle(CpuId this_cpu, CpuId prev_cpu, bool sync) const;
+  std::optional<CpuId> wake_affine_idle(const Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync) const;
   std::optional<CpuId> wake_affine_weight(const SchedDomain& sd, Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync);
   std::optional<CpuId> select_idle_cpu(const Task& p, const SchedDomain& sd, CpuId target);
 

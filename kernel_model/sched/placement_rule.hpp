@@ -47,6 +47,27 @@ inline constexpr std::array<PlacementInfo, static_cast<std::size_t>(PlacementNam
 }};
 std::optional<PlacementName> find_placement(std::string_view name);
 
+/// What decided: the branches of select_task_rq and below.
+enum class PlacementStep : u8 {
+#define STEP(name, function, doc) name,
+#include "kernel_model/sched/placement_steps.def"
+#undef STEP
+  count_
+};
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(PlacementStep::count_)> kPlacementStepNames{
+#define STEP(name, function, doc) #name,
+#include "kernel_model/sched/placement_steps.def"
+#undef STEP
+};
+struct PlacementStepInfo {
+  std::string_view name, function, doc;
+};
+inline constexpr std::array<PlacementStepInfo, static_cast<std::size_t>(PlacementStep::count_)> kPlacementStepTable{{
+#define STEP(name, function, doc) PlacementStepInfo{#name, #function, doc},
+#include "kernel_model/sched/placement_steps.def"
+#undef STEP
+}};
+
 /// One CPU as the kernel sees it.
 struct CpuLoad {
   u64 runnable_load_avg = 0, load_avg = 0;  ///< of the root cfs_rq
@@ -111,6 +132,7 @@ using PlacementIds = std::array<u8, kPlacementKinds>;
 /// Which rules a run has. rules[0] is the kernel's own (null).
 struct PlacementConfig {
   std::vector<PlacementRule*> rules;
+  std::vector<std::string_view> names;  ///< of the rules, for the trace
   PlacementIds run{};  ///< for tasks that say nothing; 0: the kernel's own
   BranchPort* branches = nullptr;
   bool active() const { return rules.size() > 1 || branches; }

@@ -284,6 +284,7 @@ class Scheduler {
   void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
   void emit_task(Tp id, const Task& p);
   void emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen);
+  void emit_candidates(const Task& p);
   /// select_task_rq_fair, or the rule that stands in for it; never an illegal CPU of a rule.
   CpuId select_task_rq_fair(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
     if (has_rules_) [[unlikely]]

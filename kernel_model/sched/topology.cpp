@@ -58,6 +58,7 @@ DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k, const C
       if (span.count() == 1 || (child && child->span == span)) continue;
       domains_.push_back(std::make_unique<SchedDomain>(sd_init(level.kind, span)));
       SchedDomain* sd = domains_.back().get();
+      if (k.imbalance_pct) sd->imbalance_pct = k.imbalance_pct;
       sd->child = child;
       (child ? child->parent : lowest_[c]) = sd;
       child = sd;

@@ -1,6 +1,7 @@
 #include "kernel_model/trace/trace.hpp"
 
 #include "kernel_model/sched/balance.hpp"
+#include "kernel_model/sched/placement_rule.hpp"
 
 namespace forksim::km {
 
@@ -27,6 +28,7 @@ std::span<const std::string_view> event_words(std::string_view field) {
   if (field == "balance_reason") return kBalanceReasonNames;
   if (field == "cpu_idle") return kCpuIdleNames;
   if (field == "domain") return kDomainNames;
+  if (field == "placement_step") return kPlacementStepNames;
   return {};
 }
 
@@ -39,6 +41,11 @@ NameId NameTable::intern(std::string_view s) {
 void Trace::subscribe(TraceListener& l, const TpSet& events) {
   subs_.push_back({&l, events});
   enabled_ |= events;
+}
+
+void Trace::only(TraceListener& l, const TpSet& events) {
+  subs_.assign(1, {&l, events});
+  enabled_ = events;
 }
 
 void Trace::dispatch(const TraceEvent& e) {

@@ -89,6 +89,8 @@ using TpSet = std::bitset<kTracepoints>;
 class Trace {
  public:
   void subscribe(TraceListener& l, const TpSet& events);
+  /// From now on `l` alone listens, to `events`: for a branch of the simulation that reports to nobody else.
+  void only(TraceListener& l, const TpSet& events);
   bool enabled(Tp id) const { return enabled_[static_cast<std::size_t>(id)]; }
   void dispatch(const TraceEvent& e);
   NameTable& names() { return names_; }

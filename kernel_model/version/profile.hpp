@@ -65,6 +65,7 @@ struct KernelProfile {
   u32 stack_bytes;        ///< THREAD_SIZE
   std::array<bool, kFeatures> features;
   std::array<u64, kTunables> tunables;  ///< before scaling; see resolve_tunables
+  u32 imbalance_pct = 0;                ///< of every sched domain, as /proc/sys/kernel/sched_domain sets it; 0: what sd_init gives
 
   bool feat(Feature f) const { return features[static_cast<std::size_t>(f)]; }
   u64 tun(Tunable t) const { return tunables[static_cast<std::size_t>(t)]; }

@@ -17,9 +17,10 @@ struct ExitCode {
 
 struct RunCommand {
   std::string workload;
-  std::string platform, kernel, seed, until, placement;  ///< empty: not given
+  std::string platform, kernel, seed, until, placement, regret;  ///< empty: not given
   std::vector<std::string> sets;              ///< key=value
-  unsigned repeat = 1, jobs = 1;
+  unsigned repeat = 1;
+  unsigned jobs = 0;                          ///< processes at once; 0: one run after the other, and a branch per CPU of this machine
   std::string out;                            ///< empty: results/runs/<workload>-<hash>
   std::vector<std::string> trace;
   bool json = false, quiet = false, lockstep = false;

@@ -6,6 +6,7 @@
 #include "sim/app/commands.hpp"
 #include "sim/config/units.hpp"
 #include "sim/output/explain.hpp"
+#include "sim/output/explain_fork.hpp"
 #include "sim/output/out_file.hpp"
 #include "sim/output/ps_text.hpp"
 
@@ -55,9 +56,25 @@ int ps_command(const PsCommand& c) {
   });
 }
 
+namespace {
+
+int explain_fork(const ExplainCommand& c) {
+  const auto number = parse_integer(c.fork);
+  if (!number) return refuse(fmt::format("--fork {}: {}; allowed: {}", c.fork, number.what, number.allowed));
+  return guarded([&] {
+    const ExplainedFork f = load_fork(c.dir, *number.value);
+    fmt::print("{}", c.json ? render_fork_json(f) : render_fork_text(f));
+    return ExitCode::kOk;
+  });
+}
+
+}  // namespace
+
 int explain_command(const ExplainCommand& c) {
-  if (!c.fork.empty()) return refuse("explain --fork: not in this version; --pid tells the life of a task");
-  if (c.pid.empty()) return refuse("explain: --pid is missing; such as --pid 12 (pids are in tasks.csv)");
+  if (!c.fork.empty() && !c.pid.empty()) return refuse("explain: --pid and --fork are two questions; give one of them");
+  if (!c.fork.empty()) return explain_fork(c);
+  if (c.pid.empty())
+    return refuse("explain: --pid or --fork is missing; such as --pid 12 (pids are in tasks.csv) or --fork 0 (numbers are in forks.csv)");
   const auto pid = parse_integer(c.pid);
   if (!pid) return refuse(fmt::format("--pid {}: {}; allowed: {}", c.pid, pid.what, pid.allowed));
   return guarded([&] {

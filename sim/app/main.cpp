@@ -20,9 +20,12 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option(
       "--placement", c.placement,
       "rule that places new tasks (forksim list placements), or a plug-in such as ./my_rule.so; the same as --set placement.fork=RULE");
+  run->add_flag("--regret{all}", c.regret,
+                "branch the simulation at every fork, or at N of them (--regret=N), and tell how long the children would have waited on "
+                "the other CPUs");
   run->add_option("--until", c.until, "end date, such as 2s");
   run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
-  run->add_option("--jobs", c.jobs, "processes for --repeat")->check(CLI::Range(1, 4096));
+  run->add_option("--jobs", c.jobs, "processes for --repeat and --regret")->check(CLI::Range(1, 4096));
   run->add_option("--out", c.out, "result folder");
   run->add_option("--trace", c.trace, "traces to write: ftrace")->delimiter(',')->allow_extra_args(false);
   run->add_flag("--json", c.json, "print report.json instead of the text");
@@ -44,10 +47,11 @@ void add_ps(CLI::App& app, PsCommand& c) {
 }
 
 void add_explain(CLI::App& app, ExplainCommand& c) {
-  CLI::App* explain = app.add_subcommand("explain", "tell the life of a task of a result folder, phase by phase");
+  CLI::App* explain =
+      app.add_subcommand("explain", "tell the life of a task of a result folder, phase by phase, or why a child was placed where it was");
   explain->add_option("dir", c.dir, "result folder")->required();
   explain->add_option("--pid", c.pid, "the task (pids are in tasks.csv)");
-  explain->add_option("--fork", c.fork, "not in this version");
+  explain->add_option("--fork", c.fork, "why that child was placed where it was (numbers are in forks.csv)");
   explain->add_flag("--json", c.json, "for machines");
 }
 

@@ -66,7 +66,7 @@ int repeated_run(const RunCommand& c) {
   std::vector<int> codes(c.repeat, ExitCode::kOk);
   unsigned started = 0, finished = 0;
   while (finished < c.repeat) {
-    while (started < c.repeat && running.size() < c.jobs && !stop_flag()) {
+    while (started < c.repeat && running.size() < std::max(c.jobs, 1u) && !stop_flag()) {
       RunCommand one = c;
       one.seed = std::to_string(seed + started);
       const pid_t pid = fork();

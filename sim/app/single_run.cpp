@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <thread>
 
 #include "kernel_model/base/contract.hpp"
 #include "sim/app/build_info.hpp"
@@ -16,6 +17,8 @@
 #include "sim/engine/km_kernel.hpp"
 #include "sim/engine/sim_engine.hpp"
 #include "sim/output/ftrace_writer.hpp"
+#include "sim/output/out_file.hpp"
+#include "sim/output/regret_rows.hpp"
 #include "sim/output/result_writer.hpp"
 #include "sim/placement/placement_set.hpp"
 #include "sim/platform/cost_file.hpp"
@@ -32,8 +35,9 @@ namespace {
 std::vector<Override> overrides_of(const RunCommand& c, const std::vector<std::string>& sets) {
   std::vector<Override> all;
   for (const std::string& s : sets) all.push_back(parse_set(s));
-  const std::pair<const char*, const std::string*> options[] = {
-      {"platform", &c.platform}, {"kernel", &c.kernel}, {"seed", &c.seed}, {"placement.fork", &c.placement}, {"until", &c.until}};
+  const std::pair<const char*, const std::string*> options[] = {{"platform", &c.platform},   {"kernel", &c.kernel},
+                                                                {"seed", &c.seed},           {"placement.fork", &c.placement},
+                                                                {"regret.forks", &c.regret}, {"until", &c.until}};
   for (const auto& [key, value] : options) {
     const std::string_view option = std::string_view(key).substr(0, std::string_view(key).find('.'));
     if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", option, *value)});
@@ -46,6 +50,7 @@ struct Setup {
   ResolvedRun run;
   std::unique_ptr<SimEngine> engine;
   km::KernelConfig config;
+  std::unique_ptr<km::Trace> hub = std::make_unique<km::Trace>();
   std::unique_ptr<PlacementSet> placement;
   std::string resolved;
   TraceOptions trace;
@@ -64,6 +69,9 @@ Diagnostic no_platform(const std::string& workload, const std::string& platform)
   d.hint = fmt::format("no platform files are in {}: run from the repository's folder, or give --platform PATH", platform_places());
   return d;
 }
+
+/// Processes that branches may use.
+unsigned jobs_of(const RunCommand& c) { return c.jobs ? c.jobs : std::max(std::thread::hardware_concurrency(), 1u); }
 
 /// `warm`: null, or an engine that has loaded the run's platform already.
 bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<SimEngine> warm = nullptr) {
@@ -91,10 +99,11 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   s.config.mm_contention = s.run.mm_contention;
   s.config.profile = s.run.kernel;
   km::resolve_tunables(s.config.profile, s.config.machine.topology.cpus, s.run.given_tunables);
-  s.placement = std::make_unique<PlacementSet>(s.run.seed);
+  s.placement = std::make_unique<PlacementSet>(s.run.seed, s.config.machine.topology.cpus, *s.hub, jobs_of(c));
   s.placement->load(s.run.workload.placements, diags);
   if (!diags.ok()) return false;
   s.config.placement.rules = s.placement->rules();
+  s.config.placement.names.assign(s.run.workload.placements.begin(), s.run.workload.placements.end());
   s.config.placement.run = s.run.workload.placement;
   s.resolved = resolved_yaml(s.run, {&s.config.profile, &s.config.costs, costs.file});
   return true;
@@ -155,6 +164,18 @@ struct Simulated {
   km::u64 sched_events = 0;
 };
 
+/// The engine's run; in a branch of the simulation it does not return.
+RunResult run_or_branch(Setup& s, KmKernel& model, const RunOptions& options) {
+  try {
+    const RunResult r = s.engine->run(model, options);
+    if (s.placement->in_branch()) s.placement->end_branch(r.now, r.end == RunEnd::stopped);
+    return r;
+  } catch (...) {
+    if (s.placement->in_branch()) s.placement->end_branch(model.now(), true);
+    throw;
+  }
+}
+
 /// Kernel and programs of one run, from boot to the end; listeners are subscribed by the caller.
 Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& metrics, const std::atomic<bool>& stop) {
   Simulated out;
@@ -169,7 +190,10 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
   KmKernel model(kernel);
   {
     Progress progress(kernel, s.run.until, !c.quiet);
-    out.result = s.engine->run(model, {.until = s.run.until, .lockstep = c.lockstep, .stop = &stop, .progress = [&](km::Ns now) { progress.update(now); }});
+    const auto update = [&](km::Ns now) {
+      if (!s.placement->in_branch()) progress.update(now);
+    };
+    out.result = run_or_branch(s, model, {.until = s.run.until, .lockstep = c.lockstep, .stop = &stop, .progress = update});
   }
   kernel.finish(out.result.now);
   out.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -181,6 +205,24 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
   return out;
 }
 
+/// Makes the port that branches at forks. A sample needs to know how many forks there will be: a copy of this process runs ahead to count.
+Regret& start_regret(const RunCommand& c, Setup& s, const std::atomic<bool>& stop) {
+  const RegretPlan& plan = *s.run.regret;
+  const bool all = plan.forks == ~km::u64{0};
+  const km::u64 total = all ? plan.forks : count_in_a_copy([&] {
+    ForkCounter counter;
+    s.config.placement.branches = &counter;
+    RunCommand silent = c;
+    silent.quiet = true;
+    RunMetrics nobody(s.config.machine.topology.cpus);
+    simulate(silent, s, *s.hub, nobody, stop);
+    return counter.count();
+  });
+  Regret& regret = s.placement->start_regret(plan.horizon, plan.forks, total);
+  s.config.placement.branches = &regret;
+  return regret;
+}
+
 }  // namespace
 
 SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic<bool>& stop, Diagnostics& diags) {
@@ -190,11 +232,13 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   if (!set_up(c, s, diags)) return out;
   out.exit_code = ExitCode::kOk;
   install_stop_handler();
-  const std::vector<InputFile> inputs{{"resolved.yaml", canonical_text(s.resolved)}};
+  std::vector<InputFile> inputs{{"resolved.yaml", canonical_text(s.resolved)}};
+  for (const std::string& file : s.placement->plugins()) inputs.push_back({file, read_file(file)});
+  Regret* regret = s.run.regret ? &start_regret(c, s, stop) : nullptr;
   out.dir = dir.empty() ? default_result_dir(s.run.workload.name, inputs) : dir;
   ResultWriter writer(out.dir);
 
-  km::Trace trace;
+  km::Trace& trace = *s.hub;
   RunMetrics metrics(s.config.machine.topology.cpus);
   metrics.subscribe(trace);
   std::unique_ptr<FtraceWriter> ftrace;
@@ -202,10 +246,16 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
     ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
     trace.subscribe(*ftrace, s.trace.events);
   }
+  if (regret) trace.subscribe(regret->watch(), ChildWatch::events());
   Simulated done = simulate(c, s, trace, metrics, stop);
   if (ftrace) ftrace->close();
 
   out.report = std::move(done.report);
+  if (regret) {
+    std::vector<RegretRow> rows;
+    out.report.regret = regret_report(regret->results(done.result.now), s.run.regret->horizon, metrics.placement, trace.names(), rows);
+    writer.add_regret(rows);
+  }
   writer.add_file("resolved.yaml", s.resolved);
   writer.add_report(out.report, metrics, trace.names());
   draw_planned(writer.dir(), s.run.plots);
@@ -222,7 +272,7 @@ MemoryRun memory_run(const RunCommand& c, std::unique_ptr<SimEngine> warm, const
   MemoryRun out;
   Setup s;
   if (!set_up(c, s, diags, std::move(warm))) return out;
-  km::Trace trace;
+  km::Trace& trace = *s.hub;
   RunMetrics metrics(s.config.machine.topology.cpus);
   metrics.subscribe(trace);
   std::unique_ptr<FtraceWriter> ftrace;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "kernel_model/cost/cost_table.hpp"
@@ -37,6 +38,13 @@ Json integer_value(const KeyInfo& k) {
 Json choice_value(std::string_view arg, const Vocabulary& vocabulary) {
   Json v{{"type", "string"}};
   const auto allowed = choices(arg, vocabulary);
+  const bool numbers =
+      !allowed.empty() && std::ranges::all_of(allowed, [](std::string_view w) { return w.find_first_not_of("0123456789") == w.npos; });
+  if (numbers) {
+    v = Json{{"enum", Json::array()}};
+    for (std::string_view w : allowed) v["enum"].push_back(std::stoll(std::string(w)));
+    return v;
+  }
   if (!allowed.empty()) v["enum"] = allowed;
   if (is_plugin_file(arg, "x.so")) return {{"anyOf", Json::array({v, text_matching(R"(.+\.so)")})}};
   return v;

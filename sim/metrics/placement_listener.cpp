@@ -14,10 +14,13 @@ PlacementListener::PlacementListener(u32 cpus) : cpus_(cpus) {
   for (PlacementCounts& c : counts_) c.matrix.resize(std::size_t{cpus} * cpus);
 }
 
-km::TpSet PlacementListener::events() { return tp_set({Tp::placement, Tp::sched_wakeup_new, Tp::sched_switch}); }
+km::TpSet PlacementListener::events() {
+  return tp_set({Tp::placement, Tp::placement_cpu, Tp::placement_group, Tp::placement_step, Tp::sched_wakeup_new, Tp::sched_switch});
+}
 
 void PlacementListener::on_event(const TraceEvent& e) {
   if (e.id == Tp::placement) return on_placement(e);
+  if (on_detail(e)) return;
   const bool is_switch = e.id == Tp::sched_switch;
   u32& row = pending_.at(arg(e, is_switch ? Field::kNextPid : Field::kPid));
   if (row == 0) return;
@@ -31,7 +34,46 @@ void PlacementListener::on_event(const TraceEvent& e) {
   row = 0;
 }
 
+bool PlacementListener::on_detail(const TraceEvent& e) {
+  auto number = [&](u32 field) { return static_cast<u32>(arg(e, field)); };
+  switch (e.id) {
+    case Tp::placement_cpu:
+      candidates_.push_back({CpuId(number(Field::kCandCpu)), arg(e, Field::kCandRunnable), arg(e, Field::kCandLoad),
+                             arg(e, Field::kCandUtil), arg(e, Field::kCandCapacity), number(Field::kCandRunning),
+                             arg(e, Field::kCandIdle) != 0});
+      return true;
+    case Tp::placement_group:
+      groups_.push_back({arg(e, Field::kGroupSpan), arg(e, Field::kGroupRunnable), arg(e, Field::kGroupLoad),
+                         static_cast<km::PlacementStep>(arg(e, Field::kGroupStep))});
+      return true;
+    case Tp::placement_step: {
+      u32 seen = kept_groups_;
+      for (std::size_t s = kept_steps_; s < steps_.size(); ++s) seen += steps_[s].groups;
+      steps_.push_back({static_cast<km::PlacementStep>(arg(e, Field::kStepStep)), km::NameId(number(Field::kStepLevel)),
+                        CpuId(number(Field::kStepCpu)), number(Field::kStepPct), static_cast<u32>(groups_.size()) - seen});
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+/// Only forks keep what led to the decision.
+void PlacementListener::forget_details() {
+  candidates_.resize(kept_candidates_);
+  groups_.resize(kept_groups_);
+  steps_.resize(kept_steps_);
+}
+
 namespace {
+
+/// What was added to `list` since `kept`, which moves on.
+template <class T>
+Stretch keep(const std::vector<T>& list, u32& kept) {
+  const Stretch s{kept, static_cast<u32>(list.size()) - kept};
+  kept = static_cast<u32>(list.size());
+  return s;
+}
 
 PlacementClass classify(u32 this_cpu, u32 cpu, u64 idle_mask) {
   if (cpu == this_cpu) return PlacementClass::same_cpu;
@@ -69,7 +111,7 @@ void PlacementListener::on_placement(const TraceEvent& e) {
   count(cls, idle != 0, c);
   if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];
   if (cpu == arg(e, Field::kPlacePrev)) ++c.prev_cpu;
-  if (kind != static_cast<u64>(PlacementKind::fork)) return;
+  if (kind != static_cast<u64>(PlacementKind::fork)) return forget_details();
   ForkRecord f;
   f.at = e.ts;
   f.parent = e.pid;
@@ -80,6 +122,9 @@ void PlacementListener::on_placement(const TraceEvent& e) {
   f.runnable_this = arg(e, Field::kPlaceRunThis);
   f.runnable_chosen = arg(e, Field::kPlaceRunChosen);
   f.cls = cls;
+  f.candidates = keep(candidates_, kept_candidates_);
+  f.groups = keep(groups_, kept_groups_);
+  f.steps = keep(steps_, kept_steps_);
   forks_.push_back(f);
   pending_.at(f.child) = static_cast<u32>(forks_.size());
 }

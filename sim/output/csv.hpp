@@ -1,9 +1,10 @@
-// CSV of any row of columns.def.
+// CSV of any row of columns.def, written and read back.
 //
 // Purpose: one writer for all tables. Source: RFC 4180 quoting, '\n' line ends, header line with the column names.
 // Units:   as in the column names. Ownership: appends to the caller's text. Errors: none. Doubles: shortest text that reads back the same.
 #pragma once
 
+#include <charconv>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,5 +42,23 @@ void append_csv_row(const Row& row, std::string& out) {
 
 /// The cells of one line without its newline; undoes the quoting of append_csv.
 std::vector<std::string> split_csv(std::string_view line);
+/// Takes one record off `rest`; a quoted cell may hold line ends.
+std::string_view next_csv_record(std::string_view& rest);
+
+bool read_csv_cell(const std::string& cell, std::string& out);
+template <class T>
+bool read_csv_cell(const std::string& cell, T& out) {
+  const char* end = cell.data() + cell.size();
+  const auto r = std::from_chars(cell.data(), end, out);
+  return r.ec == std::errc() && r.ptr == end;
+}
+/// False when the cells are not those of a Row.
+template <class Row>
+bool read_csv_row(const std::vector<std::string>& cells, Row& row) {
+  std::size_t i = 0;
+  bool ok = true;
+  visit(row, [&](const ColumnInfo&, auto& value) { ok = ok && i < cells.size() && read_csv_cell(cells[i++], value); });
+  return ok && i == cells.size();
+}
 
 }  // namespace forksim

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "sim/output/csv.hpp"
 #include "sim/output/out_file.hpp"
@@ -23,35 +22,6 @@ constexpr std::array kNames{
   throw ReportError(fmt::format("{}:{}: {}; give a result folder written by forksim run", file, line, what));
 }
 
-/// One record; a quoted cell may hold line ends.
-std::string_view next_record(std::string_view& rest) {
-  bool quoted = false;
-  std::size_t i = 0;
-  for (; i < rest.size() && (quoted || rest[i] != '\n'); ++i)
-    if (rest[i] == '"') quoted = !quoted;
-  const std::string_view record = rest.substr(0, i);
-  rest.remove_prefix(std::min(i + 1, rest.size()));
-  return record;
-}
-
-bool read_cell(const std::string& cell, std::string& out) {
-  out = cell;
-  return true;
-}
-template <class T>
-bool read_cell(const std::string& cell, T& out) {
-  const char* end = cell.data() + cell.size();
-  const auto r = std::from_chars(cell.data(), end, out);
-  return r.ec == std::errc() && r.ptr == end;
-}
-
-bool read_row(const std::vector<std::string>& cells, LifeRow& row) {
-  std::size_t i = 0;
-  bool ok = true;
-  visit(row, [&](const ColumnInfo&, auto& value) { ok = ok && i < cells.size() && read_cell(cells[i++], value); });
-  return ok && i == cells.size();
-}
-
 }  // namespace
 
 std::string comm_of_file(const std::string& file) { return file.substr(file.rfind('/') + 1).substr(0, 15); }
@@ -61,12 +31,12 @@ Life parse_life(const std::string& csv, const std::string& file) {
   append_csv_header<LifeRow>(header);
   header.pop_back();
   std::string_view rest(csv);
-  if (next_record(rest) != header) refuse(file, 1, "not the header of a life.csv");
+  if (next_csv_record(rest) != header) refuse(file, 1, "not the header of a life.csv");
   Life life;
   bool ended = false;
   for (std::size_t line = 2; !rest.empty(); ++line) {
     LifeEvent e{};
-    if (ended || !read_row(split_csv(next_record(rest)), e.row)) refuse(file, line, "not a row of a life.csv");
+    if (ended || !read_csv_row(split_csv(next_csv_record(rest)), e.row)) refuse(file, line, "not a row of a life.csv");
     const auto* kind = std::find(kNames.begin(), kNames.end(), e.row.event);
     if (kind == kNames.end()) refuse(file, line, fmt::format("no event is called \"{}\"", e.row.event));
     e.kind = static_cast<LifeKind>(kind - kNames.begin());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,6 +28,12 @@ struct PlacementReport {
   std::vector<std::vector<km::u64>> matrix;  ///< [deciding CPU][CPU chosen]
 };
 
+/// What the other CPUs would have been like, when asked for.
+struct RegretReport {
+  RegretSumRow sum;
+  std::vector<RegretWorstRow> worst;
+};
+
 struct Report {
   std::string workload, platform, kernel;
   km::u64 seed = 0, simulated_ns = 0;
@@ -40,6 +47,7 @@ struct Report {
   std::vector<std::pair<std::string, km::u64>> diagnostics;  ///< what was clipped, cut or not modelled, by name
   std::vector<TaskLatencyRow> task_latency;
   std::vector<BalanceRow> balance;
+  std::optional<RegretReport> regret;
   std::vector<std::string> violations;    ///< one text each, with the events before it
   std::vector<std::string> measure;       ///< metrics the workload is about, marked in the text; empty: no mark
   std::vector<std::string> not_modelled;  ///< metrics that this version has no source for

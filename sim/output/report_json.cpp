@@ -77,6 +77,11 @@ Report from_json(const Json& j) {
   if (j.contains("balance"))  // reports of earlier versions have none
     for (const Json& b : j.at("balance")) r.balance.push_back(row_from_json<BalanceRow>(b));
   for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
+  if (const auto regret = j.find("regret"); regret != j.end()) {
+    r.regret.emplace();
+    r.regret->sum = row_from_json<RegretSumRow>(*regret);
+    for (const Json& w : regret->at("worst")) r.regret->worst.push_back(row_from_json<RegretWorstRow>(w));
+  }
   r.violations = j.at("violations").get<std::vector<std::string>>();
   r.measure = j.at("measure").get<std::vector<std::string>>();
   r.not_modelled = j.at("not_modelled").get<std::vector<std::string>>();
@@ -106,6 +111,11 @@ std::string render_report_json(const Report& r) {
   for (const BalanceRow& b : r.balance) balance.push_back(row_to_json(b));
   Json& tasks = j["task_latency"] = Json::array();
   for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
+  if (r.regret) {
+    Json& regret = j["regret"] = row_to_json(r.regret->sum);
+    regret["worst"] = Json::array();
+    for (const RegretWorstRow& w : r.regret->worst) regret["worst"].push_back(row_to_json(w));
+  }
   j["violations"] = r.violations;
   j["measure"] = r.measure;
   j["not_modelled"] = r.not_modelled;

@@ -94,6 +94,25 @@ void locks(const Report& r, std::string& out) {
   }
 }
 
+void regret(const Report& r, std::string& out) {
+  if (!r.regret) return;
+  const RegretSumRow& s = r.regret->sum;
+  out += fmt::format("\nregret of {} forks, {} branches{}, horizon {} us: no CPU was better than the chosen one {} times ({:.1f} %)\n",
+                     s.forks, s.branches, s.failed ? fmt::format(" ({} failed)", s.failed) : "", us(s.horizon_ns), s.best,
+                     share(s.best, s.forks));
+  if (s.forks == 0) return;
+  out += fmt::format("{:<20}{:>9}{:>15}{:>15}{:>15}{:>15}{:>15}   (us)\n", "", "mean", "p50", "p90", "p99", "max", "sum");
+  out += fmt::format("{:<20}{:>9.1f}{:>15}{:>15}{:>15}{:>15}{:>15}\n", "wait over the best", s.mean_ns / 1e3, us(s.p50_ns), us(s.p90_ns),
+                     us(s.p99_ns), us(s.max_ns), us(s.total_ns));
+  if (!r.regret->worst.empty())
+    out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", "worst", "time s", "child", "CPU", "waited us", "best",
+                       "would wait us", "regret us", "decided by");
+  for (const RegretWorstRow& w : r.regret->worst)
+    out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", w.fork,
+                       fmt::format("{}.{:09}", w.time_ns / 1'000'000'000, w.time_ns % 1'000'000'000), w.child, w.cpu, us(w.wait_ns),
+                       w.best_cpu, us(w.best_wait_ns), us(w.regret_ns), w.reason);
+}
+
 void foot(const Report& r, std::string& out) {
   out += fmt::format("\ninvariants: {} checked, {} violated", r.invariants.checked, r.invariants.violated);
   if (!r.diagnostics.empty()) out += "; diagnostics:";
@@ -113,6 +132,7 @@ std::string render_report_text(const Report& r) {
   cpus(r, out);
   placement(r, out);
   locks(r, out);
+  regret(r, out);
   foot(r, out);
   return out;
 }

@@ -106,7 +106,7 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   tasks.close();
   CsvFile<ForkRow> forks(temp_ / "forks.csv");
   km::u64 number = 0;
-  for (const ForkRecord& f : metrics.placement.forks()) forks.add(fork_row(number++, f));
+  for (const ForkRecord& f : metrics.placement.forks()) forks.add(fork_row(number++, f, metrics.placement, names));
   forks.close();
   CsvFile<ScheduleRow> schedule(temp_ / "schedule.csv");
   for (const ScheduleRecord& s : metrics.schedule.records()) schedule.add(schedule_row(s, names));
@@ -115,6 +115,12 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   for (const LifeRecord& l : metrics.life.records()) life.add(life_row(l, names));
   life.add(life_end_row(metrics.life));
   life.close();
+}
+
+void ResultWriter::add_regret(const std::vector<RegretRow>& rows) {
+  CsvFile<RegretRow> regret(temp_ / "regret.csv");
+  for (const RegretRow& r : rows) regret.add(r);
+  regret.close();
 }
 
 void ResultWriter::commit(const ManifestInfo& manifest) {

@@ -30,6 +30,8 @@ class ResultWriter {
   void add_file(std::string_view name, std::string_view content);
   /// report.json, report.txt, the CSVs, histograms.json.
   void add_report(const Report& report, const RunMetrics& metrics, const km::NameTable& names);
+  /// regret.csv.
+  void add_regret(const std::vector<RegretRow>& rows);
   /// Hashes what is there, writes manifest.json and puts the folder in place.
   void commit(const ManifestInfo& manifest);
 

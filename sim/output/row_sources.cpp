@@ -76,7 +76,55 @@ std::string_view placement_name(PlacementClass c) {
   return "busy_none_idle";
 }
 
-ForkRow fork_row(u64 number, const ForkRecord& f) {
+namespace {
+
+std::string_view step_name(km::PlacementStep s) { return km::kPlacementStepNames[static_cast<std::size_t>(s)]; }
+
+std::string candidates_text(std::span<const CandidateRecord> list) {
+  std::string out;
+  for (const CandidateRecord& c : list)
+    out += fmt::format("{}{}:{}/{}/{}/{}/{}/{}", out.empty() ? "" : " ", c.cpu.v, c.runnable, c.load, c.util, c.capacity, c.nr_running,
+                       c.idle ? 1 : 0);
+  return out;
+}
+
+std::string trail_text(std::span<const StepRecord> steps, std::span<const GroupRecord> groups, const km::NameTable& names) {
+  std::string out;
+  for (const StepRecord& s : steps) {
+    if (!out.empty()) out += ' ';
+    if (s.groups) {
+      out += fmt::format("{}/{}[", names[s.level], s.pct);
+      for (const GroupRecord& g : groups.first(s.groups))
+        out += fmt::format("{}0x{:x}:{}/{}:{}", out.back() == '[' ? "" : ";", g.span, g.runnable, g.load, step_name(g.step));
+      out += ']';
+    } else if (!names[s.level].empty()) {
+      out += names[s.level] + ':';
+    }
+    groups = groups.subspan(s.groups);
+    out += fmt::format("{}>{}", step_name(s.step), s.cpu.v);
+  }
+  return out;
+}
+
+/// What decided in each domain; without domains the first step, which says why there was nothing to weigh.
+std::string reason_text(std::span<const StepRecord> steps) {
+  std::string out;
+  if (!steps.empty() && (steps.back().step == km::PlacementStep::by_rule || steps.back().step == km::PlacementStep::rule_illegal))
+    return std::string(step_name(steps.back().step));
+  for (const StepRecord& s : steps)
+    if (s.groups) out += std::string(out.empty() ? "" : "+") + std::string(step_name(s.step));
+  return out.empty() && !steps.empty() ? std::string(step_name(steps.front().step)) : out;
+}
+
+std::string rule_text(std::span<const StepRecord> steps, const km::NameTable& names) {
+  for (const StepRecord& s : steps)
+    if (s.step == km::PlacementStep::by_rule || s.step == km::PlacementStep::rule_illegal) return names[s.level];
+  return std::string(km::kPlacementTable[0].name);
+}
+
+}  // namespace
+
+ForkRow fork_row(u64 number, const ForkRecord& f, const PlacementListener& placement, const km::NameTable& names) {
   ForkRow r;
   r.fork = number;
   r.time_ns = f.at.v;
@@ -91,6 +139,11 @@ ForkRow fork_row(u64 number, const ForkRecord& f) {
   const bool ran = f.ran != km::kNever;
   r.wait_ns = ran && f.woken != km::kNever ? static_cast<s64>((f.ran - f.woken).v) : -1;
   r.ran_on = ran ? static_cast<s64>(f.ran_on.v) : -1;
+  const auto steps = placement.steps(f);
+  r.rule = rule_text(steps, names);
+  r.reason = reason_text(steps);
+  r.candidates = candidates_text(placement.candidates(f));
+  r.trail = trail_text(steps, placement.groups(f), names);
   return r;
 }
 

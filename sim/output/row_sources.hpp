@@ -11,7 +11,7 @@ namespace forksim {
 
 LatencyRow latency_row(Metric m, const Histogram& h);
 TaskRow task_row(const TaskRecord& t, const km::NameTable& names);
-ForkRow fork_row(km::u64 number, const ForkRecord& f);
+ForkRow fork_row(km::u64 number, const ForkRecord& f, const PlacementListener& placement, const km::NameTable& names);
 ScheduleRow schedule_row(const ScheduleRecord& s, const km::NameTable& names);
 LifeRow life_row(const LifeRecord& l, const km::NameTable& names);
 std::vector<BalanceRow> balance_rows(const BalanceListener& l);

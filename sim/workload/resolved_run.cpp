@@ -60,6 +60,28 @@ void apply_model(ResolvedRun& run) {
   run.mm_contention = run.tree["model"]["mm_contention"].text != "off";
 }
 
+/// CONFIG_* and values of domains, in place of the profile's.
+void apply_config(ResolvedRun& run) {
+  const Value& config = run.tree["config"];
+  auto flag = [&](std::string_view key, bool& to) {
+    if (const Value& v = config[key]) to = v.num != 0;
+  };
+  if (const Value& hz = config["HZ"]) run.kernel.hz = static_cast<u32>(std::stoul(hz.text));
+  if (const Value& preempt = config["PREEMPT"]) run.kernel.preempt = preempt.text == "full";
+  flag("SCHED_MC", run.kernel.sched_mc);
+  flag("VMAP_STACK", run.kernel.vmap_stack);
+  flag("SCHED_AUTOGROUP", run.kernel.autogroup);
+  if (run.kernel.autogroup) run.kernel.fair_group_sched = true;
+  run.kernel.imbalance_pct = static_cast<u32>(run.tree["sched_domain"]["imbalance_pct"].num);
+}
+
+void collect_regret(ResolvedRun& run) {
+  const Value& v = run.tree["regret"];
+  if (!v) return;
+  const s64 forks = v["forks"].num;
+  run.regret = RegretPlan{forks < 0 ? ~u64{0} : static_cast<u64>(forks), km::Ns(static_cast<u64>(v["horizon"].num))};
+}
+
 /// Bounds first, then single phases; of each, the command line after the file.
 void collect_costs(ResolvedRun& run) {
   for (const Field& f : run.tree["costs"].fields) run.costs.push_back({f.key, f.value.text, f.value.origin, f.value.from});
@@ -120,6 +142,8 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   run.platform = run.tree["platform"].text;
   apply_profile(run);
   apply_model(run);
+  apply_config(run);
+  collect_regret(run);
   collect_costs(run);
   collect_views(run);
   return run;

@@ -32,6 +32,12 @@ struct PlannedPlot {
   std::optional<km::Ns> from, to;    ///< of a gantt
 };
 
+/// Branches at forks, when asked for.
+struct RegretPlan {
+  u64 forks = ~u64{0};  ///< how many; all by default
+  km::Ns horizon;
+};
+
 struct ResolvedRun {
   Workload workload;
   std::string file;            ///< the workload file as given
@@ -44,6 +50,7 @@ struct ResolvedRun {
   km::Ns until = km::kNever;         ///< kNever: when nothing is left to happen
   std::vector<std::string> measure;  ///< empty: all metrics
   std::vector<PlannedPlot> plots;
+  std::optional<RegretPlan> regret;
   Value tree;  ///< the input as read, for resolved_yaml
 };
 

@@ -8,6 +8,8 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 for golden in "$here"/*.report.txt; do
   name=$(basename "$golden" .report.txt)
-  "$forksim" run "$root/workloads/$name.yaml" --out "$dir/$name" --quiet
+  rule=${name#*@}
+  [[ $name == *@* ]] || rule=kernel
+  "$forksim" run "$root/workloads/${name%@*}.yaml" --placement "$rule" --out "$dir/$name" --quiet
   cp "$dir/$name/report.txt" "$golden"
 done

@@ -205,7 +205,7 @@ TEST_SUITE("cli") {
         {"explain out", "--pid"},
         {"explain out --pid 30000", "no task had pid 30000"},
         {"explain out --pid x", "--pid x"},
-        {"explain out --fork 1", "--fork"},
+        {"explain out --fork 999", "allowed: 0 to"},
         {"explain nowhere --pid 1", "nowhere/life.csv"},
     };
     for (const auto& [arguments, reason] : kRefused) {

@@ -8,6 +8,7 @@ TEST_SUITE_BEGIN("sim/metrics");
 using namespace forksim;
 using km::Ns;
 using km::Tp;
+using km::u64;
 using test::FakeStream;
 
 TEST_CASE("tasks: identity follows the clone flags") {
@@ -109,6 +110,43 @@ TEST_CASE("tasks: the end, the exit code and the accounting are those of the eve
   CHECK(r.migrations == 1);
   CHECK(l.records()[1].start.v == 900);
   CHECK(l.records()[1].end.v == 0);
+}
+
+TEST_CASE("placement: a fork keeps its candidates, groups and steps; those of an exec go") {
+  FakeStream s;
+  PlacementListener l(2);
+  s.trace.subscribe(l, PlacementListener::events());
+  const auto group = [&](u64 span, km::PlacementStep step) {
+    s.emit(5, 0, 10, Tp::placement_group, {2, span, 100 * span, 200 * span, 0, static_cast<u64>(step)});
+  };
+  const auto step = [&](km::PlacementStep what, u64 cpu) {
+    s.emit(5, 0, 10, Tp::placement_step, {static_cast<u64>(what), s.name("DIE"), cpu, 125, 0});
+  };
+  const auto decide = [&](u64 kind, int pid) {
+    group(1, km::PlacementStep::local);
+    group(2, km::PlacementStep::less_runnable);
+    step(km::PlacementStep::leave_load, 1);
+    step(km::PlacementStep::only_cpu, 1);
+    for (u64 c : {0, 1}) s.emit(5, 0, 10, Tp::placement_cpu, {c, 10 + c, 20 + c, 30, 1024, 1, c});
+    s.place(5, 0, 10, kind, pid, 0, 1, 2);
+  };
+  decide(1, 10);
+  decide(0, 11);
+  decide(1, 10);
+  decide(0, 12);
+  REQUIRE(l.forks().size() == 2);
+  for (const ForkRecord& f : l.forks()) {
+    REQUIRE(l.candidates(f).size() == 2);
+    CHECK(l.candidates(f)[1].runnable == 11);
+    CHECK(l.candidates(f)[1].idle);
+    REQUIRE(l.groups(f).size() == 2);
+    CHECK(l.groups(f)[1].span == 2);
+    CHECK(l.groups(f)[1].step == km::PlacementStep::less_runnable);
+    REQUIRE(l.steps(f).size() == 2);
+    CHECK(l.steps(f)[0].groups == 2);
+    CHECK(l.steps(f)[1].groups == 0);
+    CHECK(l.steps(f)[1].step == km::PlacementStep::only_cpu);
+  }
 }
 
 TEST_CASE("placement: classes are disjoint, add up, and the matrix has the deciding CPU as row") {

@@ -68,8 +68,9 @@ TEST_CASE("result folder: appears complete, with the files of the contract and n
   CHECK(render_report_text(r) == read_file(p.path / "run/report.txt"));
   CHECK(render_report_json(r) == read_file(p.path / "run/report.json"));
   CHECK(read_file(p.path / "run/forks.csv") ==
-        "fork,time_ns,parent,child,this_cpu,cpu,idle_mask,placement,runnable_this,runnable_chosen,wait_ns,ran_on\n"
-        "0,1055000,10,11,0,1,0x2,idle_cpu,10,20,6500,1\n");
+        "fork,time_ns,parent,child,this_cpu,cpu,idle_mask,placement,runnable_this,runnable_chosen,wait_ns,ran_on,rule,reason,candidates,"
+        "trail\n"
+        "0,1055000,10,11,0,1,0x2,idle_cpu,10,20,6500,1,kernel,,,\n");
   CHECK(read_file(p.path / "run/tasks.csv")
             .find("\n11,11,10,t11,1050000,6055000,4900000,83500,6500,1,0,1,7,0,4988500,1,6500,6500,1060000,1066500\n") !=
         std::string::npos);
