@@ -9,7 +9,7 @@ forksim_build=$forksim_root/build
 
 # What compiles and runs forksim; gnuplot draws.
 forksim_packages=(g++ cmake ninja-build pkg-config libsimgrid-dev libboost-graph-dev libyaml-cpp-dev libfmt-dev nlohmann-json3-dev
-  libcli11-dev liblzma-dev libssl-dev libbenchmark-dev doctest-dev gnuplot-nox)
+  libcli11-dev liblzma-dev libssl-dev libbenchmark-dev doctest-dev gnuplot-nox libsqlite3-dev libopenmpi-dev openmpi-bin)
 # Added by tests/run.sh: the second compiler, for the test that both give the same bytes.
 forksim_test_packages=(clang)
 

@@ -67,6 +67,20 @@ void add_compare(CLI::App& app, CompareCommand& c) {
   cmp->add_flag("--no-divergence", c.no_divergence, "do not look for the first event that differs (which may run both sides again)");
 }
 
+void add_sweep(CLI::App& app, SweepCommand& c) {
+  CLI::App* sweep = app.add_subcommand("sweep", "run a study: every cell with every seed, in parallel; also below mpirun and in Slurm job arrays");
+  sweep->add_option("study", c.study, "study file (YAML)")->required()->check(CLI::ExistingFile);
+  sweep->add_option("--jobs", c.jobs, "processes at a time (default: one for each CPU)")->check(CLI::Range(1, 4096));
+  sweep->add_option("--out", c.out, "folder of the results (default results/runs/<study>)");
+  sweep->add_flag("--resume", c.resume, "keep the runs that are there and whose input is the same");
+  sweep->add_option("--shard", c.shard, "only part I of N, as I/N; slurm takes both from SLURM_ARRAY_TASK_ID and its limits");
+  sweep->add_flag("--merge", c.merge, "run nothing: make the tables of what all shards have finished");
+  sweep->add_flag("--emit-commands", c.emit_commands, "print the commands of all shards, one a line, for GNU parallel or xargs");
+  sweep->add_option("--shards", c.shards, "how many shards --emit-commands makes (default: one for each cell)")->check(CLI::Range(1, 1000000));
+  sweep->add_option("--patience", c.patience_s, "below mpirun: seconds of silence after which a rank is lost (default 30)")->check(CLI::Range(1, 86400));
+  sweep->add_flag("--quiet", c.quiet, "print nothing but errors");
+}
+
 bool is_command(const CLI::App& app, const std::string& word) {
   return !app.get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; }).empty();
 }
@@ -84,7 +98,7 @@ int no_such_command(const CLI::App& app, const std::string& word) {
 
 /// Commands of the contract that later versions bring: refused by name.
 void add_later(CLI::App& app, std::string& later) {
-  for (const char* name : {"sweep", "import", "migrate"}) {
+  for (const char* name : {"import", "migrate"}) {
     CLI::App* sub = app.add_subcommand(name, "not in this version");
     sub->group("")->allow_extras();
     sub->callback([name, &later] { later = name; });
@@ -126,7 +140,7 @@ int main(int argc, char** argv) {
 
   std::string schema, list;
   bool list_json = false;
-  app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload or costs")->required()->check(CLI::IsMember({"workload", "costs", "study"}));
+  app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload, costs, study or baseline")->required()->check(CLI::IsMember({"workload", "costs", "study", "baseline"}));
   CLI::App* lst = app.add_subcommand("list", "what there is, one line each");
   lst->add_option("what", list, "platforms, kernels, placements, features, tunables, metrics, tracepoints, phases, failures")
       ->required()
@@ -135,6 +149,9 @@ int main(int argc, char** argv) {
 
   CompareCommand compare;
   add_compare(app, compare);
+
+  SweepCommand sweep;
+  add_sweep(app, sweep);
 
   std::string later;
   add_later(app, later);
@@ -154,6 +171,7 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("ps")) return ps_command(ps);
   if (app.got_subcommand("explain")) return explain_command(explain);
   if (app.got_subcommand("plot")) return plot_command(plot);
+  if (app.got_subcommand("sweep")) return sweep_command(sweep);
   if (app.got_subcommand("compare")) return compare_command(compare);
   if (app.got_subcommand("schema")) return schema_command(schema);
   return list_command(list, list_json);

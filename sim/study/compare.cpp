@@ -91,9 +91,9 @@ class Comparer {
   bool wanted(std::size_t m) const {
     const MeasureInfo& info = measure_table()[m];
     const bool limited = std::ranges::find(options_.fail_on, m, &FailOn::measure) != options_.fail_on.end();
-    const bool listed = options_.metrics.empty() || std::ranges::find(options_.metrics, info.metric) != options_.metrics.end() ||
-                        std::ranges::find(options_.metrics, info.name()) != options_.metrics.end();
-    return limited || (info.judged && listed);
+    const bool named = std::ranges::find(options_.metrics, info.name()) != options_.metrics.end();
+    const bool listed = options_.metrics.empty() || std::ranges::find(options_.metrics, info.metric) != options_.metrics.end();
+    return limited || named || (info.judged && listed);
   }
 
   void measure(const Samples& s, std::size_t m, const std::string& label, CellComparison& c) {

@@ -191,7 +191,7 @@ Diagnostics validate_file(const std::string& file, const Vocabulary& vocabulary)
   } else if (name.starts_with("forksim.workload/")) {
     resolve_document(doc, {}, vocabulary, diags);
   } else {
-    const std::vector<std::string_view> known{"forksim.workload/1", "forksim.costs/1"};
+    const std::vector<std::string_view> known{"forksim.workload/1", "forksim.costs/1", "forksim.study/1", "forksim.baseline/1"};
     diags.add(doc.at(schema ? schema->line : 1, schema ? schema->col : 1, "schema",
                      schema ? "\"" + name + "\" is no format of ours" : "the key is missing", "allowed are " + one_of(known),
                      did_you_mean(name, known)));
