@@ -161,7 +161,8 @@ inline void Core::enter_step(Cpu& c) {
     const bool mm = s.flags & mm_flag_;
     if (mm != c.in_mm) set_in_mm(c, mm);
     c.seg_flags = s.flags | c.lock_flags;
-    c.seg_scale = step_scale(c);
+    c.seg_scale = s.flags & StepFlag::kUser ? c.user_scale : c.kernel_scale;
+    if (mm) c.seg_scale = step_scale(c);
     c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_scale);
     c.kind = kind_of(c, s.flags);
     return;

@@ -40,40 +40,70 @@ LockWord* Core::lock_of(Ctx& x, LockId id) {
   return nullptr;
 }
 
-/// In lock order; false when the CPU has to wait for one of them first.
+namespace {
+
+template <class F>
+constexpr u32 set_of(F&& f) {
+  u32 set = 0;
+  for (std::size_t i = 0; i < kLocks; ++i)
+    if (f(kLockTable[i])) set |= 1u << i;
+  return set;
+}
+constexpr u32 kIrqsOffLocks = set_of([](const LockInfo& i) { return i.irqs_off; });
+/// Spinning and exclusive: nearly all of them, taken without detours.
+constexpr u32 kPlainLocks = set_of([](const LockInfo& i) { return !i.shared() && !i.sleeps(); });
+
+u8 flags_of_held(const Cpu& c) {
+  if (!c.nr_held) return 0;
+  return c.nr_held_irqs_off ? StepFlag::kNoPreempt | StepFlag::kIrqsOff : StepFlag::kNoPreempt;
+}
+
+bool reads_already(const Cpu& c, const LockWord& l) {
+  return std::any_of(c.held.begin(), c.held.begin() + c.nr_held, [&l](const HeldLock& h) { return h.lock == &l; });
+}
+
+}  // namespace
+
+/// In lock order; false when the CPU has to wait for one of them first. A lock that the caller has is not taken again.
 bool Core::take_locks(Ctx& x, u32 missing) {
-  for (; missing; missing &= missing - 1) {
-    const LockId id = static_cast<LockId>(std::countr_zero(missing));
+  do {
+    const u32 n = static_cast<u32>(std::countr_zero(missing));
+    const LockId id = static_cast<LockId>(n);
     LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
+    missing &= missing - 1;
     if (!l) continue;
-    const LockInfo& i = info(id);
-    const u32 who = i.sleeps() ? x.t.id.v + 1 : x.c.id.v + 1;
-    if (l->owner == who) continue;  // the caller has it
-    if (i.shared() && x.c.nr_held &&
-        std::any_of(x.c.held.begin(), x.c.held.begin() + x.c.nr_held, [l](const HeldLock& h) { return h.lock == l; }))
-      continue;
-    if (!l->try_take(id, who, !x.c.irq.empty())) {
-      wait_for(x, *l, id, who);
-      return false;
+    const bool plain = (kPlainLocks >> n) & 1;
+    const u32 who = plain || !info(id).sleeps() ? x.c.id.v + 1 : x.t.id.v + 1;
+    if (plain && !(l->owner | l->readers)) {
+      l->owner = who;
+    } else {
+      if (l->owner == who || (info(id).shared() && reads_already(x.c, *l))) continue;
+      if (!l->try_take(id, who, !x.c.irq.empty())) {
+        wait_for(x, *l, id, who);
+        return false;
+      }
     }
     x.f.held |= lock_bit(id);
     hold(x.c, x.t, *l, id);
-  }
+  } while (missing);
   return true;
 }
 
-void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
-  emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
-  const LockInfo& i = info(id);
-  if (i.sleeps()) {
+inline void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
+  if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
+    emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
+  const u32 bit = lock_bit(id);
+  if (bit & kSleepingLocks) {
     FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
     t.sleep_lock = {&l, id, now_};
     return;
   }
-  FS_CONTRACT(c.nr_held < c.held.size() && (!c.nr_held || c.held[c.nr_held - 1].id < id), "locks are taken in the order of lock_ids.def");
-  c.held[c.nr_held++] = {&l, id, now_};
-  c.nr_held_irqs_off += i.irqs_off;
-  c.lock_flags = static_cast<u8>(StepFlag::kNoPreempt | (c.nr_held_irqs_off ? StepFlag::kIrqsOff : 0));
+  const u32 n = c.nr_held;
+  FS_CONTRACT(n < c.held.size() && (!n || c.held[n - 1].id < id), "locks are taken in the order of lock_ids.def");
+  c.held[n] = {&l, id, now_};
+  c.nr_held = n + 1;
+  c.nr_held_irqs_off += (bit & kIrqsOffLocks) != 0;
+  c.lock_flags = flags_of_held(c);
 }
 
 /// Numbers are given when somebody looks.
@@ -194,34 +224,36 @@ void Core::unlock(Ctx& x) {
 
 /// Innermost first.
 void Core::drop_locks(Cpu& c, u32 set) {
-  while (set) {
+  do {
     const u32 top = static_cast<u32>(std::bit_width(set)) - 1;
     set &= ~(1u << top);
     drop_lock(c, static_cast<LockId>(top));
-  }
+  } while (set);
 }
 
-void Core::drop_lock(Cpu& c, LockId id) {
+inline void Core::drop_lock(Cpu& c, LockId id) {
   HeldLock h;
-  if (info(id).sleeps()) {
+  const u32 bit = lock_bit(id);
+  if (bit & kSleepingLocks) {
     h = c.cur->sleep_lock;
     c.cur->sleep_lock = {};
   } else {
-    u32 i = c.nr_held - 1;
-    while (c.held[i].id != id) --i;
-    h = c.held[i];
-    for (--c.nr_held; i < c.nr_held; ++i) c.held[i] = c.held[i + 1];
-    c.nr_held_irqs_off -= info(id).irqs_off;
-    c.lock_flags = static_cast<u8>((c.nr_held ? StepFlag::kNoPreempt : 0) | (c.nr_held_irqs_off ? StepFlag::kIrqsOff : 0));
+    FS_CONTRACT(c.nr_held && c.held[c.nr_held - 1].id == id, "locks are dropped in the opposite order");
+    h = c.held[--c.nr_held];
+    c.nr_held_irqs_off -= (bit & kIrqsOffLocks) != 0;
+    c.lock_flags = flags_of_held(c);
   }
   LockStats& s = lock_stats_[static_cast<std::size_t>(id)];
   const Ns held = now_ - h.since;
   ++s.acquisitions;
   s.hold_total += held;
-  s.hold_max = std::max(s.hold_max, held);
-  emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(*h.lock));
-  h.lock->release(id);
-  if (h.lock->head) hand_over(c, *h.lock);
+  if (held > s.hold_max) s.hold_max = held;
+  if (trace_.enabled(Tp::lock_release)) [[unlikely]]
+    emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(*h.lock));
+  LockWord& l = *h.lock;
+  l.release(id);
+  if (l.head) [[unlikely]]
+    hand_over(c, l);
 }
 
 void Core::hand_over(Cpu& c, LockWord& l) {

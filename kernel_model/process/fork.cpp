@@ -392,7 +392,8 @@ LockWord* fork_lock(Ctx& x, LockId id) {
   if (id == LockId::pi) return &child(x).pi_lock;
   if (id == LockId::rq && waking) return &x.k.cpu(child(x).cpu).rq_lock;
   if (id == LockId::siglock && x.f.pc == kPcSighand && flag(x, kCLONE_SIGHAND)) return nullptr;
-  if (id == LockId::mmap_write && flag(x, kCLONE_VM)) return nullptr;
+  // an address space that nobody else uses has nobody to wait for either
+  if (id == LockId::mmap_write && (flag(x, kCLONE_VM) || !x.t.mm || x.t.mm->users == 1)) return nullptr;
   return x.k.lock_of(x, id);
 }
 

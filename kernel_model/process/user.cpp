@@ -14,6 +14,7 @@ namespace {
 // Locals of kUser.
 enum Local : u32 { kRetry = 0 };
 enum Pc : u16 { kPcFetch = 0, kPcWork = 1 };
+enum FaultPc : u16 { kPcSharedMm = 1 };
 enum FaultKind : u64 { kFaultCow = 0, kFaultReuse = 1, kFaultAnon = 2, kFaultFile = 3 };
 constexpr u64 kIdleOpsLimit = 10'000'000;
 
@@ -229,7 +230,8 @@ Next due_work(Ctx& x) {
     x.k.emit(Tp::user_first, x.c, t.pid, int{t.user_fresh_kind});
   }
   if (faults_due(t)) {
-    call(x, kFault);
+    Frame& f = call(x, kFault);
+    if (t.mm->users > 1) f.pc = kPcSharedMm;
     return jump(kPcFetch);
   }
   const Ns refill = x.k.cost(Phase::cache_refill_per_kib) * std::exchange(t.refill_kib, 0);
@@ -305,7 +307,7 @@ Ns fault_cost(Ctx& x) {
 }
 /// The next fault follows at once unless signals or rescheduling come first.
 Next fault_done(Ctx& x) {
-  x.k.unlock(x);
+  if (x.f.held) x.k.unlock(x);
   Mm& mm = *x.t.mm;
   switch (x.f.a[0]) {
     case kFaultAnon:
@@ -318,16 +320,18 @@ Next fault_done(Ctx& x) {
   }
   ++x.t.min_flt;
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
-  return faults_due(x.t) && !x.t.ti_flags ? jump(0) : ret();
+  return faults_due(x.t) && !x.t.ti_flags ? jump(x.f.pc) : ret();
 }
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
-LockWord* fault_lock(Ctx& x, LockId) { return x.t.mm->users > 1 ? &x.t.mm->mmap_sem : nullptr; }
-constexpr Step kFaultSteps[] = {{fault_done, Phase::count_, fault_cost, StepFlag::kMm, nullptr, LockSet::mmap_read}};
+constexpr Step kFaultSteps[] = {
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm},
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, nullptr, LockSet::mmap_read},
+};
 
 }  // namespace
 
 const Path kUser{"user", kUserSteps};
 const Path kUserWork{"do_notify_resume", kUserWorkSteps};
-const Path kFault{"do_page_fault", kFaultSteps, fault_lock};
+const Path kFault{"do_page_fault", kFaultSteps};
 
 }  // namespace forksim::km
