@@ -107,8 +107,16 @@ class Comparer {
     std::vector<double> d;
     for (std::size_t i = 0; s.paired && i < a.size(); ++i) d.push_back(b[i] - a[i]);
     r.change = s.paired ? paired_shift(d) : unpaired_shift(a, b);
-    r.effect = r.base == 0 ? 0 : r.change / r.base;
     const bool same = s.paired && std::ranges::all_of(d, [](double x) { return x == 0; });
+    // Latencies differ by factors, not by amounts: what is above 0 is compared on a logarithmic scale.
+    const bool ratios = *std::ranges::min_element(a) > 0 && *std::ranges::min_element(b) > 0;
+    if (ratios) {
+      for (double& x : a) x = std::log(x);
+      for (double& x : b) x = std::log(x);
+      for (std::size_t i = 0; i < d.size(); ++i) d[i] = d[i] == 0 ? 0 : b[i] - a[i];
+    }
+    const auto share = [&](double shift) { return ratios ? std::expm1(shift) : r.base == 0 ? 0 : shift / r.base; };
+    r.effect = share(s.paired ? paired_shift(d) : unpaired_shift(a, b));
     if (same) {
       r.verdict = Verdict::same;
     } else if (testable(a.size(), b.size(), s.paired)) {
@@ -119,8 +127,9 @@ class Comparer {
     }
     if (options_.resamples > 0 && a.size() > 1 && b.size() > 1 && !same) {
       const km::u64 stream = derive_key(options_.seed, hash_name(label + '/' + measure_table()[m].name()));
-      r.interval = s.paired ? paired_interval(a, b, options_.confidence, options_.resamples, stream)
-                            : unpaired_interval(a, b, options_.confidence, options_.resamples, stream);
+      const Interval i = s.paired ? paired_interval(d, options_.confidence, options_.resamples, stream)
+                                  : unpaired_interval(a, b, options_.confidence, options_.resamples, stream);
+      r.interval = Interval{share(i.low), share(i.high)};
     }
     c.measures.push_back(r);
   }
@@ -164,7 +173,7 @@ void correct(Comparison& c, const CompareOptions& options) {
     MeasureResult& r = *tested[i];
     r.corrected = corrected[i];
     if (r.corrected >= options.alpha || !measure_table()[r.measure].judged) continue;
-    r.verdict = std::abs(r.effect) < options.least_effect ? Verdict::small : r.change > 0 ? Verdict::worse : Verdict::better;
+    r.verdict = std::abs(r.effect) < options.least_effect ? Verdict::small : r.effect > 0 ? Verdict::worse : Verdict::better;
   }
 }
 

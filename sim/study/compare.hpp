@@ -1,8 +1,8 @@
 // Is the new side worse? Two sets of runs, measure by measure.
 //
 // Purpose: `forksim compare`. Runs are paired by seed when both sides have seeds in common (common random numbers: what differs is the
-//          change, not the draw), else taken as two samples. Each measure of each cell: effect (Hodges-Lehmann shift, also relative to the
-//          base's median), bootstrap interval, rank test, p corrected by Holm over the whole comparison, verdict.
+//          change, not the draw), else taken as two samples. Each measure of each cell: effect (Hodges-Lehmann shift,
+//          of logarithms where all values are above 0: a typical ratio), bootstrap interval, rank test, p corrected by Holm over the whole comparison, verdict.
 // Verdict: worse or better only when the corrected p is below `alpha` and the effect at least `least_effect`; a whole comparison of equals
 //          then raises a false alarm with a chance of at most alpha. All judged measures are better when smaller.
 // Units:   as in measures.hpp. Ownership: values. Errors: ReportError when the sides have no cell in common.
@@ -37,7 +37,7 @@ struct MeasureResult {
   std::size_t measure = 0;  ///< row of measure_table
   double base = 0, next = 0;  ///< medians
   double change = 0;          ///< shift, in the measure's unit
-  double effect = 0;          ///< the same, relative to `base`
+  double effect = 0;          ///< typical ratio to the base, minus 1
   std::optional<Interval> interval;  ///< of the effect
   double p = 1, corrected = 1;
   bool exact = true;

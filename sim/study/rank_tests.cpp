@@ -44,8 +44,6 @@ unsigned affordable(unsigned resamples, std::size_t pairs) {
   return static_cast<unsigned>(std::min<std::size_t>(resamples, std::max<std::size_t>(budget, kFewest)));
 }
 
-double relative(double shift, double base) { return base == 0 ? 0 : shift / base; }
-
 }  // namespace
 
 RankTests::Ranked RankTests::rank(std::span<const double> values) {
@@ -151,16 +149,12 @@ double unpaired_shift(std::span<const double> a, std::span<const double> b) {
   return median(std::move(all));
 }
 
-Interval paired_interval(std::span<const double> base, std::span<const double> next, double confidence, unsigned resamples, km::u64 stream) {
-  const std::size_t n = base.size();
-  std::vector<double> drawn_base(n), difference(n);
+Interval paired_interval(std::span<const double> differences, double confidence, unsigned resamples, km::u64 stream) {
+  const std::size_t n = differences.size();
+  std::vector<double> drawn(n);
   return bootstrap(confidence, affordable(resamples, n * (n + 1) / 2), [&] {
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t k = below(next_u64(stream), n);
-      drawn_base[i] = base[k];
-      difference[i] = next[k] - base[k];
-    }
-    return relative(paired_shift(difference), median(drawn_base));
+    for (double& d : drawn) d = differences[below(next_u64(stream), n)];
+    return paired_shift(drawn);
   });
 }
 
@@ -170,7 +164,7 @@ Interval unpaired_interval(std::span<const double> base, std::span<const double>
   return bootstrap(confidence, affordable(resamples, a.size() * b.size()), [&] {
     for (double& v : a) v = base[below(next_u64(stream), base.size())];
     for (double& v : b) v = next[below(next_u64(stream), next.size())];
-    return relative(unpaired_shift(a, b), median(a));
+    return unpaired_shift(a, b);
   });
 }
 

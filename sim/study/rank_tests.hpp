@@ -52,9 +52,9 @@ double quantile(const std::vector<double>& sorted, double q);
 struct Interval {
   double low = 0, high = 0;
 };
-/// Percentile bootstrap of the shift divided by the median of the base, at the given confidence. `stream` seeds the resampling. Paired:
-/// pairs are drawn; unpaired: each side for itself.
-Interval paired_interval(std::span<const double> base, std::span<const double> next, double confidence, unsigned resamples, km::u64 stream);
+/// Percentile bootstrap of the shift at the given confidence. `stream` seeds the resampling. Paired: differences are drawn; unpaired: each
+/// side for itself.
+Interval paired_interval(std::span<const double> differences, double confidence, unsigned resamples, km::u64 stream);
 Interval unpaired_interval(std::span<const double> base, std::span<const double> next, double confidence, unsigned resamples, km::u64 stream);
 
 /// Holm's step-down p-values, in the order of the input: the chance of any false alarm in the family is at most the level they are held to.

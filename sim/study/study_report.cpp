@@ -68,8 +68,23 @@ std::string summary_csv(const Study& study, const std::vector<Effect>& effects) 
   return out;
 }
 
-/// A logarithmic axis shows ratios; a shift of -100 % or more is drawn at its left end.
+/// A logarithmic axis shows ratios; where a measure can be 0 a ratio may be 0 too, and is drawn at the left end.
 double ratio(double effect) { return std::max(1 + effect, 1e-3); }
+
+/// The axis of ratios: logarithmic when they spread, and never wider than what is drawn.
+std::string ratio_axis(const std::vector<Effect>& effects, std::size_t measure) {
+  double low = 1, high = 1;
+  for (const Effect& e : effects) {
+    if (e.result.measure != measure) continue;
+    const Interval i = e.result.interval.value_or(Interval{e.result.effect, e.result.effect});
+    low = std::min({low, ratio(i.low), ratio(e.result.effect)});
+    high = std::max({high, ratio(i.high), ratio(e.result.effect)});
+  }
+  constexpr double kSpread = 3, kLeast = 0.01;
+  if (high / low >= kSpread) return fmt::format("set logscale x\nset mxtics 10\nset xrange [{:.4g}:{:.4g}]\n", low / 1.3, high * 1.3);
+  const double margin = std::max(0.05 * (high - low), kLeast);
+  return fmt::format("set xrange [{:.4g}:{:.4g}]\n", low - margin, high + margin);
+}
 
 std::string percent(double share) { return fmt::format("{:+.1f} %", 100 * share); }
 
@@ -118,11 +133,11 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
   const fs::path folder = plots_folder(dir);
   write_file(folder / (name + ".dat"), data);
   const std::string body = fmt::format(
-      "set title {}\nset xlabel \"{} relative to {} (logarithmic), 95 % interval\"\nset logscale x\nset format x \"%.4g\"\nset mxtics 10\n"
+      "set title {}\nset xlabel \"{} relative to {}, 95 % interval\"\n{}set format x \"%.4g\"\n"
       "set yrange [0.4:{}]\nset ytics ({})\nset border 3\nset tics nomirror\n"
       "set grid xtics mxtics lt 1 lw 1 lc rgb \"#c8c8c8\", lt 1 lw 1 lc rgb \"#ebebeb\"\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb \"#404040\"\n"
       "set key outside right top vertical Left reverse samplen 1 spacing 1.2\nplot {}\n",
-      gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)), measure_name, study.report->base, static_cast<double>(levels.size()) + 0.6, tics, plots);
+      gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)), measure_name, study.report->base, ratio_axis(effects, measure), static_cast<double>(levels.size()) + 0.6, tics, plots);
   run_gnuplot(folder, name, {"svg", "png"}, 1000, 180 + 48 * static_cast<int>(levels.size()), body);
 }
 
@@ -195,7 +210,7 @@ void report_effects(const fs::path& dir, const Study& study) {
   const std::vector<Effect> effects = effects_of(dir, study);
   replace_file(dir / "summary.csv", summary_csv(study, effects));
   std::string text = head(study);
-  text += fmt::format("Effects are paired by seed (Hodges-Lehmann shift over the median of {}), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
+  text += fmt::format("Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
                       "whose p-value, corrected for all comparisons, is below 1 %.\n",
                       study.report->base);
   for (std::size_t m : study.report->measures) {

@@ -3,7 +3,7 @@
 // Purpose: the `report:` of a study. Effect: every value of a factor against its base, paired by seed, for each combination of the other
 //          factors. Crossing (limit, along): up to which value of a numeric factor a measure stays below a limit, for each value of the
 //          factor. Every figure in the text comes from the data; running the study again gives the same bytes.
-// Units:   ratios of medians' shifts to the base's median; crossings in the unit of the factor. Ownership: writes below the folder.
+// Units:   ratios to the base; crossings in the unit of the factor. Ownership: writes below the folder.
 // Errors:  OutputError, PlotError. Not modelled: causes; `forksim compare FOLDER:a=x FOLDER:a=y` shows where two cells part.
 #pragma once
 

@@ -17,7 +17,7 @@ const std::string kMpirun = "mpirun --allow-run-as-root --oversubscribe --enable
 /// A study that takes long enough to be interrupted.
 void write_long_study(const Session& s) {
   s.file("tiny.yaml", kTiny);
-  s.file("long.yaml", study_text(kGrid + "set: [parameters.children=400]\n", 12));
+  s.file("long.yaml", study_text(kGrid + "set: [parameters.children=400]\n", 24));
 }
 
 }  // namespace
@@ -120,7 +120,7 @@ TEST_SUITE("cli") {
   TEST_CASE("an interrupt keeps what is finished and says how to go on") {
     const Session forksim;
     write_long_study(forksim);
-    const Result r = shell(forksim, "timeout --preserve-status -s INT 0.4 '" + kForksim + "' sweep long.yaml --jobs 1 --out cut");
+    const Result r = shell(forksim, "timeout --preserve-status -s INT 1 '" + kForksim + "' sweep long.yaml --jobs 1 --out cut");
     CHECK(r.code == 130);
     CHECK(contains(r.err, "runs are missing; forksim sweep long.yaml --out cut --resume goes on"));
     CHECK(contains(read_file(forksim.path() / "cut/results.csv"), "cell,workload,stacks,seed"));
