@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <bit>
 #include <map>
 #include <memory>
 #include <string>
@@ -63,6 +64,7 @@ class RecordedMachine {
   }
   CpuId exec() { return sched_.sched_exec_select(this_cpu_); }
 
+  Trace& trace() { return trace_; }
   std::string ring() {
     std::string order;
     for (const SchedGroup* g : sched_.domains().lowest(this_cpu_)->groups)
@@ -90,6 +92,13 @@ class RecordedMachine {
   Task parent_, child_;
   Scheduler sched_;
   CpuId this_cpu_;
+};
+
+/// The comparisons of one decision.
+struct Steps : TraceListener {
+  void on_event(const TraceEvent& e) override { (e.id == Tp::placement_group ? groups : steps).push_back(e); }
+  static PlacementStep step_of(const TraceEvent& e) { return static_cast<PlacementStep>(e.args[e.id == Tp::placement_group ? 5 : 0]); }
+  std::vector<TraceEvent> groups, steps;
 };
 
 struct Recording {
@@ -128,6 +137,47 @@ TEST_SUITE("traces") {
       CHECK(forks == r.forks);
       CHECK(execs == r.execs);
     }
+  }
+
+  TEST_CASE("the comparison that is told for a recorded fork holds for its recorded loads") {
+    unsigned stayed = 0, left = 0;
+    for (const Recording& r : kRecordings) {
+      for (const Row& row : rows_of(r)) {
+        if (row.at("flag") != "8") continue;
+        CAPTURE(std::string(r.file));
+        CAPTURE(row.at("t"));
+        RecordedMachine m(*find_profile(r.profile), row);
+        Steps told;
+        TpSet events;
+        events.set(static_cast<std::size_t>(Tp::placement_group)).set(static_cast<std::size_t>(Tp::placement_step));
+        m.trace().subscribe(told, events);
+        const u32 chosen = m.fork().v;
+        REQUIRE(told.groups.size() == kCpus);
+        REQUIRE(told.steps.size() >= 1);
+        const std::string here = row.at("this_cpu");
+        for (const TraceEvent& g : told.groups) {
+          const std::string cpu = std::to_string(std::countr_zero(g.args[1]));
+          CHECK(std::to_string(g.args[2]) == row.at("runnable" + cpu));
+          CHECK(std::to_string(g.args[3]) == row.at("avg" + cpu));
+          CHECK((Steps::step_of(g) == PlacementStep::local) == (cpu == here));
+        }
+        // imbalance and scale as the profile's domain has them: 1024 * 17 / 100 and 100 + 17 / 2, or 256 and 112
+        const bool mc = told.steps[0].args[3] == 117;
+        const u64 imbalance = mc ? 174 : 256, scale = mc ? 108 : 112;
+        const u64 this_runnable = std::stoull(row.at("runnable" + here)), this_avg = std::stoull(row.at("avg" + here));
+        const PlacementStep end = Steps::step_of(told.steps[0]);
+        const bool stays = end == PlacementStep::stay_runnable || end == PlacementStep::stay_load;
+        CHECK(stays == (std::to_string(chosen) == here));
+        ++(stays ? stayed : left);
+        if (stays) continue;
+        const std::string there = std::to_string(chosen);
+        const u64 runnable = std::stoull(row.at("runnable" + there)), avg = std::stoull(row.at("avg" + there));
+        if (end == PlacementStep::leave_runnable) CHECK(this_runnable + imbalance > runnable);
+        if (end == PlacementStep::leave_load) CHECK(100 * this_avg >= scale * avg);
+      }
+    }
+    CHECK(stayed > 20);
+    CHECK(left > 20);
   }
 
   TEST_CASE("the other topology's thresholds would miss recorded decisions") {
