@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernel_model/exec/cpufreq.hpp"
 #include "kernel_model/process/boot.hpp"
 #include "kernel_model/process/paths.hpp"
 
@@ -26,9 +27,26 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
   for (std::size_t i = 0; i < kLocks; ++i) lock_names_[i] = trace.names().intern(kLockTable[i].name);
-  sched.set_clock_base(Ns(10'000'000'000));
+  sched.set_clock_base(Kernel::kClockBase);
+  init_frequency(config);
   boot(*this);
   sched.set_placement(config.placement);
+  cpufreq = Cpufreq::make(*this, config);
+  if (cpufreq) cpufreq->boot();
+  if (config.hotplug)
+    for (auto& c : cpus_) c->cpuhp = &boot_kthread(*this, "cpuhp/" + std::to_string(c->id.v), c->id, kCpuhp, true);
+  if (cpufreq || config.hotplug) count_boot();
+}
+
+Core::~Core() = default;
+
+/// The clock that the governor's first decision leaves: boot is over, and the machine was quiet.
+void Core::init_frequency(const KernelConfig& config) {
+  if (config.cpufreq.governor == Governor::performance) return;
+  policy_hz_ = u64{Cpufreq::initial_khz(config)} * 1000;
+  for (u32 i = 0; i < machine_.opp_hz.size(); ++i)
+    if (machine_.opp_hz[i] == policy_hz_) machine_.boot_opp = i;
+  for (u32 i = 0; i < sched.cpus(); ++i) sched.rq(CpuId(i)).freq_scale = Cpufreq::initial_scale(config);
 }
 
 Task& Core::alloc_task() {

@@ -30,11 +30,26 @@ struct Irq {
   IrqSpec spec;
   Task* thread = nullptr;
   NameId name;
+  bool mailbox = false;  ///< the firmware answers a cpufreq request
 };
+
+/// A CPU that is being taken off or brought up: one at a time, under cpu_add_remove_lock.
+struct Hotplug {
+  Task* holder = nullptr;  ///< who writes to cpuN/online
+  WaitQueue waiters;       ///< who wants to
+  CpuId cpu;
+  bool ap_done = false;  ///< cpuhp/N is through
+  bool stopped = false;  ///< take_cpu_down is done
+  bool dead = false, booted = false;
+  u32 total = 0, arrived = 0, left = 0;  ///< of multi_cpu_stop
+};
+
+class Cpufreq;
 
 class Core : public SchedHooks {
  public:
   Core(const KernelConfig& config, UserSpace& user, PowerPort& power, Trace& trace);
+  ~Core() override;
 
   // --- engine (exec/engine.cpp) ---
   Ns next_event() const;
@@ -73,8 +88,21 @@ class Core : public SchedHooks {
   bool idle_polling(CpuId cpu) const override { return cpus_[cpu.v]->polling; }
   u8 trace_flags(CpuId cpu) const override;
   void stop_one_cpu_nowait(CpuId from, CpuId cpu) override;
+  void cpufreq_update_util(CpuId on, CpuId cpu, u64 time, u32 flags) override;
   /// A CPU whose stopper `from` has to wake for active balancing, or `from` when there is none left.
   CpuId take_stop_request(CpuId from);
+
+  /// irq_work_queue: an interrupt to oneself, taken as soon as interrupts are on.
+  void irq_work_queue(CpuId cpu);
+  /// One more interrupt of a device, at `date`.
+  void raise_irq_at(CpuId cpu, u32 irq, Ns date);
+  /// The shared clock of all CPUs changes now.
+  void set_frequency(u64 hz);
+  /// The CPU draws no power and takes no interrupt from now on; its idle loop stands still until cpu_power_on.
+  void cpu_power_off(Cpu& c);
+  void cpu_power_on(Cpu& c);
+  /// First CPU that is there.
+  Cpu& first_online() { return *cpus_[sched.cpu_active_mask().first()]; }
 
   // --- tables ---
   Ns cost(Phase p) const { return costs_[p]; }
@@ -185,6 +213,7 @@ class Core : public SchedHooks {
     totals.migrations = sched.counters().migrations;
     totals.balance_attempts = sched.counters().balance_attempts;
     totals.balance_pulls = sched.counters().balance_pulls;
+    totals.affinity_widened = sched.counters().affinity_widened;
     totals.placement_illegal = sched.counters().placement_illegal;
     return totals;
   }
@@ -198,6 +227,9 @@ class Core : public SchedHooks {
   std::deque<u32> kthread_create_list;     ///< Kthread::index
   Pool<Kthread, 16> kthreads;
   std::vector<Irq> irqs;
+  Hotplug hotplug;
+  std::unique_ptr<Cpufreq> cpufreq;  ///< null when the governor does nothing during a run
+  bool can_disable() const { return machine_.can_disable; }
   Task* kthreadd = nullptr;
   Pool<Task, 64> task_pool;
 
@@ -236,6 +268,7 @@ class Core : public SchedHooks {
   void wake_started(Cpu& c, Task& t);
   Autogroup& new_autogroup();
   void apply_speed(Cpu& c, u64 hz);
+  void init_frequency(const KernelConfig& config);
   /// What is alive now was there at boot: outside the books.
   void count_boot();
 
@@ -281,7 +314,7 @@ class Core : public SchedHooks {
   std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
   Ns now_{0};
   Ns next_jiffy_{0};
-  u64 timer_seq_ = 0;
+  u64 timer_seq_ = 0, policy_hz_ = 0;
   u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
   u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0, boot_creds_ = 0, boot_nsproxies_ = 0;
   u64 boot_bytes_ = 0;

@@ -2,12 +2,14 @@
 #include "kernel_model/kernel.hpp"
 
 #include "kernel_model/core.hpp"
+#include "kernel_model/sched/audit.hpp"
 
 namespace forksim::km {
 
 class Kernel::Impl : public Core {
  public:
   using Core::Core;
+  SchedAudit auditor{nr_cpus()};
 };
 
 Kernel::Kernel(const KernelConfig& config, UserSpace& user, PowerPort& power, Trace& trace)
@@ -23,6 +25,9 @@ void Kernel::advance(Ns limit) { impl_->advance(limit); }
 void Kernel::finish(Ns now) { impl_->finish(now); }
 void Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { impl_->cpu_onoff(cpu, on, now); }
 void Kernel::speed_changed(CpuId cpu, u64 hz, Ns now) { impl_->speed_changed(cpu, hz, now); }
+u64 Kernel::audit(CpuId cpu, Ns idle_since, std::vector<std::string>& broken) {
+  return impl_->auditor.check(impl_->sched, cpu, idle_since, broken);
+}
 Ns Kernel::now() const { return impl_->now(); }
 const Totals& Kernel::totals() const { return impl_->all_totals(); }
 Alive Kernel::alive() const { return impl_->alive(); }

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/cpufreq/policy.hpp"
 #include "kernel_model/lock/lock.hpp"
 #include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
@@ -26,6 +28,7 @@ struct MachineDesc {
   MachineTopology topology;
   std::vector<Ns> ipi;       ///< latency from CPU i to j at [i * cpus + j]
   std::vector<Ns> transfer;  ///< a cache line from CPU i to j at [i * cpus + j]; empty: no time
+  bool can_disable = true;   ///< CPUs have a cpu_die method; without (spin-table) cpu_off fails with EOPNOTSUPP
   std::vector<u64> opp_hz;   ///< operating points, fastest first; the first is the reference frequency of the cost table
   u32 boot_opp = 0;          ///< index into opp_hz
 };
@@ -35,6 +38,12 @@ class PowerPort {
  public:
   virtual ~PowerPort() = default;
   virtual void set_power_state(CpuId cpu, u32 opp, bool busy, Ns at) = 0;
+  /// The kernel takes a CPU off (it draws what a CPU that is off draws) or on again; a power state follows a CPU that comes.
+  virtual void set_cpu_power(CpuId cpu, bool on, Ns at) {
+    static_cast<void>(cpu);
+    static_cast<void>(on);
+    static_cast<void>(at);
+  }
 };
 
 /// A process started by init at a date.
@@ -69,7 +78,7 @@ struct Totals {
   u64 forks = 0, threads = 0, kthreads = 0, execs = 0, exits = 0, reaped = 0, autoreaped = 0, reparented = 0, fork_errors = 0,
       context_switches = 0, voluntary_switches = 0, involuntary_switches = 0, wakeups = 0, migrations = 0, ticks = 0, ipis = 0,
       stacks_allocated = 0, stack_cache_hits = 0, stacks_freed = 0, task_structs_allocated = 0, task_structs_freed = 0,
-      balance_attempts = 0, balance_pulls = 0;
+      balance_attempts = 0, balance_pulls = 0, frequency_changes = 0, affinity_widened = 0;
   /// Scheduling events of the benchmark: switch-in, wake-up, new-task wake-up, preemption, sleep, exit, tick.
   u64 sched_events = 0;
   u64 placement_illegal = 0;  ///< answers of placement rules that were replaced; for `diagnostics`
@@ -92,11 +101,22 @@ struct TaskView {
   int prio;  ///< effective priority, 0..139
 };
 
+/// Who drives the clock. The drivers of 4.19 differ in what they offer: bcm2835-cpufreq only the lowest and the highest operating point,
+/// and utilisation is not scaled with the clock; cpufreq-dt all of them, and arch_set_freq_scale tells the scheduler.
+struct CpufreqConfig {
+  enum class Driver : u8 { cpufreq_dt, bcm2835_cpufreq };
+  Governor governor = Governor::performance;
+  Driver driver = Driver::cpufreq_dt;
+  u32 setspeed_khz = 0;  ///< of the userspace governor; 0: the highest
+};
+
 struct KernelConfig {
   KernelProfile profile;  ///< resolved (resolve_tunables)
   MachineDesc machine;
   CostTable costs;
   FaultPort* faults = nullptr;  ///< injects failures; borrowed
+  CpufreqConfig cpufreq;
+  bool hotplug = false;  ///< the workload takes CPUs off: every CPU has a cpuhp thread
   PlacementConfig placement;    ///< rules in place of the kernel's own, borrowed
   bool locks = true;            ///< false: a machine whose locks nobody ever waits for
   bool mm_contention = true;    ///< false: mm work of one CPU does not slow that of the others
@@ -128,6 +148,12 @@ class Kernel {
   /// The machine changed: CPU off or on, or another frequency (throttling). `now` >= every date advanced to.
   void cpu_onoff(CpuId cpu, bool on, Ns now);
   void speed_changed(CpuId cpu, u64 hz, Ns now);
+
+  /// Checks the run queue of `cpu` as it is now (sched/audit.hpp); `idle_since`: since when the CPU idles, by run-queue clock, kNever: it does
+  /// not. What is broken is appended as text; returns how many checks were made. Changes nothing.
+  u64 audit(CpuId cpu, Ns idle_since, std::vector<std::string>& broken);
+  /// The run queues' clocks read simulated time plus this.
+  static constexpr Ns kClockBase{10'000'000'000};
 
   Ns now() const;  ///< date of the last event run
   const Totals& totals() const;

@@ -107,6 +107,7 @@ enum class OpKind : u8 {
   touch,         ///< arg: 0 anonymous, 1 copy-on-write, 2 file; count: pages (file: groups of 16)
   open, close,   ///< count: descriptors
   mark,          ///< name: text for trace_marker, no cost
+  cpu_online,    ///< arg: CPU; flag: 1 on, 0 off. A write to /sys/devices/system/cpu/cpuN/online; result: 1 (bytes) or -errno
 };
 
 struct Op {

@@ -49,8 +49,14 @@ class TimerQueue {
     std::pop_heap(heap_.begin(), heap_.end(), after);
     heap_.pop_back();
   }
+  friend void move_timers(TimerQueue& from, TimerQueue& to);
   std::vector<Entry> heap_;
 };
+/// migrate_hrtimer_list of a CPU that died.
+inline void move_timers(TimerQueue& from, TimerQueue& to) {
+  for (const TimerQueue::Entry& e : from.heap_) to.push(e);
+  from.heap_.clear();
+}
 
 /// call_rcu callbacks of one CPU, in order; each waits for its grace period. Without a task: one that only keeps the tick of the CPU alive.
 class RcuQueue {
@@ -70,6 +76,12 @@ class RcuQueue {
       head_ = 0;
     }
     return t;
+  }
+  /// rcutree_migrate_callbacks of a CPU that died.
+  void move_to(RcuQueue& to) {
+    for (; head_ < list_.size(); ++head_) to.list_.push_back(list_[head_]);
+    list_.clear();
+    head_ = 0;
   }
 
  private:
@@ -107,7 +119,7 @@ struct Cpu {
   std::array<LockWaiter, 2> spin_waiters;  ///< of its task, of an interrupt or softirq
   bool in_mm = false;                 ///< the step in progress is mm work
 
-  Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever;
+  Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever, irq_work_at = kNever;
   std::deque<DevIrq> dev_irqs;  ///< by date
   TimerQueue timers;
   Ns timer_at = kNever;  ///< timers.next(), cached
@@ -122,6 +134,17 @@ struct Cpu {
   CpuId stop_dest;
   bool active_balance = false;  ///< the stopper has to run active_load_balance_cpu_stop
 
+  // hotplug (process/hotplug.cpp)
+  enum class HpWork : u8 { none, offline, online } hp_work = HpWork::none;  ///< of cpuhp
+  Task* cpuhp = nullptr;
+  bool multi_stop = false;     ///< the stopper has to run multi_cpu_stop
+  bool multi_waiting = false;  ///< it spins there
+  bool dying = false;          ///< take_cpu_down was here: the idle loop dies next
+
+  bool dbs_work = false;  ///< the kworker has to run dbs_work_handler
+  u64 nice_ns = 0;        ///< CPUTIME_NICE, by ticks
+  u64 cap_hz = 0;         ///< clock that a profile of the platform leaves; 0: no limit
+
   u32 opp = 0;
   u64 kernel_scale = 65536, user_scale = 65536;  ///< 16.16: reference ns to ns at the frequency in force
 
@@ -129,8 +152,8 @@ struct Cpu {
   Ns acct_at{0};
   CpuTimes times;
 
-  Ns irq_next = kNever;  ///< earliest of the four; update_irq() after any of them changed
-  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at}); }
+  Ns irq_next = kNever;  ///< earliest of the five; update_irq() after any of them changed
+  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at, irq_work_at}); }
 };
 
 }  // namespace forksim::km

@@ -260,7 +260,7 @@ void Core::set_power(Cpu& c, bool busy) {
 void Core::send_reschedule(CpuId from, CpuId to) {
   Cpu& target = *cpus_[to.v];
   ++totals.ipis;
-  sched.emit(Tp::ipi_raise, from, u64{1} << (to.v % 64), ipi_reason_);
+  sched.emit(Tp::ipi_raise, from, to, ipi_reason_);  // the mask has this one CPU
   const Ns arrival = now_ + machine_.ipi[from.v * nr_cpus() + to.v];
   if (arrival < target.ipi_at) {
     target.ipi_at = arrival;
@@ -301,11 +301,42 @@ void Core::arm_timer(Cpu& c, Task& t, Ns soft) {
   c.update_irq();
 }
 
+void Core::irq_work_queue(CpuId cpu) {
+  Cpu& c = *cpus_[cpu.v];
+  if (c.irq_work_at != kNever) return;
+  ++totals.ipis;
+  if (trace_.enabled(Tp::ipi_raise)) sched.emit(Tp::ipi_raise, cpu, cpu, name("IRQ work interrupts"));
+  c.irq_work_at = now_;
+  c.update_irq();
+  touch(c);
+}
+
+void Core::raise_irq_at(CpuId cpu, u32 irq, Ns date) {
+  Cpu& c = *cpus_[cpu.v];
+  c.dev_irqs.insert(std::ranges::upper_bound(c.dev_irqs, date, {}, &DevIrq::date), {date, irq});
+  c.dev_at = c.dev_irqs.front().date;
+  c.update_irq();
+  touch(c);
+}
+
+void Core::set_frequency(u64 hz) {
+  policy_hz_ = hz;
+  for (auto& p : cpus_) {
+    Cpu& c = *p;
+    charge(c);
+    const u32 before = c.opp;
+    apply_speed(c, c.cap_hz ? std::min(hz, c.cap_hz) : hz);
+    if (c.online && c.opp != before) set_power(c, !c.wfi);
+    touch(c);
+  }
+}
+
 void Core::speed_changed(CpuId id, u64 hz, Ns now) {
   Cpu& c = *cpus_[id.v];
   set_clock(std::max(now, now_));
   charge(c);
-  apply_speed(c, hz);
+  c.cap_hz = hz;
+  apply_speed(c, policy_hz_ ? std::min(hz, policy_hz_) : hz);
   touch(c);
 }
 
@@ -341,6 +372,28 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
   c.kind = kind_of(c, c.seg_flags);
   if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
   touch(c);
+}
+
+void Core::cpu_power_off(Cpu& c) {
+  charge(c);
+  c.online = false;
+  c.kind = TimeKind::off;
+  c.ipi_at = c.tick_at = c.irq_work_at = kNever;
+  c.irq_next = kNever;
+  emit(Tp::cpu_online, c, c.id, 0);
+  power_.set_cpu_power(c.id, false, now_);
+}
+
+void Core::cpu_power_on(Cpu& c) {
+  charge(c);
+  c.online = true;
+  c.kind = TimeKind::idle;
+  c.seg_flags = StepFlag::kIrqsOff;
+  c.wfi = c.polling = false;
+  power_.set_cpu_power(c.id, true, now_);
+  apply_speed(c, policy_hz_ ? policy_hz_ : machine_.opp_hz[c.opp]);
+  set_power(c, true);
+  end_segment_now(c);
 }
 
 void Core::finish(Ns now) {

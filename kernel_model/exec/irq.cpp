@@ -3,9 +3,19 @@
 // half on exit.
 #include <bit>
 
+#include "kernel_model/exec/cpufreq.hpp"
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
+
+/// Runs pending softirqs unless this interrupt came on top of one.
+Next irq_exit(Ctx& x) {
+  x.c.cur->preempt_count -= HARDIRQ_OFFSET;
+  if (!x.c.softirq_pending || x.c.cur->in_interrupt()) return ret();
+  x.f = Frame{};
+  x.f.path = &kSoftirq;
+  return hold();
+}
 
 namespace {
 
@@ -15,15 +25,6 @@ constexpr s64 kArchTimerIrq = 3;
 Ns half_irq(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) / 2; }
 Ns irq_entry(Ctx& x) { return half_irq(x) + (x.f.a[0] ? x.k.cost(Phase::idle_exit_wfi) : Ns(0)); }
 Ns irq_exit_cost(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) - half_irq(x); }
-
-/// irq_exit(): runs pending softirqs unless this interrupt came on top of one.
-Next irq_exit(Ctx& x) {
-  x.c.cur->preempt_count -= HARDIRQ_OFFSET;
-  if (!x.c.softirq_pending || x.c.cur->in_interrupt()) return ret();
-  x.f = Frame{};
-  x.f.path = &kSoftirq;
-  return hold();
-}
 
 /// An event whose last field is a name; interned only when somebody listens, because interrupts are hot.
 template <class... A>
@@ -65,6 +66,13 @@ Next timer_entry(Ctx& x) {
 }
 Ns tick_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) : Ns(0); }
 
+/// account_user_time: a tick that met a task with nice above 0 in user mode.
+void account_nice(Cpu& c, u64 tick) {
+  if (c.irq.depth() > 1 || c.cur == c.idle || c.cur->static_prio <= DEFAULT_PRIO) return;
+  const Frame& f = c.cur->frames.top();
+  if (f.path->steps[f.pc].flags & StepFlag::kUser) c.nice_ns += tick;
+}
+
 /// tick_sched_handle: the scheduler's tick, then what it raises.
 Next timer_tick(Ctx& x) {
   if (!x.f.a[1]) return advance();
@@ -75,6 +83,7 @@ Next timer_tick(Ctx& x) {
   ++k.totals.ticks;
   ++k.totals.sched_events;
   ++x.c.times.ticks;
+  if (k.cpufreq) account_nice(x.c, tick);
   k.sched.scheduler_tick(x.c.id);
   if (x.c.rcu.due() <= k.now()) raise_softirq(x, kRCU_SOFTIRQ);
   if (k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
@@ -116,6 +125,7 @@ Next device_handler(Ctx& x) {
   const Irq& irq = x.k.irqs[x.f.a[1]];
   constexpr s64 kHandled = 1, kWakeThread = 2;
   x.k.emit(Tp::irq_handler_exit, x.c, static_cast<s64>(irq.spec.irq), irq.thread ? kWakeThread : kHandled);
+  if (irq.mailbox) call_ttwu(x, *x.k.cpufreq->answered(), TASK_NORMAL);
   if (!irq.thread) return advance();
   ++irq.thread->kthread->irq_pending;
   call_ttwu(x, *irq.thread, TASK_NORMAL);
@@ -172,9 +182,37 @@ Next rcu_callback(Ctx& x) {
   return jump(3);
 }
 
+// The idle loop of a CPU that take_cpu_down has been to (do_idle: cpu_is_offline).
+enum IdlePc : u16 { kPcIdleDie = 3, kPcIdleOff = 4, kPcIdleBoot = 5 };
+
+/// cpuhp_report_idle_dead. The kernel lets the first online CPU complete it; here the dying one does.
+Next report_idle_dead(Ctx& x) {
+  x.c.dying = x.c.polling = false;
+  x.c.tick_at = kNever;
+  x.c.update_irq();
+  x.k.hotplug.dead = true;
+  call_ttwu(x, *x.k.hotplug.holder, TASK_NORMAL);
+  return jump(kPcIdleDie);
+}
+/// arch_cpu_idle_dead: the CPU stands still until cpu_power_on ends the next step.
+Next idle_die(Ctx& x) {
+  x.k.cpu_power_off(x.c);
+  return jump(kPcIdleOff);
+}
+Ns off_cost(Ctx&) { return kNever; }
+Next idle_off(Ctx&) { return jump(kPcIdleBoot); }
+/// The end of secondary_start_kernel.
+Next idle_boot(Ctx& x) {
+  x.k.sched.cpu_booted(x.c.id);
+  x.k.hotplug.booted = true;
+  call_ttwu(x, *x.k.hotplug.holder, TASK_NORMAL);
+  return jump(0);
+}
+
 /// Before WFI: a waiting wake-up ends the idle period without an interrupt (the loop polls need_resched); else the tick is stopped.
 Next idle_sleep(Ctx& x) {
   if (x.t.need_resched()) return jump(2);
+  if (x.c.dying) return report_idle_dead(x);
   Cpu& c = x.c;
   Core& k = x.k;
   const u64 tick = k.profile().tick_ns();
@@ -250,7 +288,11 @@ constexpr Step kIdleSteps[] = {
     {idle_sleep, Phase::idle_enter, idle_enter_cost, 0},
     {idle_woken, Phase::count_, wfi, 0},
     {idle_exit, Phase::idle_loop_exit, pending_cost, StepFlag::kNoPreempt},
+    {idle_die, Phase::count_, nullptr, kOff},
+    {idle_off, Phase::count_, off_cost, kOff},
+    {idle_boot, Phase::cpu_boot, nullptr, kOff},
 };
+static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff].effect == idle_off && kIdleSteps[kPcIdleBoot].effect == idle_boot);
 
 }  // namespace
 
@@ -263,9 +305,10 @@ const Path kIdle{"do_idle", kIdleSteps};
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;
   const bool timer = c.tick_at <= now_ || c.timer_at <= now_;
-  Frame& f = c.irq.push(ipi ? kIrqIpi : timer ? kIrqTimer : kIrqDevice);
-  if (ipi) {
-    c.ipi_at = kNever;
+  const bool work = !ipi && !timer && c.irq_work_at <= now_;
+  Frame& f = c.irq.push(ipi ? kIrqIpi : timer ? kIrqTimer : work ? kIrqWork : kIrqDevice);
+  if (ipi || work) {
+    (ipi ? c.ipi_at : c.irq_work_at) = kNever;
     c.update_irq();
   }
   f.a[0] = c.wfi;

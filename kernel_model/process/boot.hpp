@@ -5,10 +5,14 @@
 // Not modelled: other kernel threads; init does nothing but reap orphans.
 #pragma once
 
+#include <string>
+
 #include "kernel_model/core.hpp"
 
 namespace forksim::km {
 
 void boot(Core& k);
+/// A kernel thread that boot has left asleep in `loop` on `cpu`; outside the books. `pinned`: to that CPU.
+Task& boot_kthread(Core& k, const std::string& comm, CpuId cpu, const Path& loop, bool pinned);
 
 }  // namespace forksim::km

@@ -56,25 +56,38 @@ Next init_spin(Ctx& x) {
   return jump(0);
 }
 
+/// The CPU whose work a kworker does; it runs elsewhere while that CPU is off. a[0] of kKworker.
+Cpu& home(Ctx& x) { return x.k.cpu(CpuId(static_cast<u32>(x.f.a[0]))); }
+
 Next worker_sleep(Ctx& x) {
-  if (x.c.vfree_pending) return advance();
-  if (!x.c.works.empty()) return jump(2);
+  Cpu& c = home(x);
+  if (c.dbs_work) {
+    c.dbs_work = false;
+    call(x, kDbsWork);
+    return jump(0);
+  }
+  if (c.vfree_pending) return advance();
+  if (!c.works.empty()) return jump(2);
   x.t.state = TASK_IDLE;
   call(x, kSchedule);
   return jump(0);
 }
 Next worker_vfree(Ctx& x) {
-  --x.c.vfree_pending;
+  --home(x).vfree_pending;
   x.k.kernel_bytes -= x.k.profile().stack_bytes;
   return jump(0);
 }
-Ns work_cost(Ctx& x) { return x.c.works.front(); }
+Ns work_cost(Ctx& x) { return home(x).works.front(); }
 Next worker_work(Ctx& x) {
-  x.c.works.pop_front();
+  home(x).works.pop_front();
   return jump(0);
 }
 
 Next stopper_sleep(Ctx& x) {
+  if (x.c.multi_stop) {
+    call(x, kMultiStop);
+    return jump(0);
+  }
   if (x.c.stop_task || x.c.active_balance) return advance();
   x.t.state = TASK_INTERRUPTIBLE;
   call(x, kSchedule);
@@ -180,6 +193,13 @@ void boot_sleep(Core& k, Task& t, CpuId cpu, const Path& loop, u32 state, bool p
 
 }  // namespace
 
+Task& boot_kthread(Core& k, const std::string& comm, CpuId cpu, const Path& loop, bool pinned) {
+  Task& t = boot_task(k, comm, k.kthreadd, nullptr);
+  t.flags |= PF_KTHREAD;
+  boot_sleep(k, t, cpu, loop, TASK_INTERRUPTIBLE, pinned);
+  return t;
+}
+
 void boot(Core& k) {
   const u32 n = k.sched.cpus();
   Signal* swapper_signal = nullptr;
@@ -221,6 +241,7 @@ void boot(Core& k) {
     Task& w = boot_task(k, "kworker/" + std::to_string(c->id.v) + ":0", &kthreadd, nullptr);
     w.flags |= PF_KTHREAD | PF_WQ_WORKER;
     boot_sleep(k, w, c->id, kKworker, TASK_IDLE, true);
+    w.frames.below_top().a[0] = c->id.v;
     c->kworker = &w;
   }
   k.count_boot();

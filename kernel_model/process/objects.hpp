@@ -178,7 +178,7 @@ inline constexpr u64 kCoredump = sigbit(kSIGQUIT) | sigbit(kSIGILL) | sigbit(kSI
 inline constexpr int kSI_TKILL = -6;
 inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
-inline constexpr s64 kEPERM = 1, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kENOTTY = 25, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35, kENOSYS = 38;
+inline constexpr s64 kEPERM = 1, kENOENT = 2, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kEBUSY = 16, kENOTTY = 25, kEOPNOTSUPP = 95, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35, kENOSYS = 38;
 /// Internal results that never reach a program: the system call is restarted.
 inline constexpr s64 kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514, kERESTART_RESTARTBLOCK = 516;
 // wait4 options

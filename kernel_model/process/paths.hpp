@@ -17,6 +17,11 @@ extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flag
 // exec/irq.cpp
 extern const Path kIrqIpi, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
+// exec/cpufreq.cpp
+extern const Path kIrqWork;       ///< irq_work_run of the governor
+extern const Path kDbsWork;       ///< of the kworker
+extern const Path kSugov;         ///< the sugov thread
+extern const Path kDriverTarget;  ///< a[0] kHz
 // process/user.cpp
 extern const Path kUser;      ///< a task in user mode
 extern const Path kUserWork;  ///< the work loop before a return to user mode
@@ -56,6 +61,10 @@ extern const Path kWakeQueue;      ///< a[0] queue_ref, a[1] how many, a[2] wake
 extern const Path kInit, kKworker, kStopper, kKthreadd;
 extern const Path kKthread;                     ///< a thread made by kthread_create: struct kthread, then its function
 extern const Path kSysKthreadRun, kSysKthreadStop, kQueueWork;
+// process/hotplug.cpp
+extern const Path kSysCpuOnline;  ///< a[0] CPU, a[1]: 1 on
+extern const Path kCpuhp;         ///< cpuhp/N
+extern const Path kMultiStop;     ///< multi_cpu_stop of a stopper
 
 /// Step of kKthread at which its function goes round.
 inline constexpr u16 kKthreadLoop = 2;
@@ -90,6 +99,9 @@ struct Nr {
                        wait4 = 260;
 };
 
+// exec/irq.cpp
+/// irq_exit(): the end of every interrupt path.
+Next irq_exit(Ctx& x);
 // process/signal.cpp
 bool signal_pending_state(u32 state, const Task& t);
 void recalc_sigpending(Task& t);

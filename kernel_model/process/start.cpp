@@ -77,13 +77,13 @@ void Core::link_started(Task& t) {
   kernel_bytes += profile().stack_bytes;
 }
 
-/// wake_up_new_task by nobody, on CPU 0.
+/// wake_up_new_task by nobody, on the first CPU that is there.
 void Core::wake_started(Cpu& c, Task& t) {
   const CpuId dest = sched.wake_up_new_task_select(t, c.id);
   ++cpus_[dest.v]->times.forks_placed;
   sched.wake_up_new_task_activate(t, c.id);
   ++totals.sched_events;
-  // nobody runs on CPU 0 to see its need_resched: end its WFI
+  // nobody runs there to see its need_resched: end its WFI
   if (c.cur == c.idle && c.idle->need_resched()) {
     c.ipi_at = std::min(c.ipi_at, now_);
     c.update_irq();
@@ -92,7 +92,7 @@ void Core::wake_started(Cpu& c, Task& t) {
 }
 
 void Core::start_process(const StartSpec& spec) {
-  Cpu& c = *cpus_[0];
+  Cpu& c = first_online();
   Task& t = alloc_task();
   dup_fields(*this, t, *init_);
   get_cred(t, new_cred(user_of(spec.uid)));

@@ -213,6 +213,7 @@ Next dispatch(Ctx& x) {
     case OpKind::open:
     case OpKind::close: return syscall(x, kSysOpenClose);
     case OpKind::mark: return do_mark(x);
+    case OpKind::cpu_online: return syscall(x, kSysCpuOnline, static_cast<u64>(o.arg), o.flag);
   }
   return jump(kPcFetch);
 }

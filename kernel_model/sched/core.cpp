@@ -27,6 +27,7 @@ Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHook
       hooks_(hooks),
       trace_(trace),
       active_(CpuMask::first_n(m.cpus)),
+      online_(active_),
       ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
       fair_(*this, k, m.cpus),
       rt_(*this, k),

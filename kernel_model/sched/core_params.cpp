@@ -190,23 +190,38 @@ void Scheduler::yield_task(CpuId cpu) {
   if (r.curr->sched_class == SchedClass::rt) rt_.yield_task_rt(r);
 }
 
-void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {
+void Scheduler::set_cpu_active(CpuId cpu, bool active, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(cpu);
-  if (r.online == online) return;
-  r.online = online;
-  if (online)
+  if (r.online == active) return;
+  r.online = active;
+  if (active) {
     active_.set(cpu);
-  else
+    online_.set(cpu);
+  } else {
     active_.clear(cpu);
+  }
   FS_CONTRACT(!active_.empty(), "the last CPU stays online");
   domains_ = DomainTree(machine_, profile_, active_);
   start_domains();
   balancer_.cpus_changed();
   fair_.update_sysctl(active_.count());
-  if (online) return;
+  emit(Tp::cpu_online, this_cpu, cpu, active ? 2 : 1);
+}
+
+void Scheduler::migrate_tasks(CpuId cpu, CpuId this_cpu) {
+  online_.clear(cpu);
   sched_ttwu_pending(cpu);
-  while (Task* p = first_queued(r)) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+  this_cpu_ = this_cpu;
+  while (Task* p = first_queued(rq(cpu))) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+}
+
+void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {
+  if (rq(cpu).online == online) return;
+  set_cpu_active(cpu, online, this_cpu);
+  if (online) return;
+  migrate_tasks(cpu, this_cpu);
+  online_.set(cpu);  // its stopper still has to push the task that runs
 }
 
 }  // namespace forksim::km

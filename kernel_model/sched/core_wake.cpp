@@ -50,7 +50,12 @@ CpuId Scheduler::select_fallback_rq(Task& p) {
   // No allowed CPU is active: the mask is widened to all of them, as cpuset_cpus_allowed_fallback ends up doing.
   p.cpus_allowed = CpuMask::first_n(cpus());
   p.nr_cpus_allowed = cpus();
-  return CpuId(active_.first());
+  const CpuId dest(active_.first());
+  // Nobody is told about kernel threads and exiting tasks.
+  if (!p.mm) return dest;
+  ++counters_.affinity_widened;
+  emit(Tp::no_longer_affine, this_cpu_, p.comm, p.pid, p.cpu, dest);
+  return dest;
 }
 
 CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
@@ -67,7 +72,7 @@ CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
   }
   // is_cpu_allowed: a per-CPU kernel thread may run on a CPU that is going down
   const bool per_cpu_kthread = p.nr_cpus_allowed == 1 && (p.flags & PF_NO_SETAFFINITY);
-  const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && (per_cpu_kthread || active_.test(cpu));
+  const bool allowed = cpu.v < cpus() && p.cpus_allowed.test(cpu) && (per_cpu_kthread ? online_.test(cpu) : active_.test(cpu));
   return allowed ? cpu : select_fallback_rq(p);
 }
 

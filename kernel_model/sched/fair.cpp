@@ -80,6 +80,8 @@ void FairClass::util_est_dequeue(CfsRq& q, Task& p, bool task_sleep) const {
 
 void FairClass::enqueue_task_fair(Rq& rq, Task& p, u32 flags) {
   util_est_enqueue(rq.cfs, p);
+  constexpr u32 kSchedCpufreqIowait = 1;
+  if (p.in_iowait) s_.cpufreq_update_util(rq, kSchedCpufreqIowait);
   SchedEntity* se = &p.se;
   for (; se && !se->on_rq; se = se->parent) {
     enqueue_entity(*se->cfs_rq, *se, flags);

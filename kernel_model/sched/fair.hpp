@@ -5,7 +5,7 @@
 //          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights,
 //          bandwidth.cpp quotas of groups.
 // Units:   ns, VNs, scaled weights. Ownership: borrows the Scheduler it belongs to. Errors: contracts only.
-// Not modelled: NUMA balancing, schedstats, hrtick, cpufreq hooks.
+// Not modelled: NUMA balancing, schedstats, hrtick.
 #pragma once
 
 #include "kernel_model/sched/pelt.hpp"
@@ -70,7 +70,9 @@ class FairClass {
   // --- load tracking (fair_load.cpp) ---
   void update_load_avg(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
   bool update_cfs_rq_load_avg(u64 now, CfsRq& cfs_rq);
-  void attach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se);
+  /// `flags`: SCHED_CPUFREQ_MIGRATION or 0, for the frequency governor.
+  void attach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
+  void cfs_rq_util_change(const CfsRq& cfs_rq, u32 flags);
   void detach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se);
   void sync_entity_load_avg(SchedEntity& se);
   void remove_entity_load_avg(SchedEntity& se);

@@ -7,6 +7,8 @@ namespace forksim::km {
 
 namespace {
 
+constexpr u32 kSchedCpufreqMigration = 2;  // SCHED_CPUFREQ_MIGRATION
+
 PeltScale scale_of(const CfsRq& q) { return {q.rq->freq_scale, q.rq->cpu_capacity_orig}; }
 
 /// The queue's clock for averages: it stands still while the queue is throttled.
@@ -74,6 +76,11 @@ bool skip_blocked_update(const SchedEntity& se) { return !se.avg.load_avg && !se
 
 }  // namespace
 
+/// Only the root queue speaks for its CPU; a task that brings its utilisation along always does.
+void FairClass::cfs_rq_util_change(const CfsRq& q, u32 flags) {
+  if (&q == &q.rq->cfs || (flags & kSchedCpufreqMigration)) s_.cpufreq_update_util(*q.rq, flags);
+}
+
 bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
   bool decayed = false;
   SchedAvg& sa = q.avg;
@@ -88,7 +95,9 @@ bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
     add_tg_cfs_propagate(q, -static_cast<s64>(r.runnable_sum));
     decayed = true;
   }
-  return update_load_avg_cfs_rq(now, scale_of(q), q) || decayed;
+  decayed |= update_load_avg_cfs_rq(now, scale_of(q), q);
+  if (decayed) cfs_rq_util_change(q, 0);
+  return decayed;
 }
 
 void FairClass::update_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
@@ -97,14 +106,14 @@ void FairClass::update_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
   bool decayed = update_cfs_rq_load_avg(now, q);
   decayed |= propagate_entity_load_avg(se);
   if (!se.avg.last_update_time && (flags & DO_ATTACH)) {
-    attach_entity_load_avg(q, se);
+    attach_entity_load_avg(q, se, kSchedCpufreqMigration);
     update_tg_load_avg(q, false);
   } else if (decayed && (flags & UPDATE_TG)) {
     update_tg_load_avg(q, false);
   }
 }
 
-void FairClass::attach_entity_load_avg(CfsRq& q, SchedEntity& se) {
+void FairClass::attach_entity_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
   SchedAvg& sa = se.avg;
   const u32 divider = pelt_divider(q.avg);
   sa.last_update_time = q.avg.last_update_time;
@@ -118,6 +127,7 @@ void FairClass::attach_entity_load_avg(CfsRq& q, SchedEntity& se) {
   q.avg.util_avg += sa.util_avg;
   q.avg.util_sum += sa.util_sum;
   add_tg_cfs_propagate(q, static_cast<s64>(sa.load_sum));
+  cfs_rq_util_change(q, flags);
 }
 
 void FairClass::detach_entity_load_avg(CfsRq& q, SchedEntity& se) {
@@ -126,6 +136,7 @@ void FairClass::detach_entity_load_avg(CfsRq& q, SchedEntity& se) {
   sub_positive(q.avg.util_avg, se.avg.util_avg);
   sub_positive(q.avg.util_sum, se.avg.util_sum);
   add_tg_cfs_propagate(q, -static_cast<s64>(se.avg.load_sum));
+  cfs_rq_util_change(q, 0);
 }
 
 void FairClass::sync_entity_load_avg(SchedEntity& se) {
@@ -167,7 +178,7 @@ void FairClass::attach_entity_cfs_rq(SchedEntity& se) {
   CfsRq& q = *se.cfs_rq;
   se.depth = se.parent ? se.parent->depth + 1 : 0;
   update_load_avg(q, se, attach_age_load_ ? 0 : SKIP_AGE_LOAD);
-  attach_entity_load_avg(q, se);
+  attach_entity_load_avg(q, se, 0);
   update_tg_load_avg(q, false);
   propagate_entity_cfs_rq(se);
 }

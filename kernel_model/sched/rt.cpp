@@ -88,9 +88,12 @@ void RtClass::dequeue_top_rt_rq(Rq& rq) {
 }
 
 void RtClass::enqueue_top_rt_rq(Rq& rq) {
-  if (rq.rt.rt_queued || rq.rt.rt_throttled || !rq.rt.rt_nr_running) return;
-  s_.add_nr_running(rq, rq.rt.rt_nr_running);
-  rq.rt.rt_queued = true;
+  if (rq.rt.rt_queued || rq.rt.rt_throttled) return;
+  if (rq.rt.rt_nr_running) {
+    s_.add_nr_running(rq, rq.rt.rt_nr_running);
+    rq.rt.rt_queued = true;
+  }
+  s_.cpufreq_update_util(rq, 0);
 }
 
 void RtClass::dequeue_rt_entity(Rq& rq, Task& p, u32 flags) {
@@ -388,6 +391,7 @@ bool RtClass::sched_rt_runtime_exceeded(Rq& rq) {
   }
   rt.rt_throttled = true;
   dequeue_top_rt_rq(rq);
+  s_.cpufreq_update_util(rq, 0);
   return true;
 }
 

@@ -83,6 +83,14 @@ struct SchedHooks {
     static_cast<void>(from);
     static_cast<void>(cpu);
   }
+  /// cpufreq_update_util: the utilisation of `cpu` changed at its run queue's date `time`. Executed by CPU `on`, deep inside the scheduler:
+  /// nothing may be scheduled from here. Called only after set_update_util(true).
+  virtual void cpufreq_update_util(CpuId on, CpuId cpu, u64 time, u32 flags) {
+    static_cast<void>(on);
+    static_cast<void>(cpu);
+    static_cast<void>(time);
+    static_cast<void>(flags);
+  }
   /// irq_work_queue_on: have `cpu` run RtClass::rto_push_irq_work in interrupt context. Executed by CPU `from`.
   virtual void irq_work_queue_on(CpuId from, CpuId cpu) {
     static_cast<void>(from);
@@ -92,7 +100,7 @@ struct SchedHooks {
 
 /// What the scheduler counts by itself, for report.json's totals.
 struct SchedCounters {
-  u64 migrations = 0, balance_attempts = 0, balance_pulls = 0;
+  u64 migrations = 0, balance_attempts = 0, balance_pulls = 0, affinity_widened = 0;
   u64 placement_illegal = 0;  ///< answers of placement rules that select_task_rq had to replace
 };
 
@@ -109,6 +117,7 @@ class Scheduler {
   Ns now() const { return now_; }
   /// Run-queue clocks read now + base. A clock near 0 must not be seen: PELT takes last_update_time 0 for "never attached".
   void set_clock_base(Ns base) { clock_base_ = base; }
+  Ns clock_base() const { return clock_base_; }
   u64 jiffies() const { return jiffies_; }
   void set_jiffies(u64 j) { jiffies_ = j; }
   /// Boot at jiffies `j`: every balancing date and tick stamp starts there.
@@ -220,7 +229,22 @@ class Scheduler {
   /// CPU off: moves every queued task away (select_fallback_rq) and takes the CPU out of placement; a task that runs there stays until
   /// it is switched out. On: back in. Either way domains are rebuilt and the scaled tunables follow the number of online CPUs.
   void set_cpu_online(CpuId cpu, bool online, CpuId this_cpu);
+  /// sched_cpu_activate, sched_cpu_deactivate: in or out of placement and domains; what is queued there stays.
+  void set_cpu_active(CpuId cpu, bool active, CpuId this_cpu);
+  /// sched_cpu_dying: the wake list is drained, then every queued task but the one that runs moves away.
+  void migrate_tasks(CpuId cpu, CpuId this_cpu);
   bool cpu_active(CpuId c) const { return rq(c).online; }
+  const CpuMask& cpu_online_mask() const { return online_; }
+  /// secondary_start_kernel: the CPU is there; only its own kernel threads may run on it until it is active.
+  void cpu_booted(CpuId cpu) { online_.set(cpu); }
+
+  // --- frequency ---
+  /// Whether a governor listens to SchedHooks::cpufreq_update_util.
+  void set_update_util(bool on) { update_util_ = on; }
+  void cpufreq_update_util(const Rq& rq, u32 flags) {
+    if (update_util_) [[unlikely]]
+      hooks_.cpufreq_update_util(this_cpu_, rq.cpu, rq.clock, flags);
+  }
 
   void resched_curr(Rq& rq, CpuId this_cpu);
   /// Nothing runs, is queued or is on its way there.
@@ -315,8 +339,8 @@ class Scheduler {
   u64 jiffies_ = 0;
   SchedCounters counters_;
   CpuId this_cpu_;
-  CpuMask active_;
-  bool rd_overload_ = false, ttwu_queue_, has_rules_ = false;
+  CpuMask active_, online_;
+  bool rd_overload_ = false, ttwu_queue_, has_rules_ = false, update_util_ = false;
   FairClass fair_;
   RtClass rt_;
   Placement placement_;

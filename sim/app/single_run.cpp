@@ -105,8 +105,23 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   s.config.placement.rules = s.placement->rules();
   s.config.placement.names.assign(s.run.workload.placements.begin(), s.run.workload.placements.end());
   s.config.placement.run = s.run.workload.placement;
+  s.config.cpufreq = s.run.cpufreq;
+  s.config.hotplug = s.run.workload.hotplug;
   s.resolved = resolved_yaml(s.run, {&s.config.profile, &s.config.costs, costs.file});
   return true;
+}
+
+/// Time and energy of a CPU by operating point.
+void add_opps(const SimEngine& engine, km::CpuId cpu, FinalNumbers::Cpu& c) {
+  const CpuDesc& d = engine.platform().cpus[cpu.v];
+  const auto opps = static_cast<km::u32>(d.opp_hz.size());
+  const auto joules = [](km::Ns t, double watts) { return watts * (static_cast<double>(t.v) / 1e9); };
+  for (km::u32 o = 0; o < opps; ++o) {
+    const km::Ns busy = engine.residency(cpu, o), wfi = engine.residency(cpu, opps + o);
+    c.opps.push_back({d.opp_hz[o], busy, wfi, joules(busy, d.watts[o]) + joules(wfi, d.watts[opps + o])});
+  }
+  c.off = engine.off_ns(cpu);
+  c.off_energy_j = joules(c.off, d.watts_off);
 }
 
 FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunResult& result) {
@@ -116,8 +131,13 @@ FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunRe
   f.alive = kernel.alive();
   f.locks = kernel.lock_stats();
   const km::u32 cpus = s.config.machine.topology.cpus;
-  for (km::u32 i = 0; i < cpus; ++i)
-    f.cpus.push_back({kernel.cpu_times(km::CpuId(i)), result.now - s.engine->off_ns(km::CpuId(i)), result.energy_j[i]});
+  for (km::u32 i = 0; i < cpus; ++i) {
+    FinalNumbers::Cpu& c = f.cpus.emplace_back();
+    c.times = kernel.cpu_times(km::CpuId(i));
+    c.online = result.now - s.engine->off_ns(km::CpuId(i));
+    c.energy_j = result.energy_j[i];
+    add_opps(*s.engine, km::CpuId(i), c);
+  }
   const CpuDesc& cpu = s.engine->platform().cpus[0];
   const std::size_t opps = cpu.opp_hz.size();
   for (std::size_t o = 0; o < opps; ++o) f.watts.push_back({cpu.watts[opps + o], cpu.watts[o]});
@@ -129,6 +149,7 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   std::vector<std::pair<std::string, km::u64>> out;
   for (const auto& [name, count] : programs.diagnostics()) out.emplace_back(std::string(name), count);
   if (const km::u64 n = kernel.totals().placement_illegal) out.emplace_back("placement_illegal", n);
+  if (const km::u64 n = kernel.totals().affinity_widened) out.emplace_back("affinity_widened", n);
   if (const auto stuck = kernel.stuck_tasks(); !stuck.empty()) out.emplace_back("tasks_stuck_at_end", stuck.size());
   if (metrics.life.cut()) out.emplace_back("life_rows_cut", metrics.life.cut());
   if (metrics.schedule.cut()) out.emplace_back("schedule_rows_cut", metrics.schedule.cut());
@@ -184,6 +205,7 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
   if (!s.run.workload.failures.empty()) s.config.faults = &faults;
   km::Kernel kernel(s.config, programs, s.engine->power(), trace);
   for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
+  metrics.invariants.set_audit([&kernel](km::CpuId cpu, km::Ns idle_since, std::vector<std::string>& broken) { return kernel.audit(cpu, idle_since, broken); });
   programs.instantiate(kernel);
 
   const auto start = std::chrono::steady_clock::now();

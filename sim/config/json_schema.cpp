@@ -112,6 +112,8 @@ Json value_of(const KeyInfo& k, const Vocabulary& vocabulary) {
       return unit_value("ns|us|ms|s|min|h", k.arg);
     case Type::size:
       return unit_value("B|KiB|MiB|GiB|kB|MB|GB", "");
+    case Type::frequency:
+      return unit_value("Hz|kHz|MHz|GHz", "");
     case Type::draw:
       return draw_value();
     case Type::choice:

@@ -449,6 +449,12 @@ Value Reader::read_scalar(const YamlNode& n, const KeyInfo& key, const std::stri
     case Type::real:
       read_number(v, n, key);
       break;
+    case Type::frequency: {
+      const auto p = parse_frequency(n.scalar);
+      if (!p) error(n, path, p.what, p.allowed, p.hint);
+      v.num = p ? *p.value : 0;
+      break;
+    }
     case Type::boolean: {
       const auto p = parse_boolean(n.scalar);
       if (!p) error(n, path, p.what, p.allowed, p.hint);

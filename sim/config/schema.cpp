@@ -5,6 +5,7 @@
 
 #include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/user_space.hpp"
+#include "kernel_model/cpufreq/policy.hpp"
 #include "kernel_model/version/profile.hpp"
 
 namespace forksim {
@@ -120,6 +121,7 @@ std::vector<std::string_view> choices(std::string_view arg, const Vocabulary& vo
   if (arg == "@metrics") return vocabulary.metrics;
   if (arg == "@fork_placements" || arg == "@placements") return placements(arg == "@fork_placements");
   if (arg == "@kernels") return names(km::kernel_profiles());
+  if (arg == "@governors") return {km::kGovernorNames.begin(), km::kGovernorNames.end()};
   if (arg == "@signals") return names(kSignals);
   if (arg == "@clone_flags") return names(kCloneFlags);
   if (arg == "@syscalls") return names(kSyscalls);

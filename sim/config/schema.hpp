@@ -20,6 +20,7 @@ enum class Type : unsigned char {
   duration,
   draw,
   size,
+  frequency,
   choice,
   object,
   list,

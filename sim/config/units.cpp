@@ -109,6 +109,15 @@ const std::vector<UnitInfo>& size_units() {
   return kUnits;
 }
 
+const std::vector<UnitInfo>& frequency_units() {
+  static const std::vector<UnitInfo> kUnits{{"Hz", 1}, {"kHz", 1000}, {"MHz", 1'000'000}, {"GHz", 1'000'000'000}};
+  return kUnits;
+}
+
+Parsed<std::int64_t> parse_frequency(std::string_view text) {
+  return parse_with_unit(text, frequency_units(), "frequency", "600MHz or 1.5GHz", "MHz");
+}
+
 Parsed<std::int64_t> parse_duration(std::string_view text) {
   return parse_with_unit(text, duration_units(), "time", "250us or 1.5ms", "us");
 }

@@ -30,8 +30,12 @@ const std::vector<UnitInfo>& duration_units();
 /// B KiB MiB GiB kB MB GB, in bytes.
 const std::vector<UnitInfo>& size_units();
 
+/// Hz kHz MHz GHz, in Hz.
+const std::vector<UnitInfo>& frequency_units();
+
 Parsed<std::int64_t> parse_duration(std::string_view text);
 Parsed<std::int64_t> parse_size(std::string_view text);
+Parsed<std::int64_t> parse_frequency(std::string_view text);
 Parsed<std::int64_t> parse_integer(std::string_view text);
 /// A finite decimal number without exponent.
 Parsed<double> parse_real(std::string_view text);

@@ -67,14 +67,20 @@ class SimEngine::Impl final : public km::PowerPort {
     FS_CONTRACT(pending_.empty() || pending_.back().at <= at, "power states go forward in time");
     pending_.push_back({at, cpu, pstate(opp, busy)});
   }
+  void set_cpu_power(CpuId cpu, bool on, Ns at) override {
+    FS_CONTRACT(cpu.v < cpus(), "no such CPU");
+    FS_CONTRACT(pending_.empty() || pending_.back().at <= at, "power states go forward in time");
+    pending_.push_back({at, cpu, on ? kTurnOn : kTurnOff});
+  }
 
   RunResult run(KernelModel& kernel, const RunOptions& options);
 
  private:
+  static constexpr u32 kTurnOn = 0xfffffffe, kTurnOff = 0xffffffff;
   struct Transition {
     Ns at;
     CpuId cpu;
-    u32 pstate;
+    u32 pstate;  ///< or kTurnOn, kTurnOff
   };
 
   /// Something a profile did to a CPU.
@@ -112,6 +118,7 @@ class SimEngine::Impl final : public km::PowerPort {
   void run_ahead(Ns bound);
   void time_advanced();
   void apply_transitions(Ns now);
+  void apply(const Transition& t);
   void tell_speed(u32 cpu, Ns now);
   void window_passed(Ns reached);
   void stop_here(RunEnd why);
@@ -164,6 +171,7 @@ void SimEngine::Impl::attach() {
 }
 
 void SimEngine::Impl::host_onoff(const sg::Host& h) {
+  if (charging_) return;  // our own turn_on or turn_off
   const auto it = std::find(platform_.hosts.begin(), platform_.hosts.end(), &h);
   if (it == platform_.hosts.end()) return;
   const u32 cpu = static_cast<u32>(it - platform_.hosts.begin());
@@ -258,12 +266,25 @@ void SimEngine::Impl::apply_transitions(Ns now) {
   for (; !pending_.empty() && pending_.front().at <= now; pending_.pop_front()) {
     const Transition& t = pending_.front();
     FS_CONTRACT(t.at == now, "a power state is charged at its own date");
-    log_.set_pstate(t.cpu.v, t.pstate, now);
     charging_ = true;
-    platform_.hosts[t.cpu.v]->set_pstate(t.pstate);
+    apply(t);
     charging_ = false;
     ++transitions_;
   }
+}
+
+void SimEngine::Impl::apply(const Transition& t) {
+  sg::Host* h = platform_.hosts[t.cpu.v];
+  if (t.pstate != kTurnOn && t.pstate != kTurnOff) {
+    log_.set_pstate(t.cpu.v, t.pstate, t.at);
+    h->set_pstate(t.pstate);
+    return;
+  }
+  // The kernel's own doing: it need not be told.
+  const bool on = t.pstate == kTurnOn;
+  on_[t.cpu.v] = told_on_[t.cpu.v] = on;
+  log_.set_on(t.cpu.v, on, t.at);
+  on ? h->turn_on() : h->turn_off();
 }
 
 void SimEngine::Impl::window_passed(Ns reached) {

@@ -111,12 +111,42 @@ void InvariantListener::on_switch(const TraceEvent& e) {
     p.runnable = state_letter(arg(e, Field::kPrevState)) == 'R';
   }
   curr = next;
+  if (audit_) audit_queue(e);
   if (next.v == 0) return;
   TaskState& n = touch(e, arg(e, Field::kNextPid));
   if (!check(!n.running)) violate(e, fmt::format("pid {} starts on CPU {} while it runs on CPU {}", next.v, e.cpu.v, n.cpu));
   n.runnable = false;
   n.running = true;
   n.cpu = e.cpu.v;
+}
+
+/// A queue that took many checks is looked at less often, so that the cost per event stays the same.
+void InvariantListener::audit_queue(const TraceEvent& e) {
+  QueueState& q = queues_[e.cpu.v];
+  q.idle_since = curr_[e.cpu.v].v == 0 ? e.ts : km::kNever;
+  if (e.ts >= next_idle_audit_) audit_idle(e);
+  if (q.due > 0) {
+    --q.due;
+    return;
+  }
+  constexpr u64 kShort = 16;
+  run_audit(e, e.cpu, km::kNever);
+  q.due = q.checks / kShort;
+}
+
+void InvariantListener::audit_idle(const TraceEvent& e) {
+  constexpr Ns kEvery{100'000'000};
+  next_idle_audit_ = e.ts + kEvery;
+  for (u32 c = 0; c < queues_.size(); ++c)
+    if (queues_[c].idle_since != km::kNever) run_audit(e, CpuId(c), queues_[c].idle_since + km::Kernel::kClockBase);
+}
+
+void InvariantListener::run_audit(const TraceEvent& e, CpuId cpu, Ns idle_since) {
+  broken_.clear();
+  const u64 checks = audit_(cpu, idle_since, broken_);
+  checked_ += checks;
+  queues_[cpu.v].checks = checks;
+  for (const std::string& what : broken_) violate(e, what);
 }
 
 void InvariantListener::on_newtask(const TraceEvent& e) {
@@ -258,6 +288,23 @@ void InvariantListener::check_counts(const FinalNumbers& f) {
     violate_at_end(f.now, {}, fmt::format("the CPUs spent {} ns in user mode, the tasks {} ns", user.v, task_user_.v));
 }
 
+/// The engine's log of operating points: its times add up to the run, its energies to what was charged.
+void InvariantListener::check_opps(const FinalNumbers& f, u32 c) {
+  const FinalNumbers::Cpu& cpu = f.cpus[c];
+  if (cpu.opps.empty()) return;
+  constexpr double kTolerance = 1e-9;
+  Ns spent = cpu.off;
+  double joules = cpu.off_energy_j;
+  for (const FinalNumbers::Cpu::Opp& o : cpu.opps) {
+    spent += o.busy + o.wfi;
+    joules += o.energy_j;
+  }
+  if (!check(spent == f.now))
+    violate_at_end(f.now, CpuId(c), fmt::format("times of CPU {} by operating point add up to {} ns, the run to {} ns", c, spent.v, f.now.v));
+  if (!check(std::fabs(joules - cpu.energy_j) <= kTolerance * std::max(std::fabs(joules), std::fabs(cpu.energy_j))))
+    violate_at_end(f.now, CpuId(c), fmt::format("energies of CPU {} by operating point add up to {} J, {} J were charged", c, joules, cpu.energy_j));
+}
+
 void InvariantListener::check_energy(const FinalNumbers& f) {
   constexpr double kTolerance = 1e-9, kNsPerSecond = 1e9;
   for (u32 c = 0; c < f.cpus.size() && c < power_.size(); ++c) {
@@ -267,6 +314,7 @@ void InvariantListener::check_energy(const FinalNumbers& f) {
     else
       p.boot = f.now;
     p.joules = 0;
+    check_opps(f, c);
     if (f.cpus[c].online != f.now) continue;  // power while off is the platform's, not seen in the events
     if (f.boot_opp < f.watts.size()) p.joules = f.watts[f.boot_opp][f.boot_busy] * (static_cast<double>(p.boot.v) / kNsPerSecond);
     for (u32 opp = 0; opp < p.spent.size() && opp < f.watts.size(); ++opp)

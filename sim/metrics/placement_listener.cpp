@@ -75,9 +75,10 @@ Stretch keep(const std::vector<T>& list, u32& kept) {
   return s;
 }
 
-PlacementClass classify(u32 this_cpu, u32 cpu, u64 idle_mask) {
+/// The mask holds CPUs 0..63; of a higher one it is known that it had nothing to run.
+PlacementClass classify(u32 this_cpu, u32 cpu, u64 idle_mask, u64 runnable_chosen) {
   if (cpu == this_cpu) return PlacementClass::same_cpu;
-  if (cpu < 64 && ((idle_mask >> cpu) & 1)) return PlacementClass::idle_cpu;
+  if (cpu < 64 ? (idle_mask >> cpu) & 1 : runnable_chosen == 0) return PlacementClass::idle_cpu;
   return idle_mask != 0 ? PlacementClass::busy_while_idle : PlacementClass::busy_none_idle;
 }
 
@@ -106,7 +107,7 @@ void PlacementListener::on_placement(const TraceEvent& e) {
   const u64 kind = arg(e, Field::kPlaceKind), idle = arg(e, Field::kPlaceIdle);
   if (kind >= counts_.size()) return;
   const auto this_cpu = static_cast<u32>(arg(e, Field::kPlaceThis)), cpu = static_cast<u32>(arg(e, Field::kPlaceCpu));
-  const PlacementClass cls = classify(this_cpu, cpu, idle);
+  const PlacementClass cls = classify(this_cpu, cpu, idle, arg(e, Field::kPlaceRunChosen));
   PlacementCounts& c = counts_[kind];
   count(cls, idle != 0, c);
   if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];

@@ -47,7 +47,7 @@ void pad_from(std::size_t from, std::size_t width, std::string& out) {
 }
 }  // namespace
 
-EventText::EventText(const km::NameTable& names) : names_(names) {
+EventText::EventText(const km::NameTable& names, km::u32 cpus) : names_(names), mask_words_((u64{cpus} + 63) / 64 * 2) {
   for (const TracepointInfo& info : km::tracepoint_table()) formats_.push_back(compile(info));
 }
 
@@ -107,6 +107,14 @@ void EventText::append_comm(u64 id, std::string& out) const {
   std::replace(out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), ' ', '_');
 }
 
+/// The mask of one CPU in groups of eight digits, the highest first ("%*pb").
+void EventText::append_mask_of(u64 cpu, std::string& out) const {
+  for (u64 word = std::max(mask_words_, cpu / 64 * 2 + 2); word-- > 0;) {
+    append_number<16>(word == cpu / 32 ? u64{1} << (cpu % 32) : 0, 8, '0', out);
+    if (word > 0) out += ',';
+  }
+}
+
 void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& out) const {
   const u64 v = e.args[p.field];
   switch (p.style) {
@@ -130,9 +138,7 @@ void EventText::append_piece(const Piece& p, const TraceEvent& e, std::string& o
     case Style::zero3:
       return append_number<10>(v, 3, '0', out);
     case Style::cpu_bitmap:
-      append_number<16>(v >> 32, 8, '0', out);
-      out += ',';
-      return append_number<16>(v & 0xffff'ffff, 8, '0', out);
+      return append_mask_of(v, out);
     case Style::irq_ret:
       out += v ? "handled" : "unhandled";
       return;

@@ -19,7 +19,8 @@ namespace forksim {
 
 class EventText {
  public:
-  explicit EventText(const km::NameTable& names);
+  /// `cpus`: masks are printed that wide (num_possible_cpus), in whole 64-bit words as the kernel does.
+  explicit EventText(const km::NameTable& names, km::u32 cpus = 64);
   /// The whole line with its newline, appended to `out`.
   void append_line(const km::TraceEvent& e, std::string& out) const;
   /// Only the fields, e.g. "comm=a pid=1 prio=120 target_cpu=000".
@@ -38,7 +39,10 @@ class EventText {
   static Style style_of(const km::TracepointInfo& info, const km::FieldInfo& field, std::string_view inside);
   static std::vector<Piece> compile(const km::TracepointInfo& info);
 
+  void append_mask_of(km::u64 cpu, std::string& out) const;
+
   const km::NameTable& names_;
+  km::u64 mask_words_;  ///< of 32 bits
   std::vector<std::vector<Piece>> formats_;
 };
 

@@ -8,7 +8,7 @@
 
 namespace forksim {
 
-FtraceWriter::FtraceWriter(const std::filesystem::path& file, const km::NameTable& names, km::u32 cpus) : file_(file), text_(names) {
+FtraceWriter::FtraceWriter(const std::filesystem::path& file, const km::NameTable& names, km::u32 cpus) : file_(file), text_(names, cpus) {
   batch_.reserve(kBatch);
   file_.write(
       fmt::format("# tracer: nop\n"

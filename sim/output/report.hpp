@@ -2,7 +2,7 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; balance, locks, task_latency, violations, not_modelled, measure.
+//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, violations, not_modelled, measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
 
@@ -48,6 +48,7 @@ struct Report {
   std::vector<TaskLatencyRow> task_latency;
   std::vector<BalanceRow> balance;
   std::optional<RegretReport> regret;
+  std::vector<OppRow> opps;
   std::vector<std::string> violations;    ///< one text each, with the events before it
   std::vector<std::string> measure;       ///< metrics the workload is about, marked in the text; empty: no mark
   std::vector<std::string> not_modelled;  ///< metrics that this version has no source for

@@ -39,6 +39,11 @@ CpuRow cpu_row(u32 cpu, const FinalNumbers::Cpu& c) {
   return r;
 }
 
+void add_opp_rows(u32 cpu, const FinalNumbers::Cpu& c, std::vector<OppRow>& rows) {
+  for (const FinalNumbers::Cpu::Opp& o : c.opps) rows.push_back({cpu, o.hz / 1000, o.busy.v, o.wfi.v, o.energy_j});
+  if (c.off != km::Ns(0)) rows.push_back({cpu, 0, 0, c.off.v, c.off_energy_j});
+}
+
 PlacementReport placement_report(std::string_view kind, const PlacementCounts& c, u32 cpus) {
   PlacementReport p;
   p.row.kind = kind;
@@ -78,6 +83,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   for (std::size_t m = 0; m < kMetrics; ++m)
     r.latency.push_back(latency_row(static_cast<Metric>(m), metrics.latency.histogram(static_cast<Metric>(m))));
   for (u32 c = 0; c < run.final.cpus.size(); ++c) r.cpus.push_back(cpu_row(c, run.final.cpus[c]));
+  for (u32 c = 0; c < run.final.cpus.size(); ++c) add_opp_rows(c, run.final.cpus[c], r.opps);
   const PlacementListener& p = metrics.placement;
   r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
   r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());

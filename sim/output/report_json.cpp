@@ -23,11 +23,13 @@ Json row_to_json(const Row& row, std::string_view without = {}) {
   return j;
 }
 
+/// `may_lack`: reports of earlier versions lack columns that came later.
 template <class Row>
-Row row_from_json(const Json& j, std::string_view without = {}) {
+Row row_from_json(const Json& j, std::string_view without = {}, bool may_lack = false) {
   Row row;
   visit(row, [&](const ColumnInfo& c, auto& value) {
-    if (c.name != without) value = j.at(std::string(c.name)).template get<std::remove_reference_t<decltype(value)>>();
+    if (c.name == without || (may_lack && !j.contains(std::string(c.name)))) return;
+    value = j.at(std::string(c.name)).template get<std::remove_reference_t<decltype(value)>>();
   });
   return row;
 }
@@ -60,7 +62,7 @@ Report from_json(const Json& j) {
   r.kernel = j.at("kernel").get<std::string>();
   r.seed = j.at("seed").get<u64>();
   r.simulated_ns = j.at("simulated_ns").get<u64>();
-  r.totals = row_from_json<TotalsRow>(j.at("totals"));
+  r.totals = row_from_json<TotalsRow>(j.at("totals"), {}, true);
   for (const auto& [name, value] : j.at("latency").items()) {
     r.latency.push_back(row_from_json<LatencyRow>(value, "metric"));
     r.latency.back().metric = name;
@@ -76,6 +78,8 @@ Report from_json(const Json& j) {
   for (const auto& [name, value] : j.at("diagnostics").items()) r.diagnostics.emplace_back(name, value.get<u64>());
   if (j.contains("balance"))  // reports of earlier versions have none
     for (const Json& b : j.at("balance")) r.balance.push_back(row_from_json<BalanceRow>(b));
+  if (j.contains("opps"))
+    for (const Json& o : j.at("opps")) r.opps.push_back(row_from_json<OppRow>(o));
   for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
   if (const auto regret = j.find("regret"); regret != j.end()) {
     r.regret.emplace();
@@ -109,6 +113,8 @@ std::string render_report_json(const Report& r) {
   for (const auto& [name, count] : r.diagnostics) diagnostics[name] = count;
   Json& balance = j["balance"] = Json::array();
   for (const BalanceRow& b : r.balance) balance.push_back(row_to_json(b));
+  Json& opps = j["opps"] = Json::array();
+  for (const OppRow& o : r.opps) opps.push_back(row_to_json(o));
   Json& tasks = j["task_latency"] = Json::array();
   for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
   if (r.regret) {

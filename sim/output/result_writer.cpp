@@ -101,6 +101,9 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   CsvFile<LockRow> locks(temp_ / "locks.csv");
   for (const LockRow& l : report.locks) locks.add(l);
   locks.close();
+  CsvFile<OppRow> opps(temp_ / "opps.csv");
+  for (const OppRow& r : report.opps) opps.add(r);
+  opps.close();
   CsvFile<TaskRow> tasks(temp_ / "tasks.csv");
   for (const TaskRecord& t : metrics.tasks.records()) tasks.add(task_row(t, names));
   tasks.close();

@@ -5,6 +5,7 @@
 #include <boost/graph/filtered_graph.hpp>
 #include <boost/graph/strong_components.hpp>
 #include <map>
+#include <unordered_set>
 
 namespace forksim {
 namespace {
@@ -167,8 +168,10 @@ void add_cache_edges(const PlatformDesc& p, MachineGraph& g) {
 
 void add_interrupt_edges(const PlatformDesc& p, MachineGraph& g) {
   std::map<std::string, Vertex> link_vertex;
+  std::unordered_set<u64> seen;
   const auto enter = [&](Vertex from, Vertex to, km::s64 ps) {
-    if (!boost::edge(from, to, g).second) boost::add_edge(from, to, {EdgeKind::interrupt, static_cast<u64>(std::max<km::s64>(0, ps))}, g);
+    // Many routes share their edges; asking the graph would search a link's list of edges each time.
+    if (seen.insert(u64{from} << 32 | to).second) boost::add_edge(from, to, {EdgeKind::interrupt, static_cast<u64>(std::max<km::s64>(0, ps))}, g);
   };
   for (const RouteDesc& r : p.routes) {
     Vertex at = r.from;
@@ -264,6 +267,7 @@ km::MachineDesc derive_machine(const PlatformDesc& p, Diagnostics& diags) {
     m.ipi.assign(static_cast<std::size_t>(n) * n, km::Ns(0));
     for (const RouteDesc& r : p.routes) m.ipi[static_cast<std::size_t>(r.from) * n + r.to] = km::Ns(static_cast<u64>(r.latency_ps) / 1000);
     m.transfer = line_transfers(g, n);
+    m.can_disable = p.can_disable;
     m.opp_hz = p.cpus.front().opp_hz;
     m.boot_opp = p.cpus.front().boot_opp;
   }

@@ -48,6 +48,7 @@ struct RouteDesc {
 struct PlatformDesc {
   std::string name, file;
   std::string costs_file;     ///< property costs, beside the platform file; NAME.costs.yaml when there is none
+  bool can_disable = true;    ///< property enable_method is not spin-table
   std::vector<CpuDesc> cpus;  ///< cpu0, cpu1 ...
   std::vector<CacheDesc> caches;
   std::vector<RouteDesc> routes;  ///< every ordered pair that has one

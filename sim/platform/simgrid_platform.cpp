@@ -220,6 +220,16 @@ void read_caches(const sg::Engine& engine, const SourceText& source, PlatformDes
   }
 }
 
+/// How CPUs are brought up decides whether one can be taken off again (arm64 cpu_ops.cpu_die).
+void read_enable_method(const sg::NetZone& zone, const SourceText& source, PlatformDesc& p, Diagnostics& diags) {
+  const char* method = zone.get_property("enable_method");
+  if (!method) return;
+  const std::string text = method;
+  p.can_disable = text == "psci";
+  if (text != "psci" && text != "spin-table")
+    diags.add(source.at("\"enable_method\"", "", "enable_method", "\"" + text + "\" is no way to bring up a CPU", "psci or spin-table"));
+}
+
 void read_routes(const std::vector<sg::Host*>& hosts, PlatformDesc& p) {
   for (u32 i = 0; i < hosts.size(); ++i)
     for (u32 j = 0; j < hosts.size(); ++j) {
@@ -269,6 +279,7 @@ LoadedPlatform load_platform_file(sg::Engine& engine, const std::string& file, D
   out.desc.name = zone->get_name();
   const char* costs = zone->get_property("costs");
   out.desc.costs_file = costs ? file.substr(0, file.rfind('/') + 1) + costs : costs_file_of(file);
+  read_enable_method(*zone, source, out.desc, found);
   const bool numbered = std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
   if (numbered) read_cpus(out.hosts, *check, source, out.desc, found);
   read_caches(engine, source, out.desc, found);

@@ -83,6 +83,7 @@ class Compiler {
   void process_group(Scope& s, const Value& v, const std::string& action);
   void kthread(Scope& s, const Value& v);
   void queue_work(const Value& v);
+  void cpu_online(Scope& s, const Value& v, bool on);
   void sigmask(const Value& v);
   static u8 signal_number(std::string_view name);
   void object_op(Scope& s, const Value& v, const std::string& action);

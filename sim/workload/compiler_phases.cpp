@@ -200,6 +200,7 @@ void Compiler::phase(Scope& s, const Value& v) {
   if (action == "signal") return signal(s, v);
   if (action == "kthread") return kthread(s, v);
   if (action == "queue_work") return queue_work(v);
+  if (action == "cpu_off" || action == "cpu_on") return cpu_online(s, v, action == "cpu_on");
   if (action == "sigmask") return sigmask(v);
   if (action == "setpgid" || action == "foreground") return process_group(s, v, action);
   if (action == "loop") return loop(s, v);

@@ -300,6 +300,19 @@ void Compiler::queue_work(const Value& v) {
   emit(i);
 }
 
+void Compiler::cpu_online(Scope& s, const Value& v, bool on) {
+  const Value& cpu = v[on ? "cpu_on" : "cpu_off"];
+  Instr i;
+  i.code = Code::cpu_online;
+  i.flag = on;
+  i.on_error = policy(v["on_error"]);
+  leaves(s, i, v);
+  number(s, i, cpu, on ? "cpu_on" : "cpu_off");
+  note_cpu(cpu, cpu.num);
+  w_.hotplug = true;
+  emit(i);
+}
+
 void Compiler::sigmask(const Value& v) {
   Instr i;
   i.code = Code::sigmask;

@@ -434,6 +434,10 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       set(out, km::OpKind::queue_work, i.flag ? s64{i.b} : -1);
       out.ns = km::Ns(static_cast<u64>(i.num));
       return true;
+    case Code::cpu_online:
+      set(out, km::OpKind::cpu_online, number(t, i));
+      out.flag = i.flag;
+      return true;
     case Code::sigmask:
       set(out, km::OpKind::sigprocmask, i.arg);
       out.count = static_cast<u64>(i.num);
@@ -589,6 +593,7 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
   const Anomaly a = wait                   ? Anomaly::wait_error
                     : pipe                 ? Anomaly::pipe_error
                     : i.code == Code::kill ? Anomaly::kill_error
+                    : i.code == Code::cpu_online ? Anomaly::hotplug_error
                                            : Anomaly::other_error;
   const bool gone = wait && result != kEchild;
   return failed(t, i, i.on_error, gone ? Anomaly::other_error : a, out);

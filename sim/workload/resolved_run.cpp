@@ -82,6 +82,23 @@ void collect_regret(ResolvedRun& run) {
   run.regret = RegretPlan{forks < 0 ? ~u64{0} : static_cast<u64>(forks), km::Ns(static_cast<u64>(v["horizon"].num))};
 }
 
+void apply_cpufreq(ResolvedRun& run) {
+  const auto governor = std::ranges::find(km::kGovernorNames, run.tree["governor"].text) - km::kGovernorNames.begin();
+  run.cpufreq.governor = static_cast<km::Governor>(governor);
+  run.cpufreq.setspeed_khz = static_cast<u32>(run.tree["frequency"].num / 1000);
+  using Driver = km::CpufreqConfig::Driver;
+  run.cpufreq.driver = run.tree["cpufreq_driver"].text == "cpufreq-dt" ? Driver::cpufreq_dt : Driver::bcm2835_cpufreq;
+}
+
+/// `frequency` is what userspace sets.
+void check_cpufreq(const Value& tree, const YamlDocument& doc, Diagnostics& diags) {
+  const Value& f = tree["frequency"];
+  if (f && tree["governor"].text != "userspace")
+    diags.add(doc.at(f.line, f.col, f.path, "frequency belongs to the userspace governor", "leave it out, or write governor: userspace"));
+  constexpr s64 kMaxHz = 4'000'000'000'000;
+  if (f && (f.num < 1000 || f.num > kMaxHz)) diags.add(doc.at(f.line, f.col, f.path, f.text + " is out of range", "allowed is 1kHz to 4000GHz"));
+}
+
 /// Bounds first, then single phases; of each, the command line after the file.
 void collect_costs(ResolvedRun& run) {
   for (const Field& f : run.tree["costs"].fields) run.costs.push_back({f.key, f.value.text, f.value.origin, f.value.from});
@@ -132,6 +149,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   if (run.tree.kind != Value::Kind::map) return run;
   name_workload(run.tree, doc, diags);
   check_plots(run.tree, doc, diags);
+  check_cpufreq(run.tree, doc, diags);
   const s64 until = run.tree["until"].num;
   run.until = until < 0 ? km::kNever : km::Ns(static_cast<u64>(until));
   run.seed = static_cast<u64>(run.tree["seed"].num);
@@ -144,6 +162,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   apply_model(run);
   apply_config(run);
   collect_regret(run);
+  apply_cpufreq(run);
   collect_costs(run);
   collect_views(run);
   return run;

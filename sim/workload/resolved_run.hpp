@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel_model/cost/cost_table.hpp"
+#include "kernel_model/kernel.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/config/diagnostics.hpp"
 #include "sim/config/overrides.hpp"
@@ -46,6 +47,7 @@ struct ResolvedRun {
   std::array<bool, km::kTunables> given_tunables{};
   std::vector<CostOverride> costs;
   bool locks = true, mm_contention = true;  ///< `model`
+  km::CpufreqConfig cpufreq;
   u64 seed = 1;
   km::Ns until = km::kNever;         ///< kNever: when nothing is left to happen
   std::vector<std::string> measure;  ///< empty: all metrics

@@ -51,6 +51,7 @@ enum class Code : u8 {
   ctty,
   foreground,
   queue_work,
+  cpu_online,
   mutex_lock,
   mutex_unlock,
   read_lock,
@@ -221,6 +222,7 @@ struct Workload {
   km::PlacementIds placement{};                   ///< of the run
   std::vector<FailureDecl> failures;
   std::vector<InterruptDecl> interrupts;
+  bool hotplug = false;  ///< a program takes CPUs off or on
   /// Highest CPU named anywhere, for the check against the platform; -1 when none is.
   int highest_cpu = -1;
   /// Where that CPU is named (file:line:col is in the diagnostic made of it).

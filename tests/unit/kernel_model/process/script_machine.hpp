@@ -92,6 +92,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
   void enter_handler(u32, int) override {}
   void task_gone(u32) override {}
   void set_power_state(CpuId cpu, u32 opp, bool busy, Ns at) override { power.push_back({cpu, opp, busy, at}); }
+  void set_cpu_power(CpuId cpu, bool on, Ns at) override { cpu_power.push_back({cpu, on, at}); }
   void on_event(const TraceEvent& e) override { events.push_back(e); }
 
   struct Power {
@@ -104,6 +105,12 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
   std::vector<TraceEvent> events;
   std::map<u32, std::vector<s64>> results;  ///< of the operations of each program, in the order its tasks got them
   std::vector<Power> power;
+  struct CpuPower {
+    CpuId cpu;
+    bool on;
+    Ns at;
+  };
+  std::vector<CpuPower> cpu_power;
 
  private:
   struct State {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "tests/unit/kernel_model/sched/test_machine.hpp"
 
 using namespace forksim::km;
@@ -96,6 +98,75 @@ TEST_CASE("every size from 2 to 1024 CPUs has a top domain over the whole machin
       CHECK(all == sd->span);
       CHECK(sum == cpus);
       CHECK(sd->groups[0]->span.test(CpuId(c)));
+    }
+  }
+}
+
+TEST_CASE("a matrix of random machines: threads, clusters and packages give the domains that a table written by hand says") {
+  struct Row {
+    TopologyLevel::Kind kind;
+    u32 flags, imbalance_pct, cache_nice_tries, busy_idx, idle_idx;
+  };
+  // sd_init of 4.19: LOAD_BALANCE, NEWIDLE, EXEC, FORK, WAKE_AFFINE and PREFER_SIBLING everywhere (0x102f); SMT adds SHARE_CPUCAPACITY and
+  // SHARE_PKG_RESOURCES (0x280), MC the latter (0x200).
+  const Row kSmt{TopologyLevel::Kind::smt, 0x12af, 110, 0, 0, 0}, kMc{TopologyLevel::Kind::llc, 0x122f, 117, 1, 2, 0},
+      kDie{TopologyLevel::Kind::die, 0x102f, 125, 1, 2, 1};
+  std::mt19937 rng(4);
+  const auto block = [](u32 cpu, u32 size) {
+    CpuMask m;
+    for (u32 i = cpu / size * size; i < (cpu / size + 1) * size; ++i) m.set(CpuId(i));
+    return m;
+  };
+  for (int round = 0; round < 60; ++round) {
+    const u32 threads = 1u << (rng() % 3), cores = static_cast<u32>(1 + rng() % 8), clusters = static_cast<u32>(1 + rng() % 10);
+    const u32 cluster = threads * cores, cpus = cluster * clusters;
+    if (cpus < 2) continue;
+    CAPTURE(threads);
+    CAPTURE(cores);
+    CAPTURE(clusters);
+    MachineTopology topo{cpus, {}};
+    for (const auto& [kind, size] : {std::pair{TopologyLevel::Kind::smt, threads}, std::pair{TopologyLevel::Kind::llc, cluster},
+                                     std::pair{TopologyLevel::Kind::die, cpus}}) {
+      topo.levels.push_back({kind, {}});
+      for (u32 c = 0; c < cpus; ++c) topo.levels.back().mask.push_back(block(c, size));
+    }
+    const DomainTree with(topo, mc(cpus)), without(topo, rpi(cpus));
+    for (u32 c : {0u, cpus / 2, cpus - 1}) {
+      // Levels whose span grows, lowest first; a level of one CPU, or of the same CPUs as the one below, is no domain.
+      std::vector<std::pair<Row, u32>> expected;
+      if (threads > 1) expected.emplace_back(kSmt, threads);
+      if (cluster > threads) expected.emplace_back(kMc, cluster);
+      if (cpus > cluster) expected.emplace_back(kDie, cpus);
+      const SchedDomain* sd = with.lowest(CpuId(c));
+      u32 below = 1;
+      for (const auto& [row, size] : expected) {
+        REQUIRE(sd != nullptr);
+        CHECK(sd->kind == row.kind);
+        CHECK(sd->span == block(c, size));
+        CHECK(sd->flags == row.flags);
+        CHECK(sd->imbalance_pct == row.imbalance_pct);
+        CHECK(sd->cache_nice_tries == row.cache_nice_tries);
+        CHECK(sd->busy_idx == row.busy_idx);
+        CHECK(sd->idle_idx == row.idle_idx);
+        CHECK(sd->min_interval == size);
+        CHECK(sd->max_interval == 2 * size);
+        REQUIRE(sd->groups.size() == size / below);
+        for (const SchedGroup* g : sd->groups) CHECK(g->weight == below);
+        CHECK(sd->groups[0]->span == block(c, below));
+        below = size;
+        sd = sd->parent;
+      }
+      CHECK(sd == nullptr);
+      const u32 llc = cluster > 1 ? cluster : 1;
+      CHECK(with.llc_size(CpuId(c)) == llc);
+      CHECK(with.llc_id(CpuId(c)) == CpuId(c / cluster * cluster));
+      // Without SCHED_MC and SCHED_SMT there is one domain over everything, of single CPUs, and no shared cache.
+      const SchedDomain* die = without.lowest(CpuId(c));
+      REQUIRE(die != nullptr);
+      CHECK(die->flags == kDie.flags);
+      CHECK(die->groups.size() == cpus);
+      CHECK(die->parent == nullptr);
+      CHECK(without.llc(CpuId(c)) == nullptr);
     }
   }
 }

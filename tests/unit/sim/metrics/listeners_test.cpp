@@ -270,6 +270,64 @@ TEST_CASE("invariants: a proper life violates nothing") {
   CHECK(c.l.checked() > 20);
 }
 
+TEST_CASE("invariants: a broken queue is told with date, CPU and the events before; long queues are asked less often") {
+  Checked c;
+  FakeStream& s = c.s;
+  std::vector<std::pair<km::u32, Ns>> asked;
+  km::u64 checks = 10;
+  bool break_it = false;
+  c.l.set_audit([&](km::CpuId cpu, Ns idle_since, std::vector<std::string>& broken) {
+    asked.emplace_back(cpu.v, idle_since);
+    if (break_it) broken.push_back("load is 5 but its entities add up to 4");
+    return checks;
+  });
+  s.sw(10, 0, 0, 'R', 11);  // also asks every idle CPU, for the first time
+  const std::size_t before = asked.size();
+  CHECK(asked.back() == std::pair<km::u32, Ns>{0, km::kNever});
+  break_it = true;
+  s.sw(20, 0, 11, 'S', 0);
+  REQUIRE(asked.size() == before + 1);
+  REQUIRE(c.l.violated() == 1);
+  CHECK(c.l.violations()[0].what == "load is 5 but its entities add up to 4");
+  CHECK(c.l.violations()[0].at.v == 20);
+  CHECK(c.l.violations()[0].cpu.v == 0);
+  CHECK(c.l.violations()[0].before.size() == 2);
+  break_it = false;
+  // A queue that takes 48 checks is left alone for the next three switches of its CPU.
+  checks = 48;
+  s.sw(30, 0, 0, 'R', 11);
+  CHECK(asked.size() == before + 2);
+  for (km::u64 t : {40u, 60u}) {
+    s.sw(t, 0, 11, 'S', 0);
+    s.sw(t + 10, 0, 0, 'R', 11);
+  }
+  CHECK(asked.size() == before + 3);
+  // 100 ms later the idle CPUs are asked again, with the date since when they idle.
+  s.sw(100'000'010, 0, 11, 'S', 0);
+  CHECK(std::ranges::count(asked, std::pair<km::u32, Ns>{0, Ns(100'000'010) + km::Kernel::kClockBase}) == 1);
+}
+
+TEST_CASE("invariants: operating points must add up to the run and to the energy charged") {
+  for (const double charged : {3.0, 3.1}) {
+    Checked c;
+    FinalNumbers f;
+    f.now = Ns(2'000'000'000);
+    f.cpus.resize(1);
+    f.cpus[0].online = Ns(1'500'000'000);
+    f.cpus[0].times.idle = f.cpus[0].online;
+    f.cpus[0].off = Ns(500'000'000);
+    f.cpus[0].off_energy_j = 0.5;
+    // 1 s busy at 2 W, 0.5 s in WFI at 1 W.
+    f.cpus[0].opps = {{1'000'000'000, Ns(1'000'000'000), Ns(500'000'000), 2.5}};
+    f.cpus[0].energy_j = charged;
+    f.watts = {{1.0, 2.0}};
+    c.l.finish(f);
+    CHECK(c.l.violated() == (charged == 3.0 ? 0 : 1));
+    if (charged == 3.0) continue;
+    CHECK(c.l.violations()[0].what == "energies of CPU 0 by operating point add up to 3 J, 3.1 J were charged");
+  }
+}
+
 TEST_CASE("invariants: each broken rule is found, with the events before it") {
   Checked c;
   FakeStream& s = c.s;

@@ -65,7 +65,9 @@ TEST_CASE("ftrace: fields print as the kernel prints them") {
   CHECK(fields(Tp::task_newtask, {150, s.name("rec"), 0x1200011, 0}) == "pid=150 comm=rec clone_flags=1200011 oom_score_adj=0");
   CHECK(fields(Tp::sys_exit, {260, static_cast<km::u64>(-10)}) == "NR 260 = -10");
   CHECK(fields(Tp::sys_enter, {220, 0x1200011, 0, 0, 0x4b80d0, 0, 0}) == "NR 220 (1200011, 0, 0, 4b80d0, 0, 0)");
-  CHECK(fields(Tp::ipi_raise, {0x8, s.name("Rescheduling interrupts")}) == "target_mask=00000000,00000008 (Rescheduling interrupts)");
+  CHECK(fields(Tp::ipi_raise, {3, s.name("Rescheduling interrupts")}) == "target_mask=00000000,00000008 (Rescheduling interrupts)");
+  CHECK(fields(Tp::ipi_raise, {32, s.name("Rescheduling interrupts")}) == "target_mask=00000001,00000000 (Rescheduling interrupts)");
+  CHECK(fields(Tp::ipi_raise, {100, s.name("r")}) == "target_mask=00000010,00000000,00000000,00000000 (r)");
   CHECK(fields(Tp::irq_handler_exit, {3, 1}) == "irq=3 ret=handled");
   CHECK(fields(Tp::sched_stat_runtime, {s.name("rec"), 149, 20016, 3698688}) ==
         "comm=rec pid=149 runtime=20016 [ns] vruntime=3698688 [ns]");

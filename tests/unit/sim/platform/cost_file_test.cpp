@@ -159,7 +159,7 @@ TEST_SUITE("sim/platform/cost_file") {
       CHECK(static_cast<long>(c.rows[i].high.v) == row->second.high);
       ++compared;
     }
-    CHECK(compared == 45);
+    CHECK(compared == 46);
   }
 
   TEST_CASE("splits add up to the rows they split") {
