@@ -138,7 +138,7 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
       "set grid xtics mxtics lt 1 lw 1 lc rgb \"#c8c8c8\", lt 1 lw 1 lc rgb \"#ebebeb\"\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb \"#404040\"\n"
       "set key outside right top vertical Left reverse samplen 1 spacing 1.2\nplot {}\n",
       gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)), measure_name, study.report->base, ratio_axis(effects, measure), static_cast<double>(levels.size()) + 0.6, tics, plots);
-  run_gnuplot(folder, name, {"svg", "png"}, 1000, 180 + 48 * static_cast<int>(levels.size()), body);
+  run_gnuplot(folder, name, {"svg", "png"}, 1000, std::max(320, 180 + 48 * static_cast<int>(levels.size())), body);
 }
 
 std::string mark(Verdict v) {
