@@ -93,22 +93,25 @@ TEST_SUITE("cli") {
     CHECK(time_at(report, 1, 1'500'000) < ms(140));
   }
 
-  TEST_CASE("static governors: the same work takes 2.5 times as long and less energy per second at 600 MHz") {
+  TEST_CASE("static governors: the same work takes 2.5 times as long at 600 MHz") {
     const Session forksim;
     const std::string w = forksim.file("w.yaml",
                                        "schema: forksim.workload/1\nprocesses:\n  - name: a\n    phases: [{run: 100ms}]\n"
                                        "start: [{process: a}]\n");
-    const auto simulated = [&](const std::string& args) {
+    const auto user_time = [&](const std::string& args) {
       const Result r = forksim("run " + w + " --json --out a " + args);
       REQUIRE_MESSAGE(r.code == 0, r.err);
-      return Json::parse(r.out)["simulated_ns"].get<double>();
+      double user_ns = 0;  // the work alone, without the tail of ticks that RCU wants
+      const Json report = Json::parse(r.out);
+      for (const Json& c : report["cpus"]) user_ns += c["user_ns"].get<double>();
+      return user_ns;
     };
-    const double fast = simulated("");
-    CHECK(simulated("--set governor=performance") == fast);
-    CHECK(simulated("--set governor=powersave") / fast == doctest::Approx(2.5).epsilon(0.02));
-    CHECK(simulated("--set governor=userspace --set frequency=800MHz") / fast == doctest::Approx(1.5).epsilon(0.02));
-    CHECK(simulated("--set governor=userspace --set frequency=800MHz --set cpufreq_driver=bcm2835-cpufreq") == fast);
-    CHECK(simulated("--set governor=schedutil") > fast);
+    const double fast = user_time("");
+    CHECK(user_time("--set governor=performance") == fast);
+    CHECK(user_time("--set governor=powersave") / fast == doctest::Approx(2.5).epsilon(0.02));
+    CHECK(user_time("--set governor=userspace --set frequency=800MHz") / fast == doctest::Approx(1.5).epsilon(0.02));
+    CHECK(user_time("--set governor=userspace --set frequency=800MHz --set cpufreq_driver=bcm2835-cpufreq") == fast);
+    CHECK(user_time("--set governor=schedutil") > fast);
   }
 
   TEST_CASE("governor and frequency: what is wrong is told") {
