@@ -115,7 +115,7 @@ struct KernelConfig {
   MachineDesc machine;
   CostTable costs;
   FaultPort* faults = nullptr;  ///< injects failures; borrowed
-  CpufreqConfig cpufreq;
+  CpufreqConfig cpufreq = {};
   bool hotplug = false;  ///< the workload takes CPUs off: every CPU has a cpuhp thread
   PlacementConfig placement;    ///< rules in place of the kernel's own, borrowed
   bool locks = true;            ///< false: a machine whose locks nobody ever waits for
