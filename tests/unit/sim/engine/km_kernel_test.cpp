@@ -80,7 +80,9 @@ std::string run_km(const KmRun& c, bool books) {
     Diagnostics d;
     SimEngine engine(c.platform, d);
     if (!d.ok()) return "refused: " + d.list().front().what;
-    km::KernelConfig config{*km::find_profile("rpi-4.19-arm64"), engine.machine(), {}};
+    km::KernelConfig config;
+    config.profile = *km::find_profile("rpi-4.19-arm64");
+    config.machine = engine.machine();
     if (c.costed) config.costs = load_costs(engine.platform().costs_file, d).table();
     config.costs.memory_share_256 = c.costed ? config.costs.memory_share_256 : 0;
     std::array<bool, km::kTunables> given{};
