@@ -108,6 +108,7 @@ Mm& Core::dup_mm(Mm& old) {
 
 void Core::mmput(Mm& mm) {
   if (--mm.users) return;
+  graph_.mm_gone(&mm);
   kernel_bytes -= mm.bytes();
   if (--mm.family->live == 0) families_.free(mm.family->index);
   mms_.free(mm.index);

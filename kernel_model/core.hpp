@@ -89,6 +89,9 @@ class Core : public SchedHooks {
   u8 trace_flags(CpuId cpu) const override;
   void stop_one_cpu_nowait(CpuId from, CpuId cpu) override;
   void cpufreq_update_util(CpuId on, CpuId cpu, u64 time, u32 flags) override;
+  void fn_enter(CpuId cpu, Fn f) override { graph_.span_enter(*this, *cpus_[cpu.v], f); }
+  void fn_leave(CpuId cpu) override { graph_.span_leave(*this, *cpus_[cpu.v]); }
+  void fn_picked(CpuId cpu, const Task& prev, const Task& next) override;
   /// A CPU whose stopper `from` has to wake for active balancing, or `from` when there is none left.
   CpuId take_stop_request(CpuId from);
 
@@ -330,6 +333,15 @@ inline void fn(Ctx& x, Fn f) {
 inline void fn_enter(Ctx& x, Fn f) {
   if (x.k.graph_on()) [[unlikely]]
     x.k.graph().enter(x, f);
+}
+inline void fn_leave_all(Ctx& x) {
+  if (x.k.graph_on()) [[unlikely]]
+    x.k.graph().leave_all(x);
+}
+/// For marks: the path is not inside of `F` yet (a step that is run again).
+template <Fn F>
+bool outside(Ctx& x) {
+  return !x.k.graph().is_open(x, F);
 }
 inline void fn_leave(Ctx& x, Fn f) {
   if (x.k.graph_on()) [[unlikely]]

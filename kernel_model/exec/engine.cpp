@@ -260,6 +260,7 @@ void Core::set_power(Cpu& c, bool busy) {
 void Core::send_reschedule(CpuId from, CpuId to) {
   Cpu& target = *cpus_[to.v];
   ++totals.ipis;
+  const FnSpan call(sched, from, Fn::smp_send_reschedule), cross(sched, from, Fn::smp_cross_call);
   sched.emit(Tp::ipi_raise, from, to, ipi_reason_);  // the mask has this one CPU
   const Ns arrival = now_ + machine_.ipi[from.v * nr_cpus() + to.v];
   if (arrival < target.ipi_at) {

@@ -1,5 +1,7 @@
 #include "kernel_model/exec/func_graph.hpp"
 
+#include <algorithm>
+
 #include "kernel_model/core.hpp"
 
 namespace forksim::km {
@@ -88,6 +90,54 @@ void FuncGraph::leave(Ctx& x, Fn f) {
     close_to(x.k, x.c, static_cast<u8>(i - 1));
     x.f.fn_depth = std::min<u8>(x.f.fn_depth, static_cast<u8>(i - 1));
     return;
+  }
+}
+
+void FuncGraph::leave_all(Ctx& x) { close_to(x.k, x.c, 0); }
+
+bool FuncGraph::is_open(Ctx& x, Fn f) {
+  const std::vector<Fn>& s = stack(*x.c.cur);
+  for (u8 i = size(s); i > x.f.fn_base; --i)
+    if (s[i - 1u] == f) return true;
+  return false;
+}
+
+void FuncGraph::span_enter(Core& k, const Cpu& c, Fn f) {
+  if (!paused_) open(k, c, f);
+}
+
+void FuncGraph::span_leave(Core& k, const Cpu& c) {
+  if (!paused_) close_to(k, c, static_cast<u8>(stack(*c.cur).size() - 1));
+}
+
+FuncGraph::Lazy& FuncGraph::lazy(const Cpu& c) {
+  if (c.id.v >= lazy_.size()) lazy_.resize(c.id.v + 1);
+  return lazy_[c.id.v];
+}
+
+bool FuncGraph::switch_mm(const Cpu& c, const Mm* next) {
+  Lazy& l = lazy(c);
+  l.drop = 0;
+  if (!next || l.mm == next) return false;
+  l.drop = l.dead;
+  l.dead = 0;
+  l.mm = next;
+  return true;
+}
+
+/// __mmdrop runs for the last CPU that had it.
+bool FuncGraph::drop_mm(const Cpu& c) {
+  const u64 mine = lazy(c).drop;
+  lazy(c).drop = 0;
+  return mine && std::none_of(lazy_.begin(), lazy_.end(), [&](const Lazy& l) { return l.dead == mine || l.drop == mine; });
+}
+
+void FuncGraph::mm_gone(const Mm* mm) {
+  ++deaths_;
+  for (Lazy& l : lazy_) {
+    if (l.mm != mm) continue;
+    l.mm = nullptr;
+    l.dead = deaths_;
   }
 }
 

@@ -8,12 +8,28 @@
 
 namespace forksim::km {
 
+namespace {
+/// The end of irq_exit, after softirqs.
+void fn_irq_exit(Ctx& x) {
+  if (!x.k.graph_on() || !x.k.graph().is_open(x, Fn::irq_exit)) return;
+  fn(x, Fn::idle_cpu);
+  fn(x, Fn::rcu_irq_exit);
+  fn_leave(x, Fn::irq_exit);
+}
+}  // namespace
+
 /// Runs pending softirqs unless this interrupt came on top of one.
 Next irq_exit(Ctx& x) {
   x.c.cur->preempt_count -= HARDIRQ_OFFSET;
-  if (!x.c.softirq_pending || x.c.cur->in_interrupt()) return ret();
+  if (!x.c.softirq_pending || x.c.cur->in_interrupt()) {
+    fn_irq_exit(x);
+    return ret();
+  }
+  const Frame before = x.f;
   x.f = Frame{};
   x.f.path = &kSoftirq;
+  x.f.fn_base = before.fn_base;
+  x.f.fn_depth = before.fn_depth;
   return hold();
 }
 
@@ -25,6 +41,16 @@ constexpr s64 kArchTimerIrq = 3;
 Ns half_irq(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) / 2; }
 Ns irq_entry(Ctx& x) { return half_irq(x) + (x.f.a[0] ? x.k.cost(Phase::idle_exit_wfi) : Ns(0)); }
 Ns irq_exit_cost(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) - half_irq(x); }
+
+bool on_idle(Ctx& x) { return x.c.cur == x.c.idle; }
+/// scheduler_ipi has work: only then does it enter and leave the interrupt for RCU and the tick.
+bool ipi_works(Ctx& x) {
+  const Rq& rq = x.k.sched.rq(x.c.id);
+  return rq.wake_list || rq.nohz_balance_kick || rq.nohz_stats_kick;
+}
+bool ipi_idles(Ctx& x) { return !ipi_works(x); }
+bool ipi_works_on_idle(Ctx& x) { return ipi_works(x) && on_idle(x); }
+bool in_irq_exit(Ctx& x) { return x.k.graph().is_open(x, Fn::scheduler_ipi); }
 
 /// An event whose last field is a name; interned only when somebody listens, because interrupts are hot.
 template <class... A>
@@ -55,6 +81,10 @@ Next ipi_pending(Ctx& x) {
   return advance();
 }
 Next ipi_exit(Ctx& x) {
+  if (!x.c.softirq_pending) {
+    fn_irq_exit(x);
+    fn_leave(x, Fn::scheduler_ipi);
+  }
   emit_named(x, Tp::ipi_exit, "Rescheduling interrupts");
   return irq_exit(x);
 }
@@ -140,6 +170,8 @@ Next softirq_next(Ctx& x) {
   x.f.a[1] = 1;
   if (!x.c.softirq_pending) {
     x.c.cur->preempt_count -= SOFTIRQ_OFFSET;
+    fn_leave(x, Fn::__do_softirq);
+    fn_irq_exit(x);
     return ret();
   }
   const u32 vec = static_cast<u32>(std::countr_zero(x.c.softirq_pending));
@@ -250,7 +282,10 @@ Next idle_exit(Ctx& x) {
   Cpu& c = x.c;
   const u64 tick = x.k.profile().tick_ns();
   c.polling = false;
+  fn_leave(x, Fn::tick_nohz_idle_exit);
+  fn_enter(x, Fn::sched_ttwu_pending);
   x.k.sched.sched_ttwu_pending(c.id);
+  fn_leave(x, Fn::sched_ttwu_pending);
   if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
   c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
   c.update_irq();
@@ -258,36 +293,55 @@ Next idle_exit(Ctx& x) {
   return jump(0);
 }
 
+bool is_tick(Ctx& x) { return x.f.a[1]; }
+
 /// sched_ttwu_pending locks the queue when there is somebody on the list.
 LockWord* ipi_lock(Ctx& x, LockId) { return x.k.sched.rq(x.c.id).wake_list ? &x.c.rq_lock : nullptr; }
 LockWord* timer_lock(Ctx& x, LockId) { return x.f.a[1] ? &x.c.rq_lock : nullptr; }
 
 constexpr Step kIpiSteps[] = {
-    {ipi_entry, Phase::count_, irq_entry, kOff},
-    {ipi_pending, Phase::count_, pending_cost, kOff, nullptr, LockSet::rq},
-    {ipi_exit, Phase::count_, irq_exit_cost, kOff},
+    {ipi_entry, Phase::count_, irq_entry, kOff, marks<enters<Fn::gic_handle_irq>, enters<Fn::handle_IPI>>},
+    {ipi_pending, Phase::count_, pending_cost, kOff,
+     marks<calls<Fn::scheduler_ipi, ipi_idles>, enters<Fn::scheduler_ipi, ipi_works>, enters<Fn::irq_enter, ipi_works>,
+           calls<Fn::rcu_irq_enter, ipi_works>, calls<Fn::tick_irq_enter, ipi_works_on_idle>,
+           calls<Fn::_local_bh_enable, ipi_works_on_idle>, leaves<Fn::irq_enter>, enters<Fn::sched_ttwu_pending, ipi_works>>,
+     LockSet::rq},
+    {ipi_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::sched_ttwu_pending>, enters<Fn::irq_exit, in_irq_exit>>},
 };
 constexpr Step kTimerSteps[] = {
-    {timer_entry, Phase::count_, irq_entry, kOff},
-    {timer_tick, Phase::count_, tick_cost, kOff, nullptr, LockSet::rq},
-    {timer_expire, Phase::count_, hrtimer_cost, kOff},
-    {timer_exit, Phase::count_, irq_exit_cost, kOff},
+    {timer_entry, Phase::count_, irq_entry, kOff,
+     marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
+           calls<Fn::tick_irq_enter, on_idle>, calls<Fn::_local_bh_enable, on_idle>, leaves<Fn::irq_enter>,
+           enters<Fn::handle_percpu_devid_irq>, enters<Fn::arch_timer_handler_virt>, enters<Fn::hrtimer_interrupt>>},
+    {timer_tick, Phase::count_, tick_cost, kOff, marks<pays<Fn::tick_sched_timer, is_tick>, pays<Fn::scheduler_tick, is_tick>>,
+     LockSet::rq},
+    {timer_expire, Phase::count_, hrtimer_cost, kOff,
+     marks<leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>, enters<Fn::wake_up_process, timer_due>>},
+    {timer_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_percpu_devid_irq>, enters<Fn::irq_exit>>},
 };
 constexpr Step kDeviceSteps[] = {
-    {device_entry, Phase::count_, irq_entry, kOff},
+    {device_entry, Phase::count_, irq_entry, kOff,
+     marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
+           calls<Fn::tick_irq_enter, on_idle>, calls<Fn::_local_bh_enable, on_idle>, leaves<Fn::irq_enter>,
+           enters<Fn::handle_fasteoi_irq>>},
     {device_handler, Phase::count_, device_cost, kOff},
-    {device_exit, Phase::count_, irq_exit_cost, kOff},
+    {device_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_fasteoi_irq>, enters<Fn::irq_exit>>},
 };
+bool rcu_due(Ctx& x) { return x.c.rcu.due() <= x.k.now() && x.c.rcu.front(); }
+
 constexpr Step kSoftirqSteps[] = {
-    {softirq_next, Phase::count_, nullptr, kOff},
-    {rebalance, Phase::rebalance_domains, nullptr, StepFlag::kNoPreempt},
+    {softirq_next, Phase::count_, nullptr, kOff,
+     marks<leaves<Fn::run_rebalance_domains>, leaves<Fn::rcu_process_callbacks>, enters<Fn::__do_softirq, outside<Fn::__do_softirq>>>},
+    {rebalance, Phase::rebalance_domains, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::run_rebalance_domains>>},
     {wake_stoppers, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {rcu_callback, Phase::count_, rcu_cost, StepFlag::kNoPreempt},
+    {rcu_callback, Phase::count_, rcu_cost, StepFlag::kNoPreempt,
+     marks<enters<Fn::rcu_process_callbacks, outside<Fn::rcu_process_callbacks>>, pays<Fn::delayed_put_task_struct, rcu_due>>},
 };
 constexpr Step kIdleSteps[] = {
-    {idle_sleep, Phase::idle_enter, idle_enter_cost, 0},
-    {idle_woken, Phase::count_, wfi, 0},
-    {idle_exit, Phase::idle_loop_exit, pending_cost, StepFlag::kNoPreempt},
+    {idle_sleep, Phase::idle_enter, idle_enter_cost, 0, marks<leaves<Fn::do_idle>, enters<Fn::do_idle>, calls<Fn::tick_nohz_idle_enter>>},
+    {idle_woken, Phase::count_, wfi, 0, marks<enters<Fn::cpuidle_idle_call, outside<Fn::cpuidle_idle_call>>>},
+    {idle_exit, Phase::idle_loop_exit, pending_cost, StepFlag::kNoPreempt,
+     marks<leaves<Fn::cpuidle_idle_call>, enters<Fn::tick_nohz_idle_exit>>},
     {idle_die, Phase::count_, nullptr, kOff},
     {idle_off, Phase::count_, off_cost, kOff},
     {idle_boot, Phase::cpu_boot, nullptr, kOff},

@@ -26,6 +26,20 @@ Next schedule_deactivate(Ctx& x) {
 Ns newidle_cost(Ctx& x) { return Ns(x.f.a[1]); }
 Next newidle_walk(Ctx&) { return jump(kPcSwitch); }
 
+/// context_switch up to the change of stacks; what comes back to this stack later is finish_task_switch.
+void fn_context_switch(Ctx& x, const Task& next) {
+  FuncGraph& g = x.k.graph();
+  g.enter(x, Fn::context_switch);
+  if (g.switch_mm(x.c, next.mm)) {
+    g.enter(x, Fn::check_and_switch_context);
+    g.call(x, Fn::post_ttbr_update_workaround);
+    g.leave(x, Fn::check_and_switch_context);
+  }
+  g.enter(x, Fn::fpsimd_thread_switch);
+  g.call(x, Fn::fpsimd_save);
+  g.leave(x, Fn::fpsimd_thread_switch);
+}
+
 /// pick_next_task and the switch; from here on `next` executes, and this frame waits in front of step 2 until it is picked again.
 Next schedule_switch(Ctx& x) {
   Task& prev = x.t;
@@ -33,6 +47,8 @@ Next schedule_switch(Ctx& x) {
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
     x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
   if (&next == &prev) return jump(4);
+  if (x.k.graph_on()) [[unlikely]]
+    fn_context_switch(x, next);
   ++x.k.totals.context_switches;
   const bool involuntary = x.f.a[0] || (prev.state == TASK_RUNNING && &prev != x.c.idle);
   if (&prev != x.c.idle) ++(involuntary ? x.k.totals.involuntary_switches : x.k.totals.voluntary_switches);
@@ -74,10 +90,22 @@ Ns finish_cost(Ctx& x) {
   return x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
 }
 
+/// A worker that has to free the stack is woken inside put_task_stack.
+void fn_dead(Ctx& x, const Task& prev) {
+  FuncGraph& g = x.k.graph();
+  if (g.drop_mm(x.c)) g.call(x, Fn::__mmdrop);
+  if (prev.state != TASK_DEAD) return;
+  if (prev.sched_class == SchedClass::fair) g.call(x, Fn::task_dead_fair);
+  g.call(x, Fn::kprobe_flush_task);
+  g.enter(x, Fn::put_task_stack);
+}
+
 /// put_task_stack and put_task_struct of a dead prev; a full cache defers vfree to this CPU's kworker (vfree_atomic).
 Next finish_dead(Ctx& x) {
   Task& prev = *x.c.prev;
   x.c.prev = nullptr;
+  if (x.k.graph_on()) [[unlikely]]
+    fn_dead(x, prev);
   if (prev.state != TASK_DEAD) return advance();
   if (!x.k.profile().vmap_stack) {  // the stack goes with the task_struct
     x.k.emit_acct(x.c, prev);
@@ -96,6 +124,16 @@ Next finish_dead(Ctx& x) {
   return advance();
 }
 
+/// Which door led to __schedule; the loop around it comes back to an open one. do_task_dead calls it directly.
+bool by_schedule(Ctx& x) { return x.f.fn_depth == x.f.fn_base && !x.f.a[0] && &x.t != x.c.idle && x.t.state != TASK_DEAD; }
+bool by_idle(Ctx& x) { return x.f.fn_depth == x.f.fn_base && &x.t == x.c.idle; }
+bool by_preemption(Ctx& x) { return x.f.fn_depth == x.f.fn_base && x.f.a[0]; }
+bool goes_to_sleep(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] && &x.t != x.c.idle && !signal_pending_state(x.t.state, x.t); }
+bool fair_sleeps(Ctx& x) { return goes_to_sleep(x) && x.t.sched_class == SchedClass::fair; }
+bool worker_sleeps(Ctx& x) { return goes_to_sleep(x) && (x.t.flags & PF_WQ_WORKER); }
+/// glibc's fork asks for the child's number in its memory (CLONE_CHILD_SETTID).
+bool sets_tid(Ctx& x) { return x.t.clear_child_tid && x.t.group_leader == &x.t; }
+
 Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
 
 /// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
@@ -107,18 +145,27 @@ Next finish_schedule(Ctx& x) {
 Next ret_from_fork(Ctx&) { return ret(); }
 
 constexpr Step kScheduleSteps[] = {
-    {schedule_deactivate, Phase::schedule, schedule_cost, kOff, nullptr, LockSet::rq},
+    {schedule_deactivate, Phase::schedule, schedule_cost, kOff,
+     marks<leaves<Fn::__schedule>, enters<Fn::schedule, by_schedule>, enters<Fn::schedule_idle, by_idle>,
+           enters<Fn::preempt_schedule_irq, by_preemption>, enters<Fn::__schedule>, enters<Fn::rcu_note_context_switch>,
+           calls<Fn::rcu_sched_qs>, calls<Fn::rcu_preempt_qs>, leaves<Fn::rcu_note_context_switch>, calls<Fn::update_rq_clock>,
+           enters<Fn::deactivate_task, goes_to_sleep>, calls<Fn::dequeue_task_fair, fair_sleeps>, leaves<Fn::deactivate_task>,
+           enters<Fn::wq_worker_sleeping, worker_sleeps>, calls<Fn::kthread_data, worker_sleeps>, leaves<Fn::wq_worker_sleeping>>,
+     LockSet::rq},
     {schedule_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
-    {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
-    {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt, marks<enters<Fn::finish_task_switch>>},
+    {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
     {newidle_walk, Phase::count_, newidle_cost, kOff},
 };
 static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk);
 constexpr Step kRetFromForkSteps[] = {
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
-    {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
-    {ret_from_fork, Phase::ret_from_fork, nullptr, 0},
+    {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt,
+     marks<enters<Fn::schedule_tail>, enters<Fn::finish_task_switch>>},
+    {ret_from_fork, Phase::ret_from_fork, nullptr, 0,
+     marks<leaves<Fn::finish_task_switch>, calls<Fn::__task_pid_nr_ns, sets_tid>, enters<Fn::calculate_sigpending>,
+           calls<Fn::recalc_sigpending>, leaves<Fn::calculate_sigpending>>},
 };
 
 Next ttwu_begin(Ctx& x) {
@@ -172,6 +219,8 @@ Next ttwu_queue(Ctx& x) {
 }
 Next ttwu_done(Ctx&) { return ret(); }
 
+bool is_fair(Ctx& x) { return task_arg(x).sched_class == SchedClass::fair && task_arg(x).nr_cpus_allowed > 1; }
+
 /// pi_lock of whom it wakes from end to end; its run queue for ttwu_remote (only of a task still queued) and for the activation, not for
 /// the wake list.
 LockWord* ttwu_lock(Ctx& x, LockId id) {
@@ -182,15 +231,43 @@ LockWord* ttwu_lock(Ctx& x, LockId id) {
 }
 constexpr u16 kPi = LockSet::pi, kPiRq = LockSet::pi | LockSet::rq;
 constexpr Step kTtwuSteps[] = {
-    {ttwu_begin, Phase::count_, nullptr, kOff, nullptr, kPiRq},
+    {ttwu_begin, Phase::count_, nullptr, kOff, marks<enters<Fn::try_to_wake_up>>, kPiRq},
     {spin_done, Phase::count_, spin_cost, kOff, nullptr, kPi},
-    {ttwu_select, Phase::try_to_wake_up, nullptr, kOff, nullptr, kPi},
+    {ttwu_select, Phase::try_to_wake_up, nullptr, kOff, marks<pays<Fn::select_task_rq_fair, is_fair>>, kPi},
     {ttwu_queue, Phase::check_preempt, activate_cost, kOff, nullptr, kPiRq},
     {ttwu_done, Phase::check_preempt, nullptr, kOff, nullptr, kPiRq},
     {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
 };
 
 }  // namespace
+
+/// The calls of pick_next_task that led to `next`, by class as the kernel asks them.
+void Core::fn_picked(CpuId cpu, const Task& prev, const Task& next) {
+  const Cpu& c = *cpus_[cpu.v];
+  const auto call = [&](Fn f) {
+    graph_.span_enter(*this, c, f);
+    graph_.span_leave(*this, c);
+  };
+  const bool from_fair = prev.sched_class == SchedClass::fair, from_idle = &prev == c.idle;
+  if (!from_fair && !from_idle) call(Fn::pick_next_task_stop);
+  if (next.sched_class == SchedClass::stop) return;
+  if (next.sched_class == SchedClass::rt || (!from_fair && !from_idle)) call(Fn::pick_next_task_rt);
+  if (next.sched_class == SchedClass::rt) return;
+  graph_.span_enter(*this, c, Fn::pick_next_task_fair);
+  if (&next == c.idle) {
+    call(Fn::__msecs_to_jiffies);  // idle_balance looks when the next one is due
+  } else {
+    if (from_idle) call(Fn::put_prev_task_idle);
+    call(Fn::pick_next_entity);
+    if (from_fair && &prev != &next) call(Fn::put_prev_entity);
+    if (&prev != &next) call(Fn::set_next_entity);
+  }
+  graph_.span_leave(*this, c);
+  if (&next != c.idle) return;
+  graph_.span_enter(*this, c, Fn::pick_next_task_idle);
+  if (from_fair || from_idle) call(from_idle ? Fn::put_prev_task_idle : Fn::put_prev_task_fair);
+  graph_.span_leave(*this, c);
+}
 
 void release_spinners(Core& k, Task& t) {
   t.spin_target = false;

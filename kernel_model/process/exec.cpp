@@ -19,9 +19,22 @@ std::string_view base_name(std::string_view path) {
   return path.substr(0, 15);
 }
 
+/// From the system call to sched_exec.
+void fn_begin(Ctx& x) {
+  fn_enter(x, Fn::sys_execve);
+  fn_enter(x, Fn::getname);
+  fn(x, Fn::getname_flags);
+  fn_leave(x, Fn::getname);
+  fn_enter(x, Fn::__do_execve_file);
+  for (Fn f : {Fn::unshare_files, Fn::kmem_cache_alloc_trace, Fn::mutex_lock_interruptible, Fn::prepare_exec_creds, Fn::do_open_execat})
+    fn(x, f);
+}
+
 Next exec_enter(Ctx& x) {
   x.k.emit(Tp::exec_call, x.c, x.t.pid);
   trace_sys_enter(x, Nr::execve);
+  if (x.k.graph_on()) [[unlikely]]
+    fn_begin(x);
   x.f.a[kOldPid] = static_cast<u64>(x.t.pid.v);
   x.f.a[kTotal] = x.k.cost(spec(x).shape->dynamic ? Phase::execve_dynamic : Phase::execve_static).v;
   return advance();
@@ -111,6 +124,8 @@ Next mm_release(Ctx& x) {
   if (Task* p = x.t.vfork_parent) {
     x.t.vfork_parent = nullptr;
     p->vfork_waiting = false;
+    fn_enter(x, Fn::complete);
+    fn_enter(x, Fn::__wake_up_locked);
     call_ttwu(x, *p, TASK_NORMAL);
   }
   return advance();
@@ -120,6 +135,7 @@ Ns old_mm_cost(Ctx& x) { return x.t.mm->users > 1 ? Ns(0) : x.k.mm_teardown_cost
 Next exec_mmap(Ctx& x) {
   x.k.mmput(*x.t.mm);
   x.t.mm = &x.k.new_mm(*spec(x).shape);
+  x.k.graph().switch_mm(x.c, x.t.mm);
   x.t.flags &= ~PF_FORKNOEXEC;
   x.t.pdeath_signal = 0;
   ++x.t.self_exec_id;
@@ -130,6 +146,7 @@ Next exec_mmap(Ctx& x) {
 
 Next setup_new_exec(Ctx& x) {
   Core& k = x.k;
+  fn(x, Fn::__set_task_comm);
   k.rename(x.c, x.t, k.name(base_name(spec(x).filename)));
   if (x.t.sighand->count > 1) {
     Sighand& fresh = k.dup_sighand(*x.t.sighand);
@@ -144,6 +161,7 @@ Next setup_new_exec(Ctx& x) {
 Next exec_done(Ctx& x) {
   const ExecSpec& s = spec(x);
   const ProcessShape& shape = *s.shape;
+  fn_leave(x, Fn::search_binary_handler);
   x.k.emit(Tp::sched_process_exec, x.c, x.k.name(s.filename), x.t.pid, Pid(static_cast<s32>(x.f.a[kOldPid])));
   ++x.k.totals.execs;
   x.t.fault_cow = shape.startup_cow;
@@ -166,25 +184,36 @@ Next exec_exit(Ctx& x) {
   }
   if (!x.t.handler_depth) return ret();
   x.t.handler_depth = 0;
+  fn_leave_all(x);
   x.t.frames.clear();
   x.t.frames.push(kUser);
   return hold();
 }
 
+bool last_mm(Ctx& x) { return x.t.mm->users == 1; }
+bool inside_exec(Ctx& x) { return x.k.graph().is_open(x, Fn::__do_execve_file); }
+
 constexpr Step kExecSteps[] = {
     {exec_enter, Phase::syscall_entry, nullptr, 0},
-    {sched_exec, Phase::select_task_rq_fork, nullptr, StepFlag::kNoPreempt},
-    {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched},
-    {de_thread, Phase::count_, de_thread_cost, StepFlag::kNoPreempt},
+    {sched_exec, Phase::select_task_rq_fork, nullptr, StepFlag::kNoPreempt, marks<pays<Fn::sched_exec>>},
+    {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched,
+     marks<calls<Fn::mm_alloc>, calls<Fn::vm_area_alloc>, calls<Fn::vm_get_page_prot>, calls<Fn::insert_vm_struct>, calls<Fn::count>,
+           calls<Fn::count>, calls<Fn::prepare_binprm>, calls<Fn::copy_strings_kernel>, calls<Fn::copy_strings>, calls<Fn::copy_strings>,
+           calls<Fn::would_dump>, calls<Fn::task_active_pid_ns>, calls<Fn::__task_pid_nr_ns>, enters<Fn::search_binary_handler>,
+           enters<Fn::load_elf_binary>>},
+    {de_thread, Phase::count_, de_thread_cost, StepFlag::kNoPreempt, marks<enters<Fn::flush_old_exec>, enters<Fn::de_thread>>},
     {wait_threads, Phase::count_, nullptr, 0},
     {wait_leader, Phase::count_, nullptr, 0},
-    {release_leader, Phase::release_task, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_write},
-    {alone, Phase::count_, nullptr, 0},
-    {mm_release, Phase::count_, nullptr, 0},
-    {exec_mmap, Phase::count_, old_mm_cost, StepFlag::kCondResched | StepFlag::kMm},
-    {setup_new_exec, Phase::count_, rename_cost, StepFlag::kCondResched},
-    {exec_done, Phase::count_, rest_cost, StepFlag::kCondResched},
-    {exec_exit, Phase::syscall_exit, nullptr, 0},
+    {release_leader, Phase::release_task, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::release_task>>, LockSet::tasklist_write},
+    {alone, Phase::count_, nullptr, 0, marks<leaves<Fn::de_thread>>},
+    {mm_release, Phase::count_, nullptr, 0,
+     marks<enters<Fn::exec_mmap, outside<Fn::exec_mmap>>, enters<Fn::mm_release, outside<Fn::mm_release>>>},
+    {exec_mmap, Phase::count_, old_mm_cost, StepFlag::kCondResched | StepFlag::kMm,
+     marks<leaves<Fn::mm_release>, pays<Fn::mmput>, pays<Fn::exit_mmap, last_mm>>},
+    {setup_new_exec, Phase::count_, rename_cost, StepFlag::kCondResched, marks<leaves<Fn::flush_old_exec>, enters<Fn::setup_new_exec>>},
+    {exec_done, Phase::count_, rest_cost, StepFlag::kCondResched, marks<leaves<Fn::setup_new_exec>>},
+    {exec_exit, Phase::syscall_exit, nullptr, 0,
+     marks<calls<Fn::free_bprm, inside_exec>, calls<Fn::putname, inside_exec>, leaves<Fn::sys_execve>>},
 };
 static_assert(kExecSteps[kPcWaitThreads].effect == wait_threads && kExecSteps[kPcWaitLeader].effect == wait_leader &&
               kExecSteps[kPcAlone].effect == alone && kExecSteps[kPcExit].effect == exec_exit);

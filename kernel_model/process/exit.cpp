@@ -7,10 +7,18 @@ namespace forksim::km {
 bool thread_group_empty(const Task& t) { return t.signal->nr_threads == 1; }
 bool delay_group_leader(const Task& t) { return t.group_leader == &t && !thread_group_empty(t); }
 
+/// What release_task calls; a leader has four kinds of number.
+void fn_release(Ctx& x, bool leader) {
+  for (Fn f : {Fn::proc_flush_task, Fn::posix_cpu_timers_exit, Fn::add_device_randomness}) fn(x, f);
+  for (int i = leader ? 4 : 1; i > 0; --i) fn(x, Fn::detach_pid);
+  for (Fn f : {Fn::flush_sigqueue, Fn::__cleanup_sighand, Fn::release_thread, Fn::call_rcu}) fn(x, f);
+}
+
 /// __exit_signal, __unhash_process, then RCU: the task_struct stays until both references are gone.
 void release_task_now(Ctx& x, Task& t) {
   Core& k = x.k;
   Signal& s = *t.signal;
+  if (k.graph_on() && !k.graph().is_open(x, Fn::release_task)) fn_enter(x, Fn::release_task);
   k.emit(Tp::release_task, x.c, t.pid);
   --t.cred->user->processes;
   --s.nr_threads;
@@ -19,10 +27,13 @@ void release_task_now(Ctx& x, Task& t) {
     if (s.curr_target == &t) s.curr_target = t.thread_node.next ? t.thread_node.next : s.threads.front();
     if (s.curr_target == &t) s.curr_target = nullptr;
   }
+  if (k.graph_on()) [[unlikely]]
+    fn_release(x, t.group_leader == &t);
   k.unhash_process(t);
   k.put_sighand(*t.sighand);
   t.sighand = nullptr;
   k.call_rcu(x.c, &t);
+  fn_leave(x, Fn::release_task);
 }
 
 /// Of release_task about two fifths run under tasklist_lock: __exit_signal and __unhash_process (assumed).
@@ -98,8 +109,31 @@ Next exit_signals(Ctx& x) {
 Ns early_cost(Ctx& x) { return x.k.cost(Phase::do_exit) * 2 / 5; }
 Ns late_cost(Ctx& x) { return x.k.cost(Phase::do_exit) - early_cost(x); }
 
+/// Timers and accounting of the last thread; of any other only its share of the group's delays.
+void fn_account(Ctx& x) {
+  if (x.f.a[kGroupDead]) {
+    fn_enter(x, Fn::hrtimer_cancel);
+    fn(x, Fn::hrtimer_active);
+    fn_leave(x, Fn::hrtimer_cancel);
+    fn(x, Fn::exit_itimers);
+  }
+  fn_enter(x, Fn::taskstats_exit);
+  if (!thread_group_empty(x.t)) fn(x, Fn::__delayacct_add_tsk);
+  fn_leave(x, Fn::taskstats_exit);
+}
+bool has_mm(Ctx& x) { return x.t.mm; }
+bool last_mm(Ctx& x) { return x.t.mm && x.t.mm->users == 1; }
+bool last_files(Ctx& x) { return x.t.files->count == 1; }
+bool last_fs(Ctx& x) { return x.t.fs->users == 1; }
+bool group_dead(Ctx& x) { return x.f.a[kGroupDead]; }
+bool clears_tid(Ctx& x) { return x.t.clear_child_tid && x.t.mm && x.t.mm->users > 1; }
+/// glibc registers a robust list for every thread.
+bool robust_begins(Ctx& x) { return x.t.mm && !x.k.graph().is_open(x, Fn::exit_robust_list); }
+
 Next exit_account(Ctx& x) {
   x.f.a[kGroupDead] = --x.t.signal->live == 0;
+  if (x.k.graph_on()) [[unlikely]]
+    fn_account(x);
   x.t.exit_code = static_cast<s32>(x.f.a[kCode]);
   return advance();
 }
@@ -126,6 +160,8 @@ Next vfork_done(Ctx& x) {
   if (!p) return advance();
   x.t.vfork_parent = nullptr;
   p->vfork_waiting = false;
+  fn_enter(x, Fn::complete);
+  fn_enter(x, Fn::__wake_up_locked);
   call_ttwu(x, *p, TASK_NORMAL);
   return advance();
 }
@@ -134,6 +170,16 @@ Ns mm_cost(Ctx& x) {
   if (!x.t.mm) return Ns(0);
   return x.t.mm->users > 1 ? x.k.cost(Phase::exit_mm_shared) : x.k.mm_teardown_cost(*x.t.mm);
 }
+/// mmput after exit_mmap: the executable and the binary format are let go.
+void fn_after_mm(Ctx& x) {
+  if (x.k.graph().is_open(x, Fn::exit_mmap)) {
+    fn_leave(x, Fn::exit_mmap);
+    fn(x, Fn::fput);
+    fn(x, Fn::module_put);
+  }
+  fn_leave(x, Fn::exit_mm);
+}
+
 Next exit_mm(Ctx& x) {
   if (x.k.fault(FailPoint::exit_mm)) {
     call(x, kDoExit).a[kCode] = kSIGSEGV;
@@ -141,9 +187,13 @@ Next exit_mm(Ctx& x) {
   }
   if (x.t.mm) x.k.mmput(*x.t.mm);
   x.t.mm = nullptr;
+  if (x.k.graph_on()) [[unlikely]]
+    fn_after_mm(x);
   x.k.emit(Tp::sched_process_exit, x.c, x.t.comm, x.t.pid, x.t.prio);
   if (x.t.sysvsem) x.k.put_sem_undo(*x.t.sysvsem);  // exit_sem
   x.t.sysvsem = nullptr;
+  fn(x, Fn::exit_sem);
+  fn(x, Fn::exit_shm);
   return advance();
 }
 
@@ -179,7 +229,13 @@ Next exit_rest(Ctx& x) {
   x.k.put_nsproxy(*x.t.nsproxy);
   x.t.nsproxy = nullptr;
   x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
-  if (x.k.profile().fair_group_sched) x.k.sched.sched_move_task_exit(x.t);
+  if (x.k.profile().fair_group_sched) {
+    fn_enter(x, Fn::sched_autogroup_exit_task);
+    fn(x, Fn::sched_move_task);
+    x.k.sched.sched_move_task_exit(x.t);
+    fn_leave(x, Fn::sched_autogroup_exit_task);
+  }
+  fn(x, Fn::cgroup_exit);
   return advance();
 }
 
@@ -258,6 +314,7 @@ Next reparent_child(Ctx& x) {
 }
 Next reparent_reap(Ctx& x) {
   Task& c = task_arg(x, kCursor);
+  fn(x, Fn::kill_orphaned_pgrp);
   kill_orphaned_pgrp(x, c, &x.t);
   if (x.f.a[kResult] && c.exit_state == EXIT_ZOMBIE) {
     c.exit_state = EXIT_DEAD;
@@ -330,25 +387,38 @@ constexpr u16 kTasklist = LockSet::tasklist_write;
 LockWord* exit_lock(Ctx& x, LockId id) { return id == LockId::siglock && thread_group_empty(x.t) ? nullptr : x.k.lock_of(x, id); }
 
 constexpr Step kDoExitSteps[] = {
-    {exit_begin, Phase::count_, nullptr, 0},
-    {exit_signals, Phase::count_, nullptr, 0, nullptr, LockSet::siglock},
-    {exit_account, Phase::count_, early_cost, 0},
-    {exit_robust, Phase::count_, robust_cost, 0},
-    {release_tid, Phase::count_, tid_cost, 0},
-    {vfork_done, Phase::count_, nullptr, 0},
-    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMm},
-    {exit_files, Phase::count_, files_cost, StepFlag::kCondResched},
-    {exit_fs, Phase::count_, nullptr, 0},
-    {exit_rest, Phase::count_, late_cost, 0},
-    {notify_begin, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {exit_begin, Phase::count_, nullptr, 0, marks<enters<Fn::do_exit>>},
+    {exit_signals, Phase::count_, nullptr, 0, marks<pays<Fn::exit_signals>, calls<Fn::__percpu_down_read>, calls<Fn::__percpu_up_read>>,
+     LockSet::siglock},
+    {exit_account, Phase::count_, early_cost, 0, marks<calls<Fn::sync_mm_rss, has_mm>>},
+    {exit_robust, Phase::count_, robust_cost, 0,
+     marks<enters<Fn::exit_mm, outside<Fn::exit_mm>>, enters<Fn::mm_release, outside<Fn::mm_release>>,
+           enters<Fn::exit_robust_list, robust_begins>>},
+    {release_tid, Phase::count_, tid_cost, 0, marks<leaves<Fn::exit_robust_list>, enters<Fn::do_futex, clears_tid>>},
+    {vfork_done, Phase::count_, nullptr, 0, marks<leaves<Fn::do_futex>>},
+    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMm,
+     marks<leaves<Fn::mm_release>, calls<Fn::sync_mm_rss, has_mm>, enters<Fn::mmput, has_mm>, calls<Fn::exit_aio, last_mm>,
+           enters<Fn::exit_mmap, last_mm>>},
+    {exit_files, Phase::count_, files_cost, StepFlag::kCondResched, marks<pays<Fn::exit_files>, pays<Fn::put_files_struct, last_files>>},
+    {exit_fs, Phase::count_, nullptr, 0, marks<pays<Fn::exit_fs>, calls<Fn::path_put, last_fs>, calls<Fn::path_put, last_fs>>},
+    {exit_rest, Phase::count_, late_cost, 0,
+     marks<calls<Fn::disassociate_ctty, group_dead>, enters<Fn::exit_task_namespaces>, calls<Fn::switch_task_namespaces>,
+           leaves<Fn::exit_task_namespaces>, calls<Fn::task_work_run>>},
+    {notify_begin, Phase::count_, nullptr, kNoPreempt,
+     marks<enters<Fn::exit_tasks_rcu_start>, calls<Fn::__srcu_read_lock>, leaves<Fn::exit_tasks_rcu_start>, enters<Fn::exit_notify>,
+           enters<Fn::forget_original_parent>, calls<Fn::task_active_pid_ns>>,
+     kTasklist},
     {reparent_child, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {reparent_reap, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
-    {orphaned_pgrp, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
+    {orphaned_pgrp, Phase::count_, nullptr, kNoPreempt,
+     marks<leaves<Fn::forget_original_parent>, calls<Fn::kill_orphaned_pgrp, group_dead>>, kTasklist},
     {notify_parent, Phase::exit_notify, nullptr, kNoPreempt, nullptr, kTasklist},
     {notify_end, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {notify_unlock, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {self_reap, Phase::count_, nullptr, 0},
-    {task_dead, Phase::count_, nullptr, kNoPreempt},
+    {task_dead, Phase::count_, nullptr, kNoPreempt,
+     marks<leaves<Fn::exit_notify>, calls<Fn::exit_rcu>, enters<Fn::exit_tasks_rcu_finish>, calls<Fn::__srcu_read_unlock>,
+           leaves<Fn::exit_tasks_rcu_finish>, enters<Fn::do_task_dead>>},
     {not_reached, Phase::count_, nullptr, kNoPreempt},
     {park, Phase::count_, nullptr, 0},
 };
@@ -383,7 +453,7 @@ Next release_leader(Ctx& x) {
 Next release_end(Ctx&) { return ret(); }
 Next release_begin(Ctx&) { return advance(); }
 constexpr Step kReleaseSteps[] = {
-    {release_begin, Phase::count_, before_release_cost, 0},
+    {release_begin, Phase::count_, before_release_cost, 0, marks<enters<Fn::release_task>>},
     {release_now, Phase::count_, release_locked_cost, kNoPreempt, nullptr, kTasklist},
     {release_leader, Phase::count_, nullptr, kNoPreempt, nullptr, kTasklist},
     {release_end, Phase::count_, nullptr, kNoPreempt},
@@ -418,6 +488,9 @@ Next notify_done(Ctx& x) {
   set_result(x, x.f.a[4]);
   return ret();
 }
+bool is_stop(Ctx& x) { return x.f.a[2]; }
+bool is_end(Ctx& x) { return !x.f.a[2]; }
+
 /// The parent's siglock over signal and wake-up; tasklist_lock is taken here for a stop or a continuation only.
 LockWord* notify_lock(Ctx& x, LockId id) {
   if (id == LockId::siglock) return &task_arg(x).real_parent->signal->siglock;
@@ -425,7 +498,10 @@ LockWord* notify_lock(Ctx& x, LockId id) {
 }
 constexpr u16 kNotifyLocks = LockSet::tasklist_read | LockSet::siglock;
 constexpr Step kNotifySteps[] = {
-    {notify_signal, Phase::count_, nullptr, kNoPreempt, nullptr, kNotifyLocks},
+    {notify_signal, Phase::count_, nullptr, kNoPreempt,
+     marks<enters<Fn::do_notify_parent, is_end>, enters<Fn::do_notify_parent_cldstop, is_stop>, calls<Fn::task_active_pid_ns>,
+           calls<Fn::__task_pid_nr_ns>, calls<Fn::nsec_to_clock_t>, calls<Fn::nsec_to_clock_t>>,
+     kNotifyLocks},
     {notify_wake, Phase::count_, nullptr, kNoPreempt, nullptr, kNotifyLocks},
     {notify_done, Phase::count_, nullptr, kNoPreempt},
 };
@@ -435,6 +511,8 @@ Next exit_enter(Ctx& x) {
   Signal& s = *x.t.signal;
   const bool group = x.f.a[1];
   trace_sys_enter(x, group ? Nr::exit_group : Nr::exit, x.f.a[0]);
+  fn_enter(x, group ? Fn::sys_exit_group : Fn::sys_exit);
+  if (group) fn_enter(x, Fn::do_group_exit);
   x.f.a[0] = (x.f.a[0] & 0xff) << 8;
   if (!group) return advance();
   if (s.group_exit()) {
@@ -473,7 +551,7 @@ Next zap_start(Ctx& x) {
 }
 Next zap_end(Ctx&) { return ret(); }
 constexpr Step kZapSteps[] = {
-    {zap_start, Phase::count_, nullptr, kNoPreempt, nullptr, LockSet::siglock},
+    {zap_start, Phase::count_, nullptr, kNoPreempt, marks<enters<Fn::zap_other_threads>>, LockSet::siglock},
     {zap_end, Phase::count_, nullptr, kNoPreempt, nullptr, LockSet::siglock},
 };
 

@@ -52,6 +52,8 @@ Next pipe_enter(Ctx& x) {
   const bool write = op(x).kind == OpKind::pipe_write;
   x.f.a[kPipe] = x.k.objects[op(x).object].second;
   trace_sys_enter(x, write ? Nr::write : Nr::read, op(x).object, 0, op(x).count);
+  fn_enter(x, write ? Fn::sys_write : Fn::sys_read);
+  fn_enter(x, write ? Fn::pipe_write : Fn::pipe_read);
   return advance();
 }
 Next pipe_locked(Ctx&) { return advance(); }
@@ -117,14 +119,14 @@ constexpr Step kReadSteps[] = {
     {pipe_locked, Phase::pipe_read, nullptr, 0, nullptr, LockSet::pipe},
     {pipe_read, Phase::count_, read_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
-    {pipe_exit, Phase::syscall_exit, nullptr, 0},
+    {pipe_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_write>, leaves<Fn::sys_read>>},
 };
 constexpr Step kWriteSteps[] = {
     {pipe_enter, Phase::syscall_entry, nullptr, 0},
     {pipe_locked, Phase::pipe_write, nullptr, 0, nullptr, LockSet::pipe},
     {pipe_write, Phase::count_, write_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
-    {pipe_exit, Phase::syscall_exit, nullptr, 0},
+    {pipe_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_write>, leaves<Fn::sys_read>>},
 };
 
 /// close of one end; the last reader or writer gone wakes the other side.
@@ -178,6 +180,8 @@ LockWord* futex_lock(Ctx& x, LockId) {
 }
 Next futex_wait_enter(Ctx& x) {
   trace_sys_enter(x, Nr::futex, 0, 0, 0);
+  fn_enter(x, Fn::sys_futex);
+  fn_enter(x, Fn::futex_wait);
   return advance();
 }
 Next futex_wait_sleep(Ctx& x) {
@@ -196,11 +200,13 @@ Next futex_wait_exit(Ctx& x) {
 constexpr Step kFutexWaitSteps[] = {
     {futex_wait_enter, Phase::syscall_entry, nullptr, 0},
     {futex_wait_sleep, Phase::futex_wait, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::futex},
-    {futex_wait_exit, Phase::syscall_exit, nullptr, 0},
+    {futex_wait_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_futex>>},
 };
 
 Next futex_wake_enter(Ctx& x) {
   trace_sys_enter(x, Nr::futex, 0, 1, x.f.a[1]);
+  fn_enter(x, Fn::sys_futex);
+  fn_enter(x, Fn::futex_wake);
   return advance();
 }
 Next futex_wake_call(Ctx& x) {
@@ -224,7 +230,7 @@ Next futex_wake_exit(Ctx& x) {
 constexpr Step kFutexWakeSteps[] = {
     {futex_wake_enter, Phase::syscall_entry, nullptr, 0},
     {futex_wake_call, Phase::futex_wake, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::futex},
-    {futex_wake_exit, Phase::syscall_exit, nullptr, 0},
+    {futex_wake_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_futex>>},
 };
 
 }  // namespace

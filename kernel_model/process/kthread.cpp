@@ -113,8 +113,8 @@ constexpr Step kInitSteps[] = {
 };
 constexpr Step kWorkerSteps[] = {
     {worker_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {worker_vfree, Phase::stack_free_vfree, nullptr, StepFlag::kCondResched},
-    {worker_work, Phase::count_, work_cost, StepFlag::kCondResched},
+    {worker_vfree, Phase::stack_free_vfree, nullptr, StepFlag::kCondResched, marks<pays<Fn::process_one_work>, pays<Fn::free_work>>},
+    {worker_work, Phase::count_, work_cost, StepFlag::kCondResched, marks<pays<Fn::process_one_work>>},
 };
 constexpr Step kStopperSteps[] = {
     {stopper_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},

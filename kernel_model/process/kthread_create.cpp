@@ -32,6 +32,7 @@ enum RunPc : u16 { kPcRunWait = 2, kPcRunInactive = 3, kPcRunExit = 6 };
 
 Next run_enter(Ctx& x) {
   trace_sys_enter(x, Nr::finit_module);
+  fn_enter(x, Fn::sys_finit_module);
   x.t.result = -kENOMEM;
   if (x.k.fault(FailPoint::kthread_create)) return jump(kPcRunExit);
   Kthread& t = x.k.new_kthread(*op(x).kthread);
@@ -42,6 +43,7 @@ Next run_enter(Ctx& x) {
 /// __kthread_create_on_node: the request goes to kthreadd.
 Next run_request(Ctx& x) {
   x.k.kthread_create_list.push_back(kthread_arg(x).index);
+  fn_enter(x, Fn::wake_up_process);
   call_ttwu(x, *x.k.kthreadd, TASK_NORMAL);
   return advance();
 }
@@ -85,11 +87,22 @@ Next run_inactive(Ctx& x) {
   call(x, kSchedule);
   return jump(kPcRunInactive);
 }
+void fn_setup(Ctx& x) {
+  fn(x, Fn::__set_task_comm);
+  fn_enter(x, Fn::sched_setscheduler_nocheck);
+  fn(x, Fn::__sched_setscheduler);
+  fn_leave(x, Fn::sched_setscheduler_nocheck);
+  fn_enter(x, Fn::set_cpus_allowed_ptr);
+  fn(x, Fn::__set_cpus_allowed_ptr);
+  fn_leave(x, Fn::set_cpus_allowed_ptr);
+}
 /// Name, policy and mask are the creator's doing.
 Next run_setup(Ctx& x) {
   Kthread& t = kthread_arg(x);
   Task& p = *t.task;
   const KthreadSpec& s = *t.spec;
+  if (x.k.graph_on()) [[unlikely]]
+    fn_setup(x);
   x.k.rename(x.c, p, x.k.name(s.name.substr(0, 15)));
   x.k.sched.sched_setscheduler(p, s.rt_priority ? SchedPolicy::fifo : SchedPolicy::normal, s.rt_priority, x.c.id);
   x.k.sched.set_cpus_allowed(p, s.bound ? CpuMask::of(s.cpu) : CpuMask::first_n(x.k.nr_cpus()));
@@ -106,10 +119,16 @@ Next run_exit(Ctx& x) {
   return ret();
 }
 constexpr Step kRunSteps[] = {
-    {run_enter, Phase::syscall_entry, nullptr, 0},   {run_request, Phase::kthread_create, nullptr, StepFlag::kCondResched},
-    {run_wait, Phase::count_, nullptr, 0},           {run_inactive, Phase::count_, inactive_cost, 0},
-    {run_setup, Phase::count_, nullptr, kNoPreempt}, {run_wake, Phase::count_, nullptr, 0},
-    {run_exit, Phase::syscall_exit, nullptr, 0},
+    {run_enter, Phase::syscall_entry, nullptr, 0},
+    {run_request, Phase::kthread_create, nullptr, StepFlag::kCondResched,
+     marks<enters<Fn::__kthread_create_on_node>, calls<Fn::kmem_cache_alloc_trace>>},
+    {run_wait, Phase::count_, nullptr, 0,
+     marks<leaves<Fn::wake_up_process>, enters<Fn::wait_for_completion_killable, outside<Fn::wait_for_completion_killable>>,
+           enters<Fn::wait_for_common, outside<Fn::wait_for_common>>>},
+    {run_inactive, Phase::count_, inactive_cost, 0, marks<leaves<Fn::wait_for_completion_killable>>},
+    {run_setup, Phase::count_, nullptr, kNoPreempt},
+    {run_wake, Phase::count_, nullptr, 0, marks<leaves<Fn::__kthread_create_on_node>, enters<Fn::wake_up_process>>},
+    {run_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_finit_module>>},
 };
 static_assert(kRunSteps[kPcRunWait].effect == run_wait && kRunSteps[kPcRunInactive].effect == run_inactive &&
               kRunSteps[kPcRunExit].effect == run_exit);
@@ -124,6 +143,8 @@ Next kthreadd_loop(Ctx& x) {
   }
   x.t.kthread = &x.k.kthreads[list.front()];
   list.pop_front();
+  fn_enter(x, Fn::create_kthread);
+  fn_enter(x, Fn::kernel_thread);
   call(x, kDoFork).a[1] = x.t.op[0].fork->clone_flags;
   return advance();
 }
@@ -140,7 +161,7 @@ Next kthreadd_result(Ctx& x) {
 }
 constexpr Step kKthreaddSteps[] = {
     {kthreadd_loop, Phase::count_, nullptr, kNoPreempt},
-    {kthreadd_result, Phase::count_, nullptr, kNoPreempt},
+    {kthreadd_result, Phase::count_, nullptr, kNoPreempt, marks<leaves<Fn::create_kthread>>},
 };
 
 /// kthread(): reports to the creator and sleeps until it is let go.
@@ -166,6 +187,7 @@ Next kthread_loop(Ctx& x) {
   if (t.irq_pending || (t.spec->period != Ns(0) && x.f.a[1] <= x.k.now().v)) return advance();
   if (t.spec->period != Ns(0) && !x.k.workload_done()) x.k.arm_timer(x.c, x.t, Ns(x.f.a[1]));
   x.t.state = TASK_INTERRUPTIBLE;
+  fn(x, Fn::kthread_should_stop);
   call(x, kSchedule);
   return jump(kKthreadLoop);
 }
@@ -184,9 +206,15 @@ Next kthread_exit(Ctx& x) {
   return jump(4);
 }
 constexpr Step kKthreadSteps[] = {
-    {kthread_begin, Phase::count_, nullptr, kNoPreempt}, {kthread_sleep, Phase::count_, nullptr, kNoPreempt},
-    {kthread_loop, Phase::count_, nullptr, kNoPreempt},  {kthread_work, Phase::count_, kthread_work_cost, StepFlag::kCondResched},
-    {kthread_exit, Phase::count_, nullptr, 0},
+    {kthread_begin, Phase::count_, nullptr, kNoPreempt,
+     marks<enters<Fn::kthread>, calls<Fn::kmem_cache_alloc_trace>, calls<Fn::__init_waitqueue_head>, calls<Fn::__init_waitqueue_head>,
+           enters<Fn::complete>, enters<Fn::__wake_up_locked>>},
+    {kthread_sleep, Phase::count_, nullptr, kNoPreempt, marks<leaves<Fn::complete>>},
+    {kthread_loop, Phase::count_, nullptr, kNoPreempt,
+     marks<calls<Fn::__kthread_parkme, outside<Fn::threadfn>>, enters<Fn::threadfn, outside<Fn::threadfn>>,
+           calls<Fn::kthread_should_stop>>},
+    {kthread_work, Phase::count_, kthread_work_cost, StepFlag::kCondResched},
+    {kthread_exit, Phase::count_, nullptr, 0, marks<leaves<Fn::threadfn>>},
 };
 static_assert(kKthreadSteps[kKthreadLoop].effect == kthread_loop);
 
@@ -195,6 +223,7 @@ enum StopPc : u16 { kPcStopWait = 1, kPcStopExit = 3 };
 
 Next stop_begin(Ctx& x) {
   trace_sys_enter(x, Nr::delete_module);
+  fn_enter(x, Fn::sys_delete_module);
   Task* p = x.k.find_task(Pid(static_cast<s32>(x.f.a[0])));
   x.t.result = -kESRCH;
   if (!p || !p->kthread || p->boot || p->kthread->should_stop) return jump(kPcStopExit);
@@ -204,7 +233,12 @@ Next stop_begin(Ctx& x) {
   t.should_stop = true;
   x.f.a[0] = t.index;
   x.f.a[1] = as_arg(*p);
+  fn_enter(x, Fn::kthread_stop);
   x.k.emit(Tp::sched_kthread_stop, x.c, p->comm, p->pid);
+  fn_enter(x, Fn::kthread_unpark);
+  fn(x, Fn::wake_up_state);
+  fn_leave(x, Fn::kthread_unpark);
+  fn_enter(x, Fn::wake_up_process);
   call_ttwu(x, *p, TASK_NORMAL);
   return advance();
 }
@@ -229,9 +263,11 @@ Next stop_exit(Ctx& x) {
 }
 constexpr Step kStopSteps[] = {
     {stop_begin, Phase::syscall_entry, nullptr, 0},
-    {stop_wait, Phase::count_, nullptr, 0},
-    {stop_done, Phase::kthread_stop, nullptr, 0},
-    {stop_exit, Phase::syscall_exit, nullptr, 0},
+    {stop_wait, Phase::count_, nullptr, 0,
+     marks<leaves<Fn::wake_up_process>, enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>,
+           enters<Fn::wait_for_common, outside<Fn::wait_for_common>>>},
+    {stop_done, Phase::kthread_stop, nullptr, 0, marks<leaves<Fn::wait_for_completion>>},
+    {stop_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_delete_module>>},
 };
 static_assert(kStopSteps[kPcStopWait].effect == stop_wait && kStopSteps[kPcStopExit].effect == stop_exit);
 
@@ -246,7 +282,7 @@ Next queue_work(Ctx& x) {
 }
 Next queue_work_exit(Ctx&) { return ret(); }
 constexpr Step kQueueWorkSteps[] = {
-    {queue_work, Phase::schedule_work, nullptr, kNoPreempt},
+    {queue_work, Phase::schedule_work, nullptr, kNoPreempt, marks<enters<Fn::queue_work_on>>},
     {queue_work_exit, Phase::count_, nullptr, 0},
 };
 

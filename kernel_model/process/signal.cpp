@@ -198,6 +198,7 @@ Next send_queue(Ctx& x) {
   s.code[static_cast<u32>(sig)] = static_cast<s8>(x.f.a[kCode]);
   Task* target = choose_thread(t, sig, group);
   if (!target) return advance();
+  fn_enter(x, Fn::complete_signal);
   const bool fatal = sig_fatal(*target, sig) && !(s.flags & SIGNAL_GROUP_EXIT) && (sig == kSIGKILL || !(sigbit(sig) & kCoredump));
   if (fatal)
     kill_group(x, s, sig);
@@ -211,7 +212,7 @@ Next send_done(Ctx& x) { return report(x, kResDelivered); }
 LockWord* send_lock(Ctx& x, LockId) { return &task_arg(x, kTarget).signal->siglock; }
 
 constexpr Step kSendSteps[] = {
-    {send_prepare, Phase::count_, send_cost, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
+    {send_prepare, Phase::count_, send_cost, StepFlag::kNoPreempt, marks<enters<Fn::__send_signal>>, LockSet::siglock},
     {send_queue, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
     {send_done, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
 };
@@ -267,7 +268,7 @@ Next wake_up_kick(Ctx& x) {
   return ret();
 }
 constexpr Step kWakeUpSteps[] = {
-    {wake_up_mark, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {wake_up_mark, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::signal_wake_up_state>>},
     {wake_up_kick, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
 
@@ -302,6 +303,7 @@ bool set_stop_pending(Task& t) {
 
 /// do_signal_stop: this thread begins or joins the stop of its group; false when there is nothing to do after all.
 bool do_signal_stop(Ctx& x, int sig) {
+  fn(x, Fn::do_signal_stop);
   Task& t = x.t;
   Signal& s = *t.signal;
   u32 v = 0;
@@ -327,6 +329,7 @@ bool do_signal_stop(Ctx& x, int sig) {
 
 void set_handler_frame(Ctx& x, int sig) {
   Task& t = x.t;
+  fn_leave_all(x);
   t.frames.pop();
   t.frames.push(kUser);
   // The interrupted call's result waits for the handler's end; calls that no handler may restart have failed by now.
@@ -349,6 +352,7 @@ Next die(Ctx& x, int sig) {
   Signal& s = *t.signal;
   t.flags |= PF_SIGNALED;
   const int code = s.group_exit() ? s.group_exit_code : sig;
+  fn_enter(x, Fn::do_group_exit);
   call(x, kDoExit).a[0] = static_cast<u64>(code);
   if (!s.group_exit() && !thread_group_empty(t)) {
     s.flags = SIGNAL_GROUP_EXIT;
@@ -376,6 +380,7 @@ Next get_signal(Ctx& x) {
   }
   if ((t.jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(x, 0)) return jump(1);
   const int sig = dequeue_signal(t);
+  fn(x, Fn::dequeue_signal);
   recalc_sigpending(t);
   if (!sig) return ret();
   const SigDisposition d = sig == kSIGKILL || sig == kSIGSTOP ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
@@ -397,7 +402,8 @@ Next stopped_sleep(Ctx& x) {
 }
 
 constexpr Step kGetSignalSteps[] = {
-    {get_signal, Phase::count_, deliver_cost, StepFlag::kNoPreempt, nullptr, LockSet::siglock},
+    {get_signal, Phase::count_, deliver_cost, StepFlag::kNoPreempt,
+     marks<enters<Fn::do_signal, outside<Fn::do_signal>>, enters<Fn::get_signal, outside<Fn::get_signal>>>, LockSet::siglock},
     {stopped_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
 
@@ -434,6 +440,7 @@ void kill_many(Ctx& x, s32 pid, int sig) {
 Next kill_enter(Ctx& x) {
   const bool thread = x.f.a[2];
   trace_sys_enter(x, thread ? Nr::tkill : Nr::kill, x.f.a[0], x.f.a[1]);
+  fn_enter(x, thread ? Fn::sys_tkill : Fn::sys_kill);
   const s32 pid = static_cast<s32>(x.f.a[0]);
   const int sig = static_cast<int>(x.f.a[1]);
   x.t.result = sig < 0 || sig > 64 || (thread && pid <= 0) ? -kEINVAL : 0;
@@ -463,16 +470,18 @@ Next kill_exit(Ctx& x) {
 }
 constexpr Step kKillSteps[] = {
     {kill_enter, Phase::syscall_entry, nullptr, 0},
-    {kill_exit, Phase::syscall_exit, nullptr, 0},
+    {kill_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_kill>, leaves<Fn::sys_tkill>>},
 };
 
 Next sigreturn_enter(Ctx& x) {
   trace_sys_enter(x, Nr::rt_sigreturn);
+  fn_enter(x, Fn::sys_rt_sigreturn);
   return advance();
 }
 /// The handler's user frame goes; the interrupted one below resumes.
 Next sigreturn_exit(Ctx& x) {
   Task& t = x.t;
+  fn_leave_all(x);
   t.frames.pop();
   t.frames.pop();
   --t.handler_depth;

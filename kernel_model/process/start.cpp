@@ -123,7 +123,9 @@ void Core::start_process(const StartSpec& spec) {
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
   emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
+  graph_.pause(true);
   wake_started(c, t);
+  graph_.pause(false);
 }
 
 }  // namespace forksim::km

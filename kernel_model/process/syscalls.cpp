@@ -35,6 +35,8 @@ Next sleep_enter(Ctx& x) {
     trace_sys_enter(x, Nr::read);
   else
     trace_sys_enter(x, Nr::clock_nanosleep, 1, x.f.a[1], x.f.a[0]);
+  fn_enter(x, x.f.a[3] ? Fn::sys_read : Fn::sys_clock_nanosleep);
+  if (!x.f.a[3]) fn_enter(x, Fn::hrtimer_nanosleep);
   return advance();
 }
 Next sleep_start(Ctx& x) {
@@ -69,11 +71,12 @@ constexpr Step kSleepSteps[] = {
     {sleep_enter, Phase::syscall_entry, nullptr, 0},
     {sleep_start, Phase::hrtimer_start, nullptr, StepFlag::kNoPreempt},
     {sleep_woken, Phase::count_, nullptr, 0},
-    {sleep_exit, Phase::syscall_exit, nullptr, 0},
+    {sleep_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_clock_nanosleep>, leaves<Fn::sys_read>>},
 };
 
 Next pause_enter(Ctx& x) {
   trace_sys_enter(x, Nr::ppoll);
+  fn_enter(x, Fn::sys_ppoll);
   return advance();
 }
 Next pause_sleep(Ctx& x) {
@@ -93,11 +96,12 @@ Next pause_exit(Ctx& x) {
 constexpr Step kPauseSteps[] = {
     {pause_enter, Phase::syscall_entry, nullptr, 0},
     {pause_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {pause_exit, Phase::syscall_exit, nullptr, 0},
+    {pause_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_ppoll>>},
 };
 
 Next yield_enter(Ctx& x) {
   trace_sys_enter(x, Nr::sched_yield);
+  fn_enter(x, Fn::sys_sched_yield);
   return advance();
 }
 Next yield_schedule(Ctx& x) {
@@ -113,7 +117,7 @@ Next yield_exit(Ctx& x) {
 constexpr Step kYieldSteps[] = {
     {yield_enter, Phase::syscall_entry, nullptr, 0},
     {yield_schedule, Phase::sched_yield, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::rq},
-    {yield_exit, Phase::syscall_exit, nullptr, 0},
+    {yield_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_sched_yield>>},
 };
 
 s64 misc_nr(OpKind kind) {
@@ -274,6 +278,7 @@ constexpr Step kMiscSteps[] = {
 
 Next affinity_enter(Ctx& x) {
   trace_sys_enter(x, Nr::sched_setaffinity);
+  fn_enter(x, Fn::sys_sched_setaffinity);
   return advance();
 }
 Next affinity_apply(Ctx& x) {
@@ -289,7 +294,7 @@ Next affinity_exit(Ctx& x) {
 constexpr Step kAffinitySteps[] = {
     {affinity_enter, Phase::syscall_entry, nullptr, 0},
     {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kNoPreempt},
-    {affinity_exit, Phase::syscall_exit, nullptr, 0},
+    {affinity_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_sched_setaffinity>>},
 };
 
 // kSysOpenClose: one system call per descriptor; a[0] counts those done.

@@ -286,7 +286,8 @@ Next user_work(Ctx& x) {
   }
   return ret();
 }
-constexpr Step kUserWorkSteps[] = {{user_work, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt}};
+constexpr Step kUserWorkSteps[] = {{user_work, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt,
+                                    marks<enters<Fn::do_notify_resume, outside<Fn::do_notify_resume>>>}};
 
 /// Which fault comes next; a[0] is FaultKind. A copy-on-write page nobody shares any more is re-used.
 FaultKind next_fault(Task& t) {
@@ -324,9 +325,10 @@ Next fault_done(Ctx& x) {
   return faults_due(x.t) && !x.t.ti_flags ? jump(x.f.pc) : ret();
 }
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
+using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, pays<Fn::handle_mm_fault>>;
 constexpr Step kFaultSteps[] = {
-    {fault_done, Phase::count_, fault_cost, StepFlag::kMm},
-    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, nullptr, LockSet::mmap_read},
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list},
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list, LockSet::mmap_read},
 };
 
 }  // namespace

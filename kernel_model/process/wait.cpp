@@ -30,14 +30,19 @@ bool eligible_child(const Ctx& x, const Task& c) {
 Next wait_enter(Ctx& x) {
   const s32 pid = wanted(x);
   trace_sys_enter(x, nr(x), x.f.a[kPid], 0, x.f.a[kOptions]);
+  fn_enter(x, nr(x) == Nr::wait4 ? Fn::sys_wait4 : Fn::sys_waitid);
   constexpr u32 kKnown = kWNOHANG | kWUNTRACED | kWCONTINUED | kWEXITED | kWNOWAIT | k__WNOTHREAD | k__WALL | k__WCLONE;
   x.f.a[kRet] = static_cast<u64>(-kEINVAL);
   if (options(x) & ~kKnown) return jump(kPcExit);
+  if (nr(x) == Nr::wait4) fn_enter(x, Fn::kernel_wait4);
+  if (pid > 0) fn(x, Fn::find_get_pid);
+  fn_enter(x, Fn::do_wait);
   x.k.emit(Tp::sched_process_wait, x.c, x.t.comm, Pid(pid > 0 ? pid : 0), x.t.prio);
   x.t.wait_pid = pid;
   x.t.wait_options = options(x);
   x.t.wait_group = x.t.signal->pgrp;
   x.k.add_wait(x.t.signal->wait_chldexit, x.t, true);
+  fn(x, Fn::add_wait_queue);
   return advance();
 }
 
@@ -71,6 +76,13 @@ Seen consider(Ctx& x, Task& c) {
   return Seen::alive;
 }
 
+/// The reap of a zombie goes on inside wait_consider_task.
+void fn_consider(Ctx& x, Seen seen) {
+  if (seen != Seen::reap || (options(x) & kWNOWAIT)) return fn(x, Fn::wait_consider_task);
+  fn_enter(x, Fn::wait_consider_task);
+  fn_enter(x, Fn::wait_task_zombie);
+}
+
 /// The thread whose children come after those of `p`: the caller's own are first, then those of its siblings.
 Task* next_waiter(const Ctx& x, const Task* p) {
   if (options(x) & k__WNOTHREAD) return nullptr;
@@ -84,6 +96,8 @@ Next wait_scan(Ctx& x) {
   for (Task* p = &x.t; p; p = next_waiter(x, p)) {
     for (Task* c = p->children.front(); c; c = c->sibling.next) {
       const Seen seen = consider(x, *c);
+      if (x.k.graph_on()) [[unlikely]]
+        fn_consider(x, seen);
       if (seen == Seen::nobody) continue;
       if (seen == Seen::spin) return jump(kPcSpin);
       if (seen == Seen::report) return finish(x, c->pid.v);
@@ -130,13 +144,18 @@ Next wait_exit(Ctx& x) {
   return ret();
 }
 
+bool inside_wait(Ctx& x) { return x.k.graph().is_open(x, Fn::do_wait); }
+bool is_wait4(Ctx& x) { return x.k.graph().is_open(x, Fn::kernel_wait4); }
+
 constexpr Step kWaitSteps[] = {
     {wait_enter, Phase::syscall_entry, nullptr, 0},
     {wait_scan, Phase::do_wait, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_read},
     {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
     {wait_task_zombie, Phase::count_, before_reap_cost, 0},
     {wait_reap, Phase::count_, reap_locked_cost, 0, nullptr, LockSet::tasklist_write},
-    {wait_exit, Phase::syscall_exit, nullptr, 0},
+    {wait_exit, Phase::syscall_exit, nullptr, 0,
+     marks<leaves<Fn::wait_consider_task>, calls<Fn::remove_wait_queue, inside_wait>, leaves<Fn::do_wait>, calls<Fn::put_pid, is_wait4>,
+           leaves<Fn::sys_wait4>, leaves<Fn::sys_waitid>>},
 };
 static_assert(kWaitSteps[kPcScan].effect == wait_scan && kWaitSteps[kPcSpin].effect == spin_done &&
               kWaitSteps[kPcReap].effect == wait_task_zombie && kWaitSteps[kPcExit].effect == wait_exit);
@@ -155,7 +174,8 @@ Next wake_parent(Ctx& x) {
   }
   return ret();
 }
-constexpr Step kWakeParentSteps[] = {{wake_parent, Phase::count_, nullptr, StepFlag::kNoPreempt}};
+constexpr Step kWakeParentSteps[] = {
+    {wake_parent, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::__wake_up_parent, outside<Fn::__wake_up_parent>>>}};
 
 }  // namespace
 

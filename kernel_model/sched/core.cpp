@@ -118,6 +118,7 @@ void Scheduler::deactivate_task(Rq& r, Task& p, u32 flags) {
 }
 
 void Scheduler::check_preempt_curr(Rq& r, Task& p, u32 wake_flags) {
+  const FnSpan span(*this, Fn::check_preempt_curr);
   const Task& curr = *r.curr;
   if (p.sched_class == curr.sched_class) {
     if (p.sched_class == SchedClass::fair) fair_.check_preempt_wakeup(r, p, wake_flags);
@@ -227,6 +228,8 @@ Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
   Rq& r = rq(cpu);
   Task& prev = *r.curr;
   Task& next = pick_next_task(r, prev);
+  if (trace_.enabled(Tp::funcgraph_entry)) [[unlikely]]
+    hooks_.fn_picked(cpu, prev, next);
   prev.ti_flags &= ~TIF_NEED_RESCHED;
   r.clock_skip_active = r.clock_skip_update = false;
   if (&prev == &next) {

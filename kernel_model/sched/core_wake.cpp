@@ -147,8 +147,13 @@ CpuId Scheduler::wake_up_new_task_select(Task& p, CpuId this_cpu) {
 void Scheduler::wake_up_new_task_activate(Task& p, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(p.cpu);
+  if (profile_.fair_group_sched) fn_call(*this, Fn::set_task_rq_fair);
+  fn_call(*this, Fn::__task_rq_lock);
+  fn_call(*this, Fn::update_rq_clock);
   update_rq_clock(r);
+  fn_call(*this, Fn::post_init_entity_util_avg);
   fair_.post_init_entity_util_avg(p.se);
+  fn_call(*this, Fn::activate_task);
   activate_task(r, p, ENQUEUE_NOCLOCK);
   p.on_rq = TASK_ON_RQ_QUEUED;
   emit_task(Tp::sched_wakeup_new, p);
@@ -159,6 +164,7 @@ void Scheduler::wake_up_new_task_activate(Task& p, CpuId this_cpu) {
 // --- wake-up ---
 
 void Scheduler::ttwu_do_wakeup(Rq& r, Task& p, u32 wake_flags) {
+  const FnSpan span(*this, Fn::ttwu_do_wakeup);
   check_preempt_curr(r, p, wake_flags);
   p.state = TASK_RUNNING;
   emit_task(Tp::sched_wakeup, p);
@@ -170,9 +176,12 @@ void Scheduler::ttwu_do_wakeup(Rq& r, Task& p, u32 wake_flags) {
 }
 
 void Scheduler::ttwu_do_activate(Rq& r, Task& p, u32 wake_flags) {
+  const FnSpan span(*this, Fn::ttwu_do_activate);
+  fn_call(*this, Fn::activate_task);
   if (p.sched_contributes_to_load) r.nr_uninterruptible--;
   activate_task(r, p, ENQUEUE_WAKEUP | ENQUEUE_NOCLOCK | (wake_flags & WF_MIGRATED ? ENQUEUE_MIGRATED : 0));
   p.on_rq = TASK_ON_RQ_QUEUED;
+  if (p.flags & PF_WQ_WORKER) fn_call(*this, Fn::wq_worker_waking_up);
   ttwu_do_wakeup(r, p, wake_flags);
 }
 
@@ -210,6 +219,7 @@ void Scheduler::ttwu_queue(Task& p, u32 wake_flags, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(p.cpu);
   if (!ttwu_is_remote(p, this_cpu)) {
+    fn_call(*this, Fn::update_rq_clock);
     update_rq_clock(r);
     ttwu_do_activate(r, p, wake_flags);
     return;
@@ -234,6 +244,7 @@ u32 Scheduler::sched_ttwu_pending(CpuId this_cpu) {
   Task* p = r.wake_list;
   if (!p) return 0;
   r.wake_list = nullptr;
+  fn_call(*this, Fn::update_rq_clock);
   update_rq_clock(r);
   u32 n = 0;
   for (Task* next; p; p = next, ++n) {

@@ -267,6 +267,7 @@ bool Placement::wake_wide(const Task& p) const {
 
 std::optional<CpuId> Placement::wake_affine_idle(const Task& p, CpuId this_cpu, CpuId prev_cpu, bool sync) const {
   // An idle waker means an interrupt: only then do the caches of prev matter more than this CPU.
+  fn_call(s_, Fn::available_idle_cpu);
   if (s_.idle_cpu(this_cpu) && cpus_share_cache(this_cpu, prev_cpu)) {
     const bool prev_idle = s_.idle_cpu(prev_cpu);
     const CpuId target = prev_idle ? prev_cpu : this_cpu;
@@ -288,6 +289,7 @@ std::optional<CpuId> Placement::wake_affine_weight(const SchedDomain& sd, Task& 
     }
     this_eff -= current_load;
   }
+  fn_call(s_, Fn::task_h_load);
   const s64 task_load = static_cast<s64>(s_.fair().task_h_load(p));
   this_eff += task_load;
   if (wa_bias_) this_eff *= 100;
@@ -338,6 +340,7 @@ CpuId Placement::select_idle_sibling(Task& p, CpuId prev, CpuId target) {
     tell_wake(step, p, cpu);
     return cpu;
   };
+  fn_call(s_, Fn::available_idle_cpu);
   if (s_.idle_cpu(target)) return told(PlacementStep::target_idle, target);
   if (prev != target && cpus_share_cache(prev, target) && s_.idle_cpu(prev)) return told(PlacementStep::prev_idle, prev);
   const CpuId recent = p.recent_used_cpu;

@@ -22,6 +22,7 @@
 #include "kernel_model/sched/rt.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/task/task.hpp"
+#include "kernel_model/trace/functions.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/version/profile.hpp"
 
@@ -90,6 +91,17 @@ struct SchedHooks {
     static_cast<void>(cpu);
     static_cast<void>(time);
     static_cast<void>(flags);
+  }
+  /// For function_graph, only while somebody listens: a function begins and ends on `cpu`; pick_next_task has chosen `next`.
+  virtual void fn_enter(CpuId cpu, Fn f) {
+    static_cast<void>(cpu);
+    static_cast<void>(f);
+  }
+  virtual void fn_leave(CpuId cpu) { static_cast<void>(cpu); }
+  virtual void fn_picked(CpuId cpu, const Task& prev, const Task& next) {
+    static_cast<void>(cpu);
+    static_cast<void>(prev);
+    static_cast<void>(next);
   }
   /// irq_work_queue_on: have `cpu` run RtClass::rto_push_irq_work in interrupt context. Executed by CPU `from`.
   virtual void irq_work_queue_on(CpuId from, CpuId cpu) {
@@ -348,5 +360,27 @@ class Scheduler {
   PlacementConfig placement_rules_;
   std::vector<std::unique_ptr<TaskGroup>> groups_;  ///< in order of creation
 };
+
+/// A function of the scheduler, for function_graph: from here to the end of the block. Nothing but a branch when nobody listens.
+class FnSpan {
+ public:
+  FnSpan(Scheduler& s, CpuId cpu, Fn f) : hooks_(s.trace().enabled(Tp::funcgraph_entry) ? &s.hooks() : nullptr), cpu_(cpu) {
+    if (hooks_) [[unlikely]]
+      hooks_->fn_enter(cpu_, f);
+  }
+  FnSpan(Scheduler& s, Fn f) : FnSpan(s, s.this_cpu(), f) {}
+  ~FnSpan() {
+    if (hooks_) [[unlikely]]
+      hooks_->fn_leave(cpu_);
+  }
+  FnSpan(const FnSpan&) = delete;
+  FnSpan& operator=(const FnSpan&) = delete;
+
+ private:
+  SchedHooks* hooks_;
+  CpuId cpu_;
+};
+/// A function without anything inside.
+inline void fn_call(Scheduler& s, Fn f) { const FnSpan span(s, f); }
 
 }  // namespace forksim::km

@@ -30,7 +30,7 @@ int run_command(const RunCommand& c);
 
 int validate_command(const std::vector<std::string>& files);
 int schema_command(const std::string& what);
-int list_command(const std::string& what, bool json);
+int list_command(const std::string& what, bool json, bool markdown);
 
 struct ReportCommand {
   std::string dir;

@@ -7,10 +7,13 @@
 #include "kernel_model/cost/cost_table.hpp"
 #include "kernel_model/process/fail_points.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
+#include "kernel_model/trace/functions.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "kernel_model/version/profile.hpp"
 #include "sim/app/commands.hpp"
+#include "sim/app/function_table.hpp"
 #include "sim/app/platform_files.hpp"
+#include "sim/app/trace_options.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/output/report.hpp"
 #include "sim/study/baseline.hpp"
@@ -96,6 +99,20 @@ List tracepoints() {
   for (const km::TracepointInfo& t : km::tracepoint_table()) l.push_back({fmt::format("{}:{}", t.system, t.name), std::string(t.format), std::string(t.doc)});
   return l;
 }
+List functions() {
+  List l;
+  for (const km::FunctionInfo& f : km::kFunctionTable)
+    l.push_back({std::string(f.name),
+                 fmt::format("{}{}, {}", km::kFnStages[static_cast<std::size_t>(f.stage)].name, f.inlined ? " (inlined)" : "",
+                             km::kPhaseTable[static_cast<std::size_t>(f.cost)].name),
+                 std::string(f.file)});
+  return l;
+}
+List trace_options() {
+  List l;
+  for (const TraceOptionInfo& t : trace_option_table()) l.push_back({t.key, t.value, t.doc});
+  return l;
+}
 List phases() {
   List l;
   for (const km::PhaseInfo& p : km::kPhaseTable) l.push_back({std::string(p.name), fmt::format("per {}{}", p.per, p.mm ? ", mm" : ""), std::string(p.doc)});
@@ -122,12 +139,20 @@ struct Kind {
   std::string_view name;
   List (*make)();
 };
-constexpr Kind kKinds[] = {{"platforms", platforms}, {"kernels", kernels}, {"placements", placements}, {"features", features},
-                           {"tunables", tunables},   {"metrics", metrics}, {"tracepoints", tracepoints}, {"phases", phases},       {"failures", failures}};
+constexpr Kind kKinds[] = {{"platforms", platforms},         {"kernels", kernels}, {"placements", placements},   {"features", features},
+                           {"tunables", tunables},           {"metrics", metrics}, {"tracepoints", tracepoints}, {"functions", functions},
+                           {"trace_options", trace_options}, {"phases", phases},   {"failures", failures}};
 
 }  // namespace
 
-int list_command(const std::string& what, bool json) {
+int list_command(const std::string& what, bool json, bool markdown) {
+  if (markdown) {
+    if (what == "functions")
+      fmt::print("{}", function_markdown());
+    else
+      fmt::print(stderr, "list {}: only functions have a table in Markdown\n", what);
+    return what == "functions" ? ExitCode::kOk : ExitCode::kBadInput;
+  }
   for (const Kind& k : kKinds) {
     if (k.name != what) continue;
     nlohmann::ordered_json out = nlohmann::ordered_json::array();

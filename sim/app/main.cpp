@@ -16,7 +16,9 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--platform", c.platform, "name or file of the platform");
   run->add_option("--kernel", c.kernel, "kernel profile (forksim list kernels)");
   run->add_option("--seed", c.seed, "master seed");
-  run->add_option("--set", c.sets, "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.events")->allow_extra_args(false);
+  run->add_option("--set", c.sets,
+                  "KEY=VALUE: a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.* (forksim list trace_options)")
+      ->allow_extra_args(false);
   run->add_option(
       "--placement", c.placement,
       "rule that places new tasks (forksim list placements), or a plug-in such as ./my_rule.so; the same as --set placement.fork=RULE");
@@ -27,7 +29,7 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
   run->add_option("--jobs", c.jobs, "processes for --repeat and --regret")->check(CLI::Range(1, 4096));
   run->add_option("--out", c.out, "result folder");
-  run->add_option("--trace", c.trace, "traces to write: ftrace")->delimiter(',')->allow_extra_args(false);
+  run->add_option("--trace", c.trace, "traces to write: ftrace, function_graph")->delimiter(',')->allow_extra_args(false);
   run->add_flag("--json", c.json, "print report.json instead of the text");
   run->add_flag("--quiet", c.quiet, "print nothing but errors");
   run->add_flag("--lockstep", c.lockstep, "one engine round per kernel date (the slow reference; same bytes)");
@@ -139,13 +141,16 @@ int main(int argc, char** argv) {
   plt->add_option("--to", plot.to, "end of the Gantt chart");
 
   std::string schema, list;
-  bool list_json = false;
+  bool list_json = false, list_markdown = false;
   app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload, costs, study or baseline")->required()->check(CLI::IsMember({"workload", "costs", "study", "baseline"}));
   CLI::App* lst = app.add_subcommand("list", "what there is, one line each");
-  lst->add_option("what", list, "platforms, kernels, placements, features, tunables, metrics, tracepoints, phases, failures")
+  lst->add_option("what", list,
+                  "platforms, kernels, placements, features, tunables, metrics, tracepoints, functions, trace_options, phases, failures")
       ->required()
-      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "phases", "failures"}));
+      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "functions",
+                             "trace_options", "phases", "failures"}));
   lst->add_flag("--json", list_json, "for machines");
+  lst->add_flag("--markdown", list_markdown, "of functions: the table of kernel_model/README.md");
 
   CompareCommand compare;
   add_compare(app, compare);
@@ -174,5 +179,5 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("sweep")) return sweep_command(sweep);
   if (app.got_subcommand("compare")) return compare_command(compare);
   if (app.got_subcommand("schema")) return schema_command(schema);
-  return list_command(list, list_json);
+  return list_command(list, list_json, list_markdown);
 }

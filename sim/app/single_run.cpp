@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -72,6 +73,8 @@ Diagnostic no_platform(const std::string& workload, const std::string& platform)
 
 /// Processes that branches may use.
 unsigned jobs_of(const RunCommand& c) { return c.jobs ? c.jobs : std::max(std::thread::hardware_concurrency(), 1u); }
+
+bool wants(const RunCommand& c, std::string_view format) { return std::ranges::find(c.trace, format) != c.trace.end(); }
 
 /// `warm`: null, or an engine that has loaded the run's platform already.
 bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<SimEngine> warm = nullptr) {
@@ -263,14 +266,22 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   km::Trace& trace = *s.hub;
   RunMetrics metrics(s.config.machine.topology.cpus);
   metrics.subscribe(trace);
+  const km::u32 cpus = s.config.machine.topology.cpus;
   std::unique_ptr<FtraceWriter> ftrace;
-  if (!c.trace.empty()) {
-    ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), s.config.machine.topology.cpus);
+  if (wants(c, "ftrace")) {
+    ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), cpus);
     trace.subscribe(*ftrace, s.trace.events);
   }
   if (regret) trace.subscribe(regret->watch(), ChildWatch::events());
+  std::unique_ptr<GraphWriter> graph;
+  if (wants(c, "function_graph")) {
+    s.trace.graph.arm64 = !s.config.profile.name.ends_with("arm32");
+    graph = std::make_unique<GraphWriter>(writer.dir() / "trace.function_graph", trace.names(), cpus, s.trace.graph);
+    trace.subscribe(*graph, graph->events());
+  }
   Simulated done = simulate(c, s, trace, metrics, stop);
   if (ftrace) ftrace->close();
+  if (graph) graph->close();
 
   out.report = std::move(done.report);
   if (regret) {

@@ -43,13 +43,13 @@ void FtraceWriter::close() {
 }
 
 std::string check_trace_formats(const std::vector<std::string>& formats) {
-  constexpr std::array<std::string_view, 3> kLater{"perfetto", "chrome", "function_graph"};
+  constexpr std::array<std::string_view, 2> kLater{"perfetto", "chrome"};
   std::string wrong;
   for (const std::string& f : formats) {
-    if (f == "ftrace") continue;
+    if (f == "ftrace" || f == "function_graph") continue;
     const bool later = std::find(kLater.begin(), kLater.end(), f) != kLater.end();
     if (!wrong.empty()) wrong += "; ";
-    wrong += fmt::format("{}: {}; allowed: ftrace", f, later ? "not in this version" : "no such trace format");
+    wrong += fmt::format("{}: {}; allowed: ftrace, function_graph", f, later ? "not in this version" : "no such trace format");
   }
   return wrong;
 }

@@ -4,7 +4,7 @@
 //          the header of the latency columns); line and field text from event_text.hpp.
 // Units:   seconds with 9 digits and a tenth digit 5. Ownership: the caller's; writes to its own file. Errors: OutputError.
 // Cost:    an event is copied (under 10 ns); text is made in batches of kBatch events.
-// Not modelled: ring-buffer loss; formats other than ftrace text are refused by name (check_trace_formats).
+// Not modelled: ring-buffer loss; formats that are not there are refused by name (check_trace_formats).
 #pragma once
 
 #include <filesystem>
@@ -43,7 +43,8 @@ class FtraceWriter final : public km::TraceListener {
   km::u64 lines_ = 0;
 };
 
-/// What is wrong with the formats of --trace, e.g. "perfetto: not in this version; allowed: ftrace"; empty when all are served.
+/// What is wrong with the formats of --trace, e.g. "perfetto: not in this version; allowed: ftrace, function_graph"; empty when all are
+/// served.
 std::string check_trace_formats(const std::vector<std::string>& formats);
 
 }  // namespace forksim

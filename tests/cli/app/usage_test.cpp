@@ -72,7 +72,6 @@ TEST_SUITE("cli") {
       check_refused(later, name);
     }
     check_refused("run " + kSmall + " --trace perfetto", "perfetto");
-    check_refused("run " + kSmall + " --trace function_graph", "function_graph");
   }
 
   TEST_CASE("validate accepts what is shipped") {

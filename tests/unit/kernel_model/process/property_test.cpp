@@ -10,6 +10,7 @@
 #include "kernel_model/process/objects.hpp"
 #include "sim/metrics/invariant_listener.hpp"
 #include "tests/unit/kernel_model/exec/lock_checker.hpp"
+#include "tests/unit/kernel_model/graph_checker.hpp"
 
 using namespace forksim::km;
 using namespace forksim::km::literals;
@@ -54,6 +55,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     c.machine.transfer.assign(16, Ns(rng_.below(100)));
     c.costs.mm_contention_65536 = rng_.one_in(2) ? 17039 : 0;
     trace_.subscribe(invariants_, forksim::InvariantListener::events());
+    if (seed % 10 == 0) trace_.subscribe(graph_, test::GraphChecker::events());
     kernel_ = std::make_unique<Kernel>(c, *this, *this, trace_);
     for (u64 i = 0; i < 2; ++i) mutexes_.push_back(kernel_->create_object(ObjectKind::mutex, 1));
     kernel_->start({"root", &shape_, new_user(0, Role::tree), 0_ns, 0, nullptr, rng_.one_in(3) ? 1000u : 0u});
@@ -85,6 +87,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     wrong += locks_.wrong();
     if (locks_.held()) wrong += "locks held at the end; ";
     check_lock_books(wrong);
+    wrong += graph_.wrong();
     return wrong;
   }
   const Totals& totals() { return kernel_->totals(); }
@@ -278,6 +281,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
   Trace trace_;
   forksim::InvariantListener invariants_;
   test::LockChecker locks_{trace_};
+  test::GraphChecker graph_;
   ProcessShape shape_;
   ExecSpec exec_{"/bin/x", &shape_, 1};
   KthreadSpec kthread_{"kt", 20_us, 1_ms, false, CpuId(0), 0};

@@ -44,11 +44,11 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
     return false;
   }
   Trace& trace() { return trace_; }
+  /// Instead of all events; before the first use of kernel().
+  void listen_to(const TpSet& which) { events_ = which; }
   Kernel& kernel() {
     if (!kernel_) {
-      TpSet all;
-      all.set();
-      trace_.subscribe(*this, all);
+      trace_.subscribe(*this, events_);
       kernel_ = std::make_unique<Kernel>(config_, *this, *this, trace_);
     }
     return *kernel_;
@@ -121,6 +121,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
     return static_cast<u32>(users_.size());
   }
   KernelConfig config_;
+  TpSet events_ = TpSet().set();
   Trace trace_;
   std::deque<Script> programs_;
   std::deque<State> users_;

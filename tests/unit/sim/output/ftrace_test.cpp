@@ -114,8 +114,8 @@ TEST_CASE("ftrace: every line of a file matches the expressions by which Perfett
 
 TEST_CASE("ftrace: other formats are refused by name") {
   CHECK(check_trace_formats({"ftrace"}).empty());
-  CHECK(check_trace_formats({"ftrace", "perfetto"}) == "perfetto: not in this version; allowed: ftrace");
-  CHECK(check_trace_formats({"ftarce"}) == "ftarce: no such trace format; allowed: ftrace");
+  CHECK(check_trace_formats({"ftrace", "perfetto"}) == "perfetto: not in this version; allowed: ftrace, function_graph");
+  CHECK(check_trace_formats({"ftarce"}) == "ftarce: no such trace format; allowed: ftrace, function_graph");
 }
 
 TEST_SUITE_END();
