@@ -1,0 +1,195 @@
+// The table of functions: what it claims is so, what the articles name is in it, and what it says is shown is shown.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "tests/traces/graph_text.hpp"
+#include "tests/traces/simulated/run.hpp"
+
+using namespace forksim::traces;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string kSource = FORKSIM_SOURCE_DIR "/", kForksim = FORKSIM_BINARY_DIR "/forksim ";
+
+std::string printed(const std::string& arguments) {
+  const auto r = forksim::cli::run(kForksim + arguments, FORKSIM_SOURCE_DIR);
+  REQUIRE_MESSAGE(r.code == 0, r.err);
+  return r.out;
+}
+
+std::vector<std::vector<std::string>> rows(const std::string& table) {
+  std::vector<std::vector<std::string>> out;
+  for (std::size_t at = 0; at < table.size();) {
+    const std::size_t end = std::min(table.find('\n', at), table.size());
+    const std::string line = table.substr(at, end - at);
+    at = end + 1;
+    if (!line.starts_with("| `")) continue;
+    std::vector<std::string> cells;
+    for (std::size_t c = 2; c < line.size();) {
+      const std::size_t bar = line.find(" |", c);
+      std::string cell = line.substr(c, bar - c);
+      std::erase(cell, '`');
+      cells.push_back(cell);
+      c = bar + 3;
+    }
+    out.push_back(cells);
+  }
+  return out;
+}
+
+std::string between(const std::string& text, const std::string& from, const std::string& to) {
+  const std::size_t a = text.find(from), b = text.find(to);
+  REQUIRE(a != std::string::npos);
+  REQUIRE(b != std::string::npos);
+  return text.substr(a + from.size(), b - a - from.size());
+}
+
+/// All sources of the tests in one text.
+const std::string& test_sources() {
+  static const std::string kAll = [] {
+    std::string s;
+    for (const auto& e : fs::recursive_directory_iterator(kSource + "tests"))
+      if (e.path().extension() == ".cpp") s += read_text_file(e.path().string());
+    return s;
+  }();
+  return kAll;
+}
+
+std::string escaped(std::string name) {
+  for (std::size_t at = 0; (at = name.find('"', at)) != std::string::npos; at += 2) name.insert(at, "\\");
+  return name;
+}
+
+constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
+                                      "workloads/raspbian_fork.yaml",
+                                      "workloads/shell_pipeline.yaml",
+                                      "workloads/vfork_exec_loop.yaml",
+                                      "workloads/stack_cache.yaml",
+                                      "workloads/kill_sleeper.yaml",
+                                      "tests/traces/workloads/n_kthread.yaml",
+                                      "tests/traces/workloads/f_kill.yaml",
+                                      "tests/traces/workloads/c_pthreads.yaml",
+                                      "tests/traces/workloads/d_forkstorm.yaml",
+                                      "tests/traces/workloads/graph_rare.yaml"};
+
+std::vector<GraphLine> graph_of(const std::string& workload, const std::string& options) {
+  const forksim::cli::TempDir dir;
+  const std::string out = (dir.path() / "out").string();
+  printed("run " + workload + " --quiet --trace function_graph --set trace.graph.proc=true --set trace.graph.tail=true " + options +
+          " --out " + out);
+  return parse_graph(read_text_file(out + "/trace.function_graph"));
+}
+
+}  // namespace
+
+TEST_CASE("the table of functions in kernel_model/README.md is what forksim prints, and no cell is empty") {
+  const std::string readme = read_text_file(kSource + "kernel_model/README.md"), table = printed("list functions --markdown");
+  CHECK(between(readme, "<!-- functions: begin -->\n", "<!-- functions: end -->") == table);
+  for (const auto& row : rows(table)) {
+    INFO(row[0]);
+    CHECK(row.size() == 7);
+    CHECK(std::ranges::none_of(row, [](const std::string& cell) { return cell.empty(); }));
+  }
+}
+
+TEST_CASE("every function of the table is in its file, its cost row on the board, and its test exists") {
+  const std::string costs = read_text_file(kSource + "platforms/bcm2711.costs.yaml"),
+                    phases = read_text_file(kSource + "kernel_model/cost/phases.def");
+  for (const auto& row : rows(printed("list functions --markdown"))) {
+    INFO(row[0]);
+    CHECK(read_text_file(kSource + "kernel_model/" + row[2]).find(row[3]) != std::string::npos);
+    CHECK(phases.find("PHASE(" + row[5] + ",") != std::string::npos);
+    CHECK(costs.find(row[5] + ":") != std::string::npos);
+    CHECK(test_sources().find("TEST_CASE(\"" + escaped(row[6]) + "\"") != std::string::npos);
+  }
+}
+
+TEST_CASE("every function that the articles name is in the table") {
+  std::set<std::string> known;
+  for (const auto& row : rows(printed("list functions --markdown"))) known.insert(row[0]);
+  const std::string names = read_text_file(kSource + "tests/traces/data/article_functions.txt");
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < names.size();) {
+    const std::size_t end = names.find('\n', at);
+    const std::string name = names.substr(at, end - at);
+    at = end + 1;
+    if (name.empty() || name.front() == '#') continue;
+    ++count;
+    CHECK_MESSAGE(known.contains(name), name);
+  }
+  CHECK(count > 180);
+}
+
+TEST_CASE("what the comparison of call trees leaves out is told in kernel_model/README.md, name by name") {
+  std::string table = "| function | why |\n|---|---|\n";
+#define UNMODELLED(name, why) table += "| `" #name "` | " why " |\n";
+#include "kernel_model/trace/unmodelled_functions.def"
+  CHECK(between(read_text_file(kSource + "kernel_model/README.md"), "<!-- unmodelled functions: begin -->\n",
+                "<!-- unmodelled functions: end -->") == table);
+}
+
+TEST_CASE("functions of rarer paths are entered and left in pairs") {
+  std::set<std::string> seen;
+  for (const char* workload : kWorkloads) {
+    std::map<std::string, std::vector<std::string>> stacks;
+    for (const GraphLine& l : graph_of(workload, "")) {
+      INFO(workload, " ", l.task, " ", l.text);
+      std::vector<std::string>& s = stacks[l.task.ends_with("-0") ? "cpu" + std::to_string(l.cpu) : l.task.substr(l.task.rfind('-') + 1)];
+      if (l.kind == GraphLine::Kind::entry || l.kind == GraphLine::Kind::leaf) {
+        // a task that died inside do_exit leaves its functions to nobody
+        if (l.depth == 0) s.clear();
+        CHECK(l.depth == s.size());
+        seen.insert(l.text);
+        if (l.kind == GraphLine::Kind::entry) s.push_back(l.text);
+      } else if (l.kind == GraphLine::Kind::exit && !s.empty()) {
+        CHECK(l.text == s.back());
+        CHECK(l.depth == s.size() - 1);
+        s.pop_back();
+      }
+    }
+  }
+  for (const auto& row : rows(printed("list functions --markdown"))) {
+    if (row[1] == "part of its caller") continue;
+    const std::string name = row[0].starts_with("sys_") ? "__arm64_" + row[0] : row[0];
+    CHECK_MESSAGE(seen.contains(name), "never shown: ", name);
+  }
+}
+
+TEST_CASE("an interrupt shows its functions inside the task that it interrupts") {
+  bool inside = false, tick = false, softirq = false;
+  int open = 0;
+  for (const GraphLine& l :
+       graph_of("tests/traces/workloads/d_forkstorm.yaml", "--set trace.functions=copy_process,gic_handle_irq,__do_softirq")) {
+    if (l.kind == GraphLine::Kind::irq_begin) ++open;
+    if (l.kind == GraphLine::Kind::irq_end) --open;
+    CHECK(open >= 0);
+    if (l.text == "gic_handle_irq" && l.depth > 0 && l.kind != GraphLine::Kind::exit) inside = true;
+    if (l.text == "scheduler_tick") tick = true;
+    if (l.text == "__do_softirq" && l.depth > 0) softirq = true;
+  }
+  CHECK(inside);
+  CHECK(tick);
+  CHECK(softirq);
+  const auto without =
+      graph_of("tests/traces/workloads/d_forkstorm.yaml", "--set trace.functions=copy_process --set trace.graph.irqs=false");
+  CHECK(
+      std::ranges::none_of(without, [](const GraphLine& l) { return l.text == "gic_handle_irq" || l.kind == GraphLine::Kind::irq_begin; }));
+}
+
+TEST_CASE("functions that the compiler inlines can be shown or left out") {
+  const auto has = [](const std::vector<GraphLine>& lines, const std::string& f) {
+    return std::ranges::any_of(lines, [&](const GraphLine& l) { return l.text == f; });
+  };
+  const auto with = graph_of("workloads/vfork_exec_loop.yaml", ""),
+             without = graph_of("workloads/vfork_exec_loop.yaml", "--set trace.graph.inlined=false");
+  for (const auto& row : rows(printed("list functions --markdown"))) {
+    if (row[1] != "inlined") continue;
+    CHECK_FALSE(has(without, row[0]));
+  }
+  for (const char* f : {"dup_task_struct", "exit_mm", "exit_notify", "__schedule", "context_switch", "wait_task_zombie"})
+    CHECK(has(with, f));
+  CHECK(has(without, "copy_process"));
+}
