@@ -6,6 +6,7 @@
 #include "kernel_model/exec/cpufreq.hpp"
 #include "kernel_model/process/boot.hpp"
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/sched/weights.hpp"
 
 namespace forksim::km {
 
@@ -24,7 +25,8 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       lock_mask_(config.locks && config.machine.topology.cpus > 1 ? (1u << kLocks) - 1 : 0),
       mm_flag_(config.mm_contention && config.costs.mm_contention_65536 ? StepFlag::kMm : u8{0}),
       next_jiffy_(config.profile.tick_ns()),
-      ipi_reason_(trace.names().intern("Rescheduling interrupts")) {
+      ipi_reason_(trace.names().intern("Rescheduling interrupts")),
+      call_reason_(trace.names().intern("Function call interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
   for (std::size_t i = 0; i < kLocks; ++i) lock_names_[i] = trace.names().intern(kLockTable[i].name);
   sched.set_clock_base(Kernel::kClockBase);
@@ -224,7 +226,7 @@ void Core::autogroup_create_attach(Signal& s) {
   Autogroup* old = s.autogroup;
   s.autogroup = &new_autogroup();
   for (Task* t = s.threads.front(); t; t = t->thread_node.next)
-    if (!(t->flags & PF_EXITING)) sched.sched_move_task(*t, s.autogroup->tg);
+    if (!(t->flags & PF_EXITING)) sched.sched_move_task(*t, task_group_of(*t));
   put_autogroup(old);  // only now is the old group without its last task
 }
 
@@ -293,11 +295,12 @@ void Core::unhash_process(Task& t) {
   t.hashed = false;
 }
 
-void Core::call_rcu(Cpu& c, Task* t) {
+Ns Core::grace_period_end() const {
   const u64 tick = profile().tick_ns();
   const u64 due = now_.v + profile().tun(Tunable::rcu_grace_period_jiffies) * tick;
-  c.rcu.push(t, Ns((due + tick - 1) / tick * tick));
+  return Ns((due + tick - 1) / tick * tick);
 }
+void Core::call_rcu(Cpu& c, Task* t) { c.rcu.push(t, grace_period_end()); }
 
 void Core::rename(Cpu& c, Task& t, NameId comm) {
   emit(Tp::task_rename, c, t.pid, t.comm, comm, 0);
@@ -338,6 +341,38 @@ u32 Core::create_object(ObjectKind kind, u64 param) {
 void Core::start(const StartSpec& spec) {
   auto later = [](const StartSpec& a, const StartSpec& b) { return a.at < b.at; };
   starts_.insert(std::upper_bound(starts_.begin() + static_cast<std::ptrdiff_t>(next_start_), starts_.end(), spec, later), spec);
+}
+
+/// sched_create_group of the cpu controller, its shares and its quota.
+u32 Core::create_group(const GroupSpec& spec) {
+  TaskGroup& tg = sched.create_group(group(spec.parent));
+  tg.name = name(spec.name);
+  sched.set_group_shares(tg, scale_load(spec.shares));
+  cgroups_.push_back({spec, &tg});
+  if (spec.cfs_quota_us == GroupSpec::kNoQuota && spec.cfs_period_us == GroupSpec{}.cfs_period_us) return static_cast<u32>(cgroups_.size());
+  const u64 quota = spec.cfs_quota_us == GroupSpec::kNoQuota ? CfsBandwidth::kInf : spec.cfs_quota_us * 1000;
+  if (sched.set_group_bandwidth(tg, spec.cfs_period_us * 1000, quota, CpuId(0))) return 0;
+  return static_cast<u32>(cgroups_.size());
+}
+
+std::vector<GroupView> Core::groups() const {
+  std::vector<GroupView> out;
+  for (const Cgroup& g : cgroups_) {
+    const CfsBandwidth& b = g.tg->bandwidth;
+    GroupView v{g.spec.name,    g.spec.parent,        g.spec.shares, g.spec.cfs_period_us, g.spec.cfs_quota_us, b.nr_periods,
+                b.nr_throttled, Ns(b.throttled_time), Ns(0)};
+    for (const auto& q : g.tg->cfs_rq) v.usage += Ns(q->exec_clock);
+    out.push_back(v);
+  }
+  return out;
+}
+
+CpuTimes Core::cpu_times(CpuId c) const {
+  CpuTimes t = cpus_[c.v]->times;
+  const RtRq& rt = sched.rq(c).rt;
+  t.rt_throttled = rt.nr_throttled;
+  t.rt_throttled_time = Ns(rt.throttled_time);
+  return t;
 }
 
 Alive Core::alive() const {

@@ -13,6 +13,7 @@
 #include "kernel_model/exec/cpu.hpp"
 #include "kernel_model/exec/func_graph.hpp"
 #include "kernel_model/exec/path.hpp"
+#include "kernel_model/exec/sched_timers.hpp"
 #include "kernel_model/exec/winner_tree.hpp"
 #include "kernel_model/kernel.hpp"
 #include "kernel_model/process/kernel_bytes.hpp"
@@ -24,6 +25,12 @@ namespace forksim::km {
 
 /// Softirq vectors (include/linux/interrupt.h).
 inline constexpr u32 kSCHED_SOFTIRQ = 7, kRCU_SOFTIRQ = 9;
+
+/// A named group of the cpu controller.
+struct Cgroup {
+  GroupSpec spec;
+  TaskGroup* tg = nullptr;
+};
 
 /// A device's interrupt line.
 struct Irq {
@@ -92,6 +99,10 @@ class Core : public SchedHooks {
   void fn_enter(CpuId cpu, Fn f) override { graph_.span_enter(*this, *cpus_[cpu.v], f); }
   void fn_leave(CpuId cpu) override { graph_.span_leave(*this, *cpus_[cpu.v]); }
   void fn_picked(CpuId cpu, const Task& prev, const Task& next) override;
+  void irq_work_queue_on(CpuId from, CpuId cpu) override;
+  void hrtimer_start(SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) override {
+    sched_timers.start(*this, which, tg, cpu, expires);
+  }
   /// A CPU whose stopper `from` has to wake for active balancing, or `from` when there is none left.
   CpuId take_stop_request(CpuId from);
 
@@ -150,7 +161,13 @@ class Core : public SchedHooks {
   /// sched_autogroup_create_attach: the process gets a task group of its own. Nothing when the profile has no autogroup.
   void autogroup_create_attach(Signal& s);
   void put_autogroup(Autogroup* ag);
-  TaskGroup* task_group_of(const Signal& s) const { return s.autogroup ? s.autogroup->tg : nullptr; }
+  /// autogroup_task_group: the group that a task's entity belongs to; null for the root.
+  TaskGroup* task_group_of(const Task& t) const {
+    if (t.cgroup || (t.flags & PF_EXITING) || !t.signal->autogroup) return t.cgroup;
+    return t.signal->autogroup->tg;
+  }
+  /// A named group by its id; null for 0, the root.
+  TaskGroup* group(u32 id) const { return id ? cgroups_[id - 1].tg : nullptr; }
   void attach_pid(Task& t);
   /// Drops one use of a number.
   void put_pid(Pid p);
@@ -178,6 +195,8 @@ class Core : public SchedHooks {
   void unhash_process(Task& t);
   void add_child(Task& parent, Task& child);
   Task& init_task() { return *init_; }
+  /// When a grace period that begins now is over: at a tick.
+  Ns grace_period_end() const;
   /// Starts the RCU grace period after which delayed_put_task_struct of `t` (if any) runs on this CPU, which ticks until then.
   void call_rcu(Cpu& c, Task* t);
   void rename(Cpu& c, Task& t, NameId comm);
@@ -199,9 +218,11 @@ class Core : public SchedHooks {
   u32 create_object(ObjectKind kind, u64 param);
   void start(const StartSpec& spec);
   void add_irq(const IrqSpec& spec, const std::vector<Ns>& dates);
+  u32 create_group(const GroupSpec& spec);
+  std::vector<GroupView> groups() const;
   void attach_pipe(u32 handle, u32 pipe) { preset_pipes_.push_back({handle, pipe}); }
   Alive alive() const;
-  CpuTimes cpu_times(CpuId c) const { return cpus_[c.v]->times; }
+  CpuTimes cpu_times(CpuId c) const;
   std::vector<TaskView> tasks() const;
   std::vector<TaskView> stuck_tasks() const;
   /// forksim:task_acct of a task, in the context of `c`.
@@ -209,6 +230,8 @@ class Core : public SchedHooks {
 
   // --- state used by paths ---
   Scheduler sched;
+  SchedTimers sched_timers;
+  Ns cgroup_sync_until{0};  ///< writers of cgroup_threadgroup_rwsem need no grace period before this date
   UserSpace& user;
   Totals totals;
   /// `totals` with the scheduler's own counters filled in.
@@ -302,6 +325,7 @@ class Core : public SchedHooks {
   std::deque<User> users_;
   std::deque<Tty> ttys_;
   std::vector<IList<Signal, &Signal::pgrp_node>> pgrps_;
+  std::vector<Cgroup> cgroups_;
   std::vector<std::vector<Task*>> visits_;
   std::vector<u32> free_visits_;
   FaultPort* faults_ = nullptr;
@@ -321,7 +345,7 @@ class Core : public SchedHooks {
   u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
   u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0, boot_creds_ = 0, boot_nsproxies_ = 0;
   u64 boot_bytes_ = 0;
-  NameId ipi_reason_;
+  NameId ipi_reason_, call_reason_;
   friend void count_workload(Core& k, Task& t, int delta);
 };
 

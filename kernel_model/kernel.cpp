@@ -19,6 +19,7 @@ Kernel::~Kernel() = default;
 u32 Kernel::create_object(ObjectKind kind, u64 param) { return impl_->create_object(kind, param); }
 void Kernel::start(const StartSpec& spec) { impl_->start(spec); }
 void Kernel::add_irq(const IrqSpec& spec, const std::vector<Ns>& dates) { impl_->add_irq(spec, dates); }
+u32 Kernel::create_group(const GroupSpec& spec) { return impl_->create_group(spec); }
 void Kernel::attach_pipe(u32 user, u32 pipe) { impl_->attach_pipe(user, pipe); }
 Ns Kernel::next_event() const { return impl_->next_event(); }
 void Kernel::advance(Ns limit) { impl_->advance(limit); }
@@ -34,6 +35,7 @@ Alive Kernel::alive() const { return impl_->alive(); }
 CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
 const std::array<LockStats, kLocks>& Kernel::lock_stats() const { return impl_->lock_stats(); }
 std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }
+std::vector<GroupView> Kernel::groups() const { return impl_->groups(); }
 std::vector<TaskView> Kernel::stuck_tasks() const { return impl_->stuck_tasks(); }
 
 }  // namespace forksim::km

@@ -55,7 +55,28 @@ struct StartSpec {
   int nice = 0;
   const CpuMask* affinity = nullptr;
   u32 uid = 0;  ///< 0: root, with every capability
+  SchedPolicy policy = SchedPolicy::normal;
+  u32 rt_priority = 0;       ///< 1..99 with fifo and rr, else 0
+  u32 group = 0;             ///< task group (create_group); 0: the root, where the session's autogroup applies
   PlacementIds placement{};  ///< rules of its own
+};
+
+/// A group of the cpu controller (cgroup v1), made before the run.
+struct GroupSpec {
+  static constexpr u64 kNoQuota = ~u64{0};
+  std::string_view name;
+  u32 parent = 0;     ///< another group, 0: the root
+  u64 shares = 1024;  ///< cpu.shares
+  u64 cfs_period_us = 100'000, cfs_quota_us = kNoQuota;
+};
+
+/// What a group has consumed and when it was held back (cpu.stat).
+struct GroupView {
+  std::string_view name;
+  u32 parent = 0;
+  u64 shares = 0, cfs_period_us = 0, cfs_quota_us = 0;  ///< quota GroupSpec::kNoQuota: none
+  u64 nr_periods = 0, nr_throttled = 0;
+  Ns throttled_time, usage;  ///< usage: CPU time of its fair tasks and those of the groups below it
 };
 
 /// A device interrupt: its hard handler, and the `irq/N-name` thread it wakes (none when thread is 0).
@@ -71,6 +92,8 @@ struct CpuTimes {
   u64 context_switches = 0, forks_placed = 0, ticks = 0;
   u64 stack_hits = 0, stack_misses = 0;  ///< of forks on this CPU: from its cache, by vmalloc
   u64 stack_cached = 0, stack_full = 0;  ///< of tasks that died here: into its cache, by vfree
+  u64 rt_throttled = 0;                  ///< how often real-time tasks had used up their share of a period
+  Ns rt_throttled_time;
 };
 
 /// Counters of report.json's `totals`, in the contract's order.
@@ -135,6 +158,8 @@ class Kernel {
   void start(const StartSpec& spec);
   /// A device interrupt that comes at `dates` (ascending). `spec.name` must outlive the run.
   void add_irq(const IrqSpec& spec, const std::vector<Ns>& dates);
+  /// A task group; ids from 1. Before the run. 0 when the limits of its parent forbid its quota (EINVAL).
+  u32 create_group(const GroupSpec& spec);
   /// Gives the process `user` was started for both ends of a pipe (inherited over fork).
   void attach_pipe(u32 user, u32 pipe);
 
@@ -161,6 +186,7 @@ class Kernel {
   CpuTimes cpu_times(CpuId cpu) const;
   const std::array<LockStats, kLocks>& lock_stats() const;  ///< by LockId
   std::vector<TaskView> tasks() const;  ///< alive tasks by pid
+  std::vector<GroupView> groups() const;  ///< in the order of create_group
   /// Workload tasks still there that nothing can wake any more: a deadlock in the workload. Empty when all is well.
   std::vector<TaskView> stuck_tasks() const;
 

@@ -23,6 +23,9 @@ inline constexpr u64 kCSIGNAL = 0xff, kCLONE_VM = 0x100, kCLONE_FS = 0x200, kCLO
 /// What glibc passes on arm64.
 inline constexpr u64 kForkFlags = 0x1200011, kVforkFlags = kCLONE_VFORK | kCLONE_VM | 17, kPthreadFlags = 0x3d0f00;
 
+/// Scheduling policies (include/uapi/linux/sched.h). SCHED_DEADLINE (6) is not modelled.
+enum class SchedPolicy : u8 { normal = 0, fifo = 1, rr = 2, batch = 3, idle = 5 };
+
 /// Size of a process: what fork copies, exec builds, exit tears down, and which faults follow.
 struct ProcessShape {
   u32 vmas = 15;            ///< vm_area_structs
@@ -46,6 +49,11 @@ struct ForkSpec {
   const CpuMask* affinity = nullptr;  ///< set for the child before it is placed (as if inherited), or null
   bool has_nice = false;
   int nice = 0;
+  bool has_policy = false;  ///< policy and rt_priority are set for the child before it is placed, unchecked
+  SchedPolicy policy = SchedPolicy::normal;
+  u32 rt_priority = 0;
+  bool has_group = false;  ///< the child is put into `group` (0: the root) in place of its parent's
+  u32 group = 0;
   PlacementIds placement{};  ///< rules that place the child; 0 in place of each: inherited
 };
 
@@ -93,8 +101,10 @@ enum class OpKind : u8 {
   kthread_run,   ///< kthread: makes and starts a kernel thread; result: pid or -errno
   kthread_stop,  ///< pid: stops it and waits for its end
   queue_work,    ///< ns of work for the kworker of CPU `arg` (-1: this one)
-  nice,          ///< arg: new nice value
-  affinity,      ///< mask
+  nice,          ///< arg: new nice value; pid: whose, 0 the caller's (setpriority)
+  affinity,      ///< mask; pid: whose, 0 the caller's
+  setscheduler,  ///< arg: policy as in the system call, count: priority, flag: SCHED_RESET_ON_FORK; pid: whose, 0 the caller's
+  cgroup_attach, ///< arg: task group, 0 the root; pid: a process whose threads all move, 0 the caller's
   mutex_lock, mutex_unlock,            ///< object
   sem_wait, sem_post,                  ///< object
   rw_rdlock, rw_wrlock, rw_unlock,     ///< object; result: 0, -EDEADLK or -EPERM

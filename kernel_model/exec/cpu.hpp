@@ -89,6 +89,13 @@ class RcuQueue {
   std::size_t head_ = 0;
 };
 
+/// Work of a CPU's stopper: migration_cpu_stop of `task`. `waiter` sleeps in stop_one_cpu until it is done, or nobody does.
+struct StopWork {
+  Task* task = nullptr;
+  CpuId dest;
+  Task* waiter = nullptr;
+};
+
 /// An interrupt of a device to come.
 struct DevIrq {
   Ns date;
@@ -120,9 +127,11 @@ struct Cpu {
   bool in_mm = false;                 ///< the step in progress is mm work
 
   Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever, irq_work_at = kNever;
+  Ns call_at = kNever;  ///< function call interrupt: rto_push_irq_work
   std::deque<DevIrq> dev_irqs;  ///< by date
   TimerQueue timers;
-  Ns timer_at = kNever;  ///< timers.next(), cached
+  Ns sched_timer_at = kNever;  ///< earliest of the scheduler's own timers that is armed here (exec/sched_timers.hpp)
+  Ns timer_at = kNever;        ///< earlier of timers.next() and sched_timer_at, cached
   RcuQueue rcu;
   u32 softirq_pending = 0;
 
@@ -130,8 +139,7 @@ struct Cpu {
   u32 vfree_pending = 0;
   std::deque<Ns> works;  ///< of the kworker, besides vfree
   Task *kworker = nullptr, *migration = nullptr;
-  Task* stop_task = nullptr;  ///< task the stopper has to move
-  CpuId stop_dest;
+  std::deque<StopWork> stop_works;  ///< of the stopper, in order
   bool active_balance = false;  ///< the stopper has to run active_load_balance_cpu_stop
 
   // hotplug (process/hotplug.cpp)
@@ -153,7 +161,11 @@ struct Cpu {
   CpuTimes times;
 
   Ns irq_next = kNever;  ///< earliest of the five; update_irq() after any of them changed
-  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at, irq_work_at}); }
+  void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at, irq_work_at, call_at}); }
+  void update_timer() {
+    timer_at = std::min(timers.next(), sched_timer_at);
+    update_irq();
+  }
 };
 
 }  // namespace forksim::km

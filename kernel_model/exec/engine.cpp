@@ -88,12 +88,11 @@ bool Core::interrupt(Cpu& c) {
 
 /// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
 inline bool Core::irq_due(Cpu& c) {
-  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || timer_due(c);
+  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || c.call_at <= now_ || timer_due(c);
 }
 
 bool Core::timer_due(Cpu& c) {
-  c.timer_at = c.timers.next();
-  c.update_irq();
+  c.update_timer();
   return c.irq_next <= now_;
 }
 
@@ -270,6 +269,15 @@ void Core::send_reschedule(CpuId from, CpuId to) {
   }
 }
 
+void Core::irq_work_queue_on(CpuId from, CpuId to) {
+  Cpu& target = *cpus_[to.v];
+  ++totals.ipis;
+  sched.emit(Tp::ipi_raise, from, u64{1} << (to.v % 64), call_reason_);
+  target.call_at = std::min(target.call_at, now_ + machine_.ipi[from.v * nr_cpus() + to.v]);
+  target.update_irq();
+  touch(target);
+}
+
 void Core::stop_one_cpu_nowait(CpuId from, CpuId cpu) {
   cpus_[cpu.v]->active_balance = true;
   stop_requests_.emplace_back(from, cpu);
@@ -298,8 +306,7 @@ u8 Core::trace_flags(CpuId cpu) const {
 void Core::arm_timer(Cpu& c, Task& t, Ns soft) {
   t.timer_seq = ++timer_seq_;
   c.timers.push({soft + Ns(profile().tun(Tunable::timer_slack_ns)), soft, t.timer_seq, &t});
-  c.timer_at = c.timers.next();
-  c.update_irq();
+  c.update_timer();
 }
 
 void Core::irq_work_queue(CpuId cpu) {
@@ -370,6 +377,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
       break;
     }
   sched.set_cpu_online(id, on, on ? id : alive);
+  if (!on) sched_timers.migrate(*this, id, alive);
   c.kind = kind_of(c, c.seg_flags);
   if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
   touch(c);

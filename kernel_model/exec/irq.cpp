@@ -89,6 +89,25 @@ Next ipi_exit(Ctx& x) {
   return irq_exit(x);
 }
 
+/// generic_smp_call_function_single_interrupt, for the one work that is queued on other CPUs.
+Next call_entry(Ctx& x) {
+  emit_named(x, Tp::ipi_entry, "Function call interrupts");
+  return advance();
+}
+/// irq_work_run; what it pushed is paid behind.
+Next call_work(Ctx& x) {
+  x.k.sched.set_this_cpu(x.c.id);
+  const u64 before = x.k.sched.rt().pushed();
+  x.k.sched.rt().rto_push_irq_work(x.c.id);
+  x.f.a[1] = x.k.sched.rt().pushed() - before;
+  return advance();
+}
+Ns call_exit_cost(Ctx& x) { return x.k.cost(Phase::rt_push) * x.f.a[1] + irq_exit_cost(x); }
+Next call_exit(Ctx& x) {
+  emit_named(x, Tp::ipi_exit, "Function call interrupts");
+  return irq_exit(x);
+}
+
 Next timer_entry(Ctx& x) {
   emit_named(x, Tp::irq_handler_entry, "arch_timer", kArchTimerIrq);
   x.f.a[1] = x.c.tick_at <= x.k.now();
@@ -120,16 +139,26 @@ Next timer_tick(Ctx& x) {
   return advance();
 }
 
-bool timer_due(Ctx& x) { return x.c.timers.next_soft() <= x.k.now(); }
-Ns hrtimer_cost(Ctx& x) { return timer_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0); }
+bool sleeper_due(Ctx& x) { return x.c.timers.next_soft() <= x.k.now(); }
+/// A timer of the scheduler is due and comes before the next sleeper's.
+bool sched_timer_due(Ctx& x) { return x.c.sched_timer_at <= x.k.now() && (!sleeper_due(x) || x.c.sched_timer_at <= x.c.timers.next()); }
+/// The next to expire is a sleeper.
+bool timer_due(Ctx& x) { return !sched_timer_due(x) && sleeper_due(x); }
+Ns hrtimer_cost(Ctx& x) {
+  if (sched_timer_due(x)) return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * x.k.sched_timers.work_ahead(x.c);
+  return sleeper_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);
+}
 
-/// One expired sleeper per round; hrtimer_wakeup wakes it.
+/// One expired timer per round: the scheduler's callback, or hrtimer_wakeup of a sleeper.
 Next timer_expire(Ctx& x) {
-  if (!timer_due(x)) return advance();
+  if (sched_timer_due(x)) {
+    x.k.sched_timers.run(x.k, x.c);
+    return jump(2);
+  }
+  if (!sleeper_due(x)) return advance();
   Task* t = x.c.timers.pop();
   t->timer_seq = 0;
-  x.c.timer_at = x.c.timers.next();
-  x.c.update_irq();
+  x.c.update_timer();
   call_ttwu(x, *t, TASK_NORMAL);
   return jump(2);
 }
@@ -308,6 +337,11 @@ constexpr Step kIpiSteps[] = {
      LockSet::rq},
     {ipi_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::sched_ttwu_pending>, enters<Fn::irq_exit, in_irq_exit>>},
 };
+constexpr Step kCallSteps[] = {
+    {call_entry, Phase::count_, irq_entry, kOff},
+    {call_work, Phase::count_, nullptr, kOff},
+    {call_exit, Phase::count_, call_exit_cost, kOff},
+};
 constexpr Step kTimerSteps[] = {
     {timer_entry, Phase::count_, irq_entry, kOff,
      marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
@@ -351,6 +385,7 @@ static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff
 }  // namespace
 
 const Path kIrqIpi{"scheduler_ipi", kIpiSteps, ipi_lock};
+const Path kIrqCall{"generic_smp_call_function_single_interrupt", kCallSteps};
 const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps, timer_lock};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
@@ -359,10 +394,11 @@ const Path kIdle{"do_idle", kIdleSteps};
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;
   const bool timer = c.tick_at <= now_ || c.timer_at <= now_;
-  const bool work = !ipi && !timer && c.irq_work_at <= now_;
-  Frame& f = c.irq.push(ipi ? kIrqIpi : timer ? kIrqTimer : work ? kIrqWork : kIrqDevice);
-  if (ipi || work) {
-    (ipi ? c.ipi_at : c.irq_work_at) = kNever;
+  const bool call = !ipi && c.call_at <= now_;
+  const bool work = !ipi && !call && !timer && c.irq_work_at <= now_;
+  Frame& f = c.irq.push(ipi ? kIrqIpi : call ? kIrqCall : timer ? kIrqTimer : work ? kIrqWork : kIrqDevice);
+  if (ipi || call || work) {
+    (ipi ? c.ipi_at : call ? c.call_at : c.irq_work_at) = kNever;
     c.update_irq();
   }
   f.a[0] = c.wfi;

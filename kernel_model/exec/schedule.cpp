@@ -40,10 +40,15 @@ void fn_context_switch(Ctx& x, const Task& next) {
   g.leave(x, Fn::fpsimd_thread_switch);
 }
 
+/// push_rt_task of balance_callback and task_woken_rt, `n` times.
+Ns push_cost(Ctx& x, u64 n) { return n ? x.k.cost(Phase::rt_push) * n : Ns(0); }
+
 /// pick_next_task and the switch; from here on `next` executes, and this frame waits in front of step 2 until it is picked again.
 Next schedule_switch(Ctx& x) {
   Task& prev = x.t;
+  const u64 pushed = x.k.sched.rt().pushed();
   Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
+  x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
     x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
   if (&next == &prev) return jump(4);
@@ -77,17 +82,21 @@ Ns switch_cost(Ctx& x) {
 /// finish_task_switch: prev leaves its CPU for good; wakers that spin on it go on.
 Next finish_switch(Ctx& x) {
   Task& prev = *x.c.prev;
+  const u64 pushed = x.k.sched.rt().pushed();
   x.k.sched.finish_task_switch(prev, x.c.id);
+  x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   if (prev.spin_target) release_spinners(x.k, prev);
   return advance();
 }
 
 bool stack_cache_full(Ctx& x) { return x.c.cached_stacks >= x.k.profile().tun(Tunable::nr_cached_stacks); }
 
+/// What balance_callback pushed, and the dead prev's stack.
 Ns finish_cost(Ctx& x) {
   const Task& prev = *x.c.prev;
-  if (prev.state != TASK_DEAD || !x.k.profile().vmap_stack) return Ns(0);
-  return x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
+  const Ns push = push_cost(x, x.f.a[2]);
+  if (prev.state != TASK_DEAD || !x.k.profile().vmap_stack) return push;
+  return push + x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
 }
 
 /// A worker that has to free the stack is woken inside put_task_stack.
@@ -134,11 +143,13 @@ bool worker_sleeps(Ctx& x) { return goes_to_sleep(x) && (x.t.flags & PF_WQ_WORKE
 /// glibc's fork asks for the child's number in its memory (CLONE_CHILD_SETTID).
 bool sets_tid(Ctx& x) { return x.t.clear_child_tid && x.t.group_leader == &x.t; }
 
+Ns again_cost(Ctx& x) { return push_cost(x, x.f.a[2]); }
 Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
 
 /// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
 Next finish_schedule(Ctx& x) {
   finish_dead(x);
+  x.f.a[2] = 0;
   return &x.st.top() == &x.f ? schedule_again(x) : advance();
 }
 
@@ -155,7 +166,7 @@ constexpr Step kScheduleSteps[] = {
     {schedule_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt, marks<enters<Fn::finish_task_switch>>},
-    {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
+    {schedule_again, Phase::count_, again_cost, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
     {newidle_walk, Phase::count_, newidle_cost, kOff},
 };
 static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk);
@@ -211,12 +222,15 @@ Next ttwu_select(Ctx& x) {
 Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
 
 Next ttwu_queue(Ctx& x) {
+  const u64 pushed = x.k.sched.rt().pushed();
   x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
   set_result(x, 1);
   ++x.k.totals.wakeups;
   ++x.k.totals.sched_events;
-  return ret();
+  x.f.a[3] = x.k.sched.rt().pushed() - pushed;
+  return x.f.a[3] ? jump(6) : ret();
 }
+Ns woken_push_cost(Ctx& x) { return push_cost(x, x.f.a[3]); }
 Next ttwu_done(Ctx&) { return ret(); }
 
 bool is_fair(Ctx& x) { return task_arg(x).sched_class == SchedClass::fair && task_arg(x).nr_cpus_allowed > 1; }
@@ -237,6 +251,7 @@ constexpr Step kTtwuSteps[] = {
     {ttwu_queue, Phase::check_preempt, activate_cost, kOff, nullptr, kPiRq},
     {ttwu_done, Phase::check_preempt, nullptr, kOff, nullptr, kPiRq},
     {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
+    {ttwu_done, Phase::count_, woken_push_cost, kOff, nullptr, kPiRq},
 };
 
 }  // namespace

@@ -224,7 +224,7 @@ Next exit_fs(Ctx& x) {
   return advance();
 }
 
-/// Namespaces, task work; sched_autogroup_exit_task moves the task to the root group.
+/// Namespaces, task work; sched_autogroup_exit_task moves the task out of its autogroup (and once more into a group of its own choice).
 Next exit_rest(Ctx& x) {
   x.k.put_nsproxy(*x.t.nsproxy);
   x.t.nsproxy = nullptr;
@@ -232,7 +232,7 @@ Next exit_rest(Ctx& x) {
   if (x.k.profile().fair_group_sched) {
     fn_enter(x, Fn::sched_autogroup_exit_task);
     fn(x, Fn::sched_move_task);
-    x.k.sched.sched_move_task_exit(x.t);
+    x.k.sched.sched_move_task(x.t, x.k.task_group_of(x.t));
     fn_leave(x, Fn::sched_autogroup_exit_task);
   }
   fn(x, Fn::cgroup_exit);

@@ -126,7 +126,9 @@ Ns creds_cost(Ctx& x) {
 Next do_sched_fork(Ctx& x) {
   Task& c = child(x);
   const ForkSpec& s = spec(x);
-  if (s.has_nice) x.k.sched.set_params(c, c.policy, s.nice);
+  if (s.has_nice || s.has_policy)
+    x.k.sched.set_params(c, s.has_policy ? s.policy : c.policy, s.has_nice ? s.nice : c.static_prio - DEFAULT_PRIO,
+                         s.has_policy ? s.rt_priority : c.rt_priority);
   if (s.affinity) {
     c.cpus_allowed = *s.affinity;
     c.nr_cpus_allowed = s.affinity->count();
@@ -313,7 +315,8 @@ Next link_task(Ctx& x) {
   count_workload(k, c, 1);
   if (x.t.user) c.user = k.user.fork_child(x.t.user, spec(x), c.pid);
   c.user_fresh = c.user != 0;
-  if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(*c.signal));  // cpu_cgroup_fork
+  if (spec(x).has_group) c.cgroup = k.group(spec(x).group);
+  if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(c));  // cpu_cgroup_fork
   k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags], 0);
   k.emit(Tp::stack_alloc, x.c, c.pid, x.f.a[kStackHit]);
   return advance();

@@ -98,7 +98,8 @@ Next dead_callbacks(Ctx& x) {
   Cpu& dead = target(x);
   move_timers(dead.timers, x.c.timers);
   dead.timer_at = kNever;
-  x.c.timer_at = x.c.timers.next();
+  x.k.sched_timers.migrate(x.k, dead.id, x.c.id);
+  x.c.update_timer();
   x.c.update_irq();
   dead.rcu.move_to(x.c.rcu);
   k.kernel_bytes -= u64{k.profile().stack_bytes} * dead.cached_stacks;
@@ -170,7 +171,7 @@ Next cpuhp_run(Ctx& x) {
   k.sched.set_cpu_active(x.c.id, up, x.c.id);
   if (k.cpufreq) k.cpufreq->cpus_changed();
   if (up) {
-    k.sched.set_cpus_allowed(*x.c.kworker, CpuMask::of(x.c.id));
+    k.sched.set_cpus_allowed(*x.c.kworker, CpuMask::of(x.c.id), x.c.id);
     return jump(3);
   }
   const u64 tick = k.profile().tick_ns();

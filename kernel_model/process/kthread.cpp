@@ -88,20 +88,25 @@ Next stopper_sleep(Ctx& x) {
     call(x, kMultiStop);
     return jump(0);
   }
-  if (x.c.stop_task || x.c.active_balance) return advance();
+  if (!x.c.stop_works.empty() || x.c.active_balance) return advance();
   x.t.state = TASK_INTERRUPTIBLE;
   call(x, kSchedule);
   return jump(0);
 }
 Next stopper_move(Ctx& x) {
-  if (!x.c.stop_task) {
+  if (x.c.stop_works.empty()) {
     x.c.active_balance = false;
     x.k.sched.active_load_balance_cpu_stop(x.c.id);
     return jump(0);
   }
-  Task& p = *x.c.stop_task;
-  x.c.stop_task = nullptr;
-  if (p.on_rq == TASK_ON_RQ_QUEUED && p.cpu == x.c.id && !p.on_cpu) x.k.sched.migrate_queued_task(p, x.c.stop_dest, x.c.id);
+  const StopWork w = x.c.stop_works.front();
+  x.c.stop_works.pop_front();
+  Task& p = *w.task;
+  const bool held = w.waiter || p.on_rq == TASK_ON_RQ_QUEUED;  // without a waiter nobody keeps the task
+  if (held && p.cpu == x.c.id && !p.on_cpu) x.k.sched.migrate_queued_task(p, w.dest, x.c.id);
+  if (!w.waiter) return jump(0);
+  w.waiter->stop_pending = false;
+  call_ttwu(x, *w.waiter, TASK_NORMAL);
   return jump(0);
 }
 
@@ -128,17 +133,21 @@ const Path kKworker{"worker_thread", kWorkerSteps};
 const Path kStopper{"cpu_stopper_thread", kStopperSteps};
 
 void call_stopper(Ctx& x, Task& t, CpuId dest) {
-  x.c.stop_task = &t;
-  x.c.stop_dest = dest;
+  x.c.stop_works.push_back({&t, dest, nullptr});
   call_ttwu(x, *x.c.migration, TASK_NORMAL);
+}
+
+void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest) {
+  x.t.stop_pending = true;
+  x.k.cpu(cpu).stop_works.push_back({&t, dest, &x.t});
+  call_ttwu(x, *x.k.cpu(cpu).migration, TASK_NORMAL);
 }
 
 void request_push(Core& k, Cpu& c, Task& t) {
   for (u32 i = 0; i < k.nr_cpus(); ++i) {
     const Cpu& o = k.cpu(CpuId(i));
     if (!o.online || o.id == c.id) continue;
-    c.stop_task = &t;
-    c.stop_dest = o.id;
+    c.stop_works.push_back({&t, o.id, nullptr});
     if (k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, c.id)) ++k.totals.wakeups;
     return;
   }
@@ -245,6 +254,8 @@ void boot(Core& k) {
     c->kworker = &w;
   }
   k.count_boot();
+  const u64 rt_period = k.profile().tun(Tunable::sched_rt_period_us), rt_runtime = k.profile().tun(Tunable::sched_rt_runtime_us);
+  k.sched.rt().set_bandwidth(rt_period * 1000, rt_runtime > rt_period ? RUNTIME_INF : rt_runtime * 1000);
   for (auto& c : k.cpus_) {
     k.apply_speed(*c, k.machine_.opp_hz[c->opp]);
     k.set_power(*c, true);

@@ -105,7 +105,7 @@ Next run_setup(Ctx& x) {
     fn_setup(x);
   x.k.rename(x.c, p, x.k.name(s.name.substr(0, 15)));
   x.k.sched.sched_setscheduler(p, s.rt_priority ? SchedPolicy::fifo : SchedPolicy::normal, s.rt_priority, x.c.id);
-  x.k.sched.set_cpus_allowed(p, s.bound ? CpuMask::of(s.cpu) : CpuMask::first_n(x.k.nr_cpus()));
+  x.k.sched.set_cpus_allowed(p, s.bound ? CpuMask::of(s.cpu) : CpuMask::first_n(x.k.nr_cpus()), x.c.id);
   if (s.bound) p.flags |= PF_NO_SETAFFINITY;
   x.t.result = p.pid.v;
   return advance();

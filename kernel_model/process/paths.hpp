@@ -15,7 +15,7 @@ extern const Path kRetFromFork;  ///< first path of a new task
 extern const Path kLockSpin, kLockSleep;  ///< a path that waits for a lock
 extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
 // exec/irq.cpp
-extern const Path kIrqIpi, kIrqTimer, kIrqDevice, kSoftirq;
+extern const Path kIrqIpi, kIrqCall, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
 // exec/cpufreq.cpp
 extern const Path kIrqWork;       ///< irq_work_run of the governor
@@ -51,7 +51,9 @@ extern const Path kWakeParent;     ///< a[0] parent task, a[1] child task
 // process/syscalls.cpp
 extern const Path kSysNull;        ///< a[0] number, a[1] count
 extern const Path kSysNanosleep;   ///< a[0] ns or date, a[1]: 1 absolute
-extern const Path kSysPause, kSysYield, kSysMisc, kSysSetaffinity, kSysOpenClose;
+extern const Path kSysPause, kSysYield, kSysMisc, kSysOpenClose;
+// process/sched_calls.cpp
+extern const Path kSysSetscheduler, kSysSetaffinity, kCgroupAttach;
 // process/ipc.cpp
 extern const Path kSysPipeRead, kSysPipeWrite, kSysPipeClose;
 extern const Path kFutexWait;      ///< a[0] queue_ref, a[1] generation, pid or phase that must still hold
@@ -94,7 +96,7 @@ void trace_sys_exit(Ctx& x, s64 nr, s64 result);
 /// arm64 system call numbers (include/uapi/asm-generic/unistd.h).
 struct Nr {
   static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, waitid = 95, futex = 98,
-                       clock_nanosleep = 115, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
+                       clock_nanosleep = 115, sched_setscheduler = 119, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
                        setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
                        wait4 = 260;
 };
@@ -134,7 +136,11 @@ bool thread_group_empty(const Task& t);
 bool delay_group_leader(const Task& t);
 // process/fork.cpp
 void count_workload(Core& k, Task& t, int delta);
+// process/sched_calls.cpp
+s64 do_setpriority(Ctx& x);
 // process/kthread.cpp
+/// stop_one_cpu(migration_cpu_stop): the stopper of `cpu` moves `t`; the caller then sleeps until its stop_pending is clear.
+void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest);
 /// Asks the stopper of `c` to move its current task away.
 void request_push(Core& k, Cpu& c, Task& t);
 void call_stopper(Ctx& x, Task& t, CpuId dest);

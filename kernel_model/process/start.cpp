@@ -18,6 +18,8 @@ void dup_fields(Core& k, Task& c, const Task& p) {
   c.normal_prio = p.normal_prio;
   c.prio = p.normal_prio;
   c.rt_priority = p.rt_priority;
+  c.sched_reset_on_fork = p.sched_reset_on_fork;
+  c.cgroup = p.cgroup;
   c.cpus_allowed = p.cpus_allowed;
   c.nr_cpus_allowed = p.nr_cpus_allowed;
   c.se.load = p.se.load;
@@ -109,17 +111,16 @@ void Core::start_process(const StartSpec& spec) {
   t.user = spec.user;
   t.frames.push(kUser);
   t.frames.push(kRetFromFork);
-  sched.set_params(t, SchedPolicy::normal, spec.nice);
+  sched.set_params(t, spec.policy, spec.nice, spec.rt_priority);
   if (spec.affinity) {
     t.cpus_allowed = *spec.affinity;
     t.nr_cpus_allowed = spec.affinity->count();
   }
   t.placement = spec.placement;
   sched.sched_fork(t, c.id);
-  if (profile().autogroup) {
-    t.signal->autogroup = &new_autogroup();
-    sched.set_task_group(t, t.signal->autogroup->tg);
-  }
+  t.cgroup = group(spec.group);
+  if (profile().autogroup) t.signal->autogroup = &new_autogroup();
+  if (profile().fair_group_sched) sched.set_task_group(t, task_group_of(t));
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
   emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);

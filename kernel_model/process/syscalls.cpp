@@ -1,5 +1,5 @@
 // Small system calls: the empty one, sleep, pause, yield, and those that change task state.
-// Mirrors Linux 4.19 kernel/time/hrtimer.c, kernel/sched/core.c do_sched_yield and sched_setaffinity, kernel/sys.c.
+// Mirrors Linux 4.19 kernel/time/hrtimer.c, kernel/sched/core.c do_sched_yield, kernel/sys.c. Scheduling is in sched_calls.cpp.
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
@@ -234,8 +234,7 @@ Next misc_apply(Ctx& x) {
       trace_attr(x);
       break;
     case OpKind::nice:
-      x.k.sched.set_user_nice(x.t, static_cast<int>(o.arg), x.c.id);
-      trace_attr(x);
+      x.t.result = do_setpriority(x);
       break;
     case OpKind::sigprocmask: do_sigprocmask(x); break;
     case OpKind::setpgid: x.t.result = do_setpgid(x); break;
@@ -276,27 +275,6 @@ constexpr Step kMiscSteps[] = {
     {misc_exit, Phase::syscall_exit, nullptr, 0},
 };
 
-Next affinity_enter(Ctx& x) {
-  trace_sys_enter(x, Nr::sched_setaffinity);
-  fn_enter(x, Fn::sys_sched_setaffinity);
-  return advance();
-}
-Next affinity_apply(Ctx& x) {
-  const CpuId dest = x.k.sched.set_cpus_allowed(x.t, *op(x).mask);
-  x.t.result = 0;
-  if (dest != x.c.id) call_stopper(x, x.t, dest);
-  return advance();
-}
-Next affinity_exit(Ctx& x) {
-  trace_sys_exit(x, Nr::sched_setaffinity, x.t.result);
-  return ret();
-}
-constexpr Step kAffinitySteps[] = {
-    {affinity_enter, Phase::syscall_entry, nullptr, 0},
-    {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kNoPreempt},
-    {affinity_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_sched_setaffinity>>},
-};
-
 // kSysOpenClose: one system call per descriptor; a[0] counts those done.
 s64 open_close_nr(Ctx& x) { return op(x).kind == OpKind::open ? Nr::openat : Nr::close; }
 Next file_enter(Ctx& x) {
@@ -330,7 +308,6 @@ const Path kSysNanosleep{"sys_clock_nanosleep", kSleepSteps};
 const Path kSysPause{"sys_ppoll", kPauseSteps};
 const Path kSysYield{"sys_sched_yield", kYieldSteps};
 const Path kSysMisc{"sys_prctl", kMiscSteps, misc_lock};
-const Path kSysSetaffinity{"sys_sched_setaffinity", kAffinitySteps};
 const Path kSysOpenClose{"sys_openat", kFileSteps};
 
 }  // namespace forksim::km

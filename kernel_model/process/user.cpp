@@ -193,6 +193,8 @@ Next dispatch(Ctx& x) {
     case OpKind::setsid:
     case OpKind::nice: return syscall(x, kSysMisc);
     case OpKind::affinity: return syscall(x, kSysSetaffinity);
+    case OpKind::setscheduler: return syscall(x, kSysSetscheduler);
+    case OpKind::cgroup_attach: return syscall(x, kCgroupAttach);
     case OpKind::mutex_lock: return do_mutex_lock(x);
     case OpKind::mutex_unlock: return unlock(x, o.object);
     case OpKind::sem_wait: return do_sem_wait(x);

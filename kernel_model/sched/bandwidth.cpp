@@ -11,7 +11,6 @@ namespace forksim::km {
 
 namespace {
 
-constexpr u64 kSlice = 5'000'000;            // sched_cfs_bandwidth_slice
 constexpr s64 kMinCfsRqRuntime = 1'000'000;  // kept by a queue that goes idle
 constexpr u64 kSlackPeriod = 5'000'000, kMinBandwidthExpiration = 2'000'000;
 constexpr u64 kMinQuotaPeriod = 1'000'000, kMaxQuotaPeriod = 1'000'000'000;
@@ -49,27 +48,29 @@ s64 normalize_cfs_quota(u64 period, u64 quota) {
 void FairClass::refill_cfs_bandwidth_runtime(CfsBandwidth& b) const {
   if (b.quota == CfsBandwidth::kInf) return;
   b.runtime = b.quota;
-  b.runtime_expires = s_.now().v + b.period;
+  b.runtime_expires = s_.sched_clock() + b.period;
   b.expires_seq++;
 }
 
-void FairClass::start_cfs_bandwidth(CfsBandwidth& b) {
+void FairClass::start_cfs_bandwidth(TaskGroup& tg) {
+  CfsBandwidth& b = tg.bandwidth;
   if (b.period_active) return;
   b.period_active = true;
   const u64 overrun = hrtimer_forward(b.period_timer_expires, s_.now().v, b.period);
   b.runtime_expires += (overrun + 1) * b.period;
   b.expires_seq++;
   b.timer_cpu = s_.this_cpu();
+  s_.hooks().hrtimer_start(SchedTimer::cfs_period, &tg, b.timer_cpu, Ns(b.period_timer_expires));
 }
 
 bool FairClass::assign_cfs_rq_runtime(CfsRq& q) {
   CfsBandwidth& b = q.tg->bandwidth;
-  const u64 wanted = kSlice - static_cast<u64>(q.runtime_remaining);
+  const u64 wanted = bandwidth_slice_ - static_cast<u64>(q.runtime_remaining);
   u64 amount = 0;
   if (b.quota == CfsBandwidth::kInf) {
     amount = wanted;
   } else {
-    start_cfs_bandwidth(b);
+    start_cfs_bandwidth(*q.tg);
     if (b.runtime > 0) {
       amount = std::min(b.runtime, wanted);
       b.runtime -= amount;
@@ -121,10 +122,11 @@ void FairClass::return_cfs_rq_runtime(CfsRq& q) {
   if (b.quota != CfsBandwidth::kInf && q.expires_seq == b.expires_seq) {
     b.runtime += static_cast<u64>(slack);
     // Others may run with it, but not under this lock: a timer hands it out unless a refill is near.
-    if (b.runtime > kSlice && !b.throttled_cfs_rq.empty() && !runtime_refresh_within(b, kSlackPeriod + kMinBandwidthExpiration)) {
+    if (b.runtime > bandwidth_slice_ && !b.throttled_cfs_rq.empty() && !runtime_refresh_within(b, kSlackPeriod + kMinBandwidthExpiration)) {
       b.slack_active = true;
       b.slack_timer_expires = s_.now().v + kSlackPeriod;
-      b.slack_cpu = s_.this_cpu();
+      b.slack_cpu = s_.get_nohz_timer_target(s_.this_cpu());
+      s_.hooks().hrtimer_start(SchedTimer::cfs_slack, q.tg, b.slack_cpu, Ns(b.slack_timer_expires));
     }
   }
   q.runtime_remaining -= slack;
@@ -145,19 +147,24 @@ void FairClass::throttle_cfs_rq(CfsRq& q) {
   }
   if (!se) s_.sub_nr_running(rq, tasks);
   q.throttled = true;
+  q.throttled_clock = rq.clock;
+  s_.emit(Tp::cfs_throttle, s_.this_cpu(), q.tg->name, rq.cpu, tasks);
   const bool first = b.throttled_cfs_rq.empty();
   // A distribution under way must not see us.
   if (b.distribute_running)
     b.throttled_cfs_rq.push_front(&q);
   else
     b.throttled_cfs_rq.push_back(&q);
-  if (first) start_cfs_bandwidth(b);
+  if (first) start_cfs_bandwidth(*q.tg);
 }
 
 void FairClass::unthrottle_cfs_rq(CfsRq& q) {
   Rq& rq = *q.rq;
   q.throttled = false;
   s_.update_rq_clock(rq);
+  const u64 held = rq.clock - q.throttled_clock;
+  q.tg->bandwidth.throttled_time += held;
+  s_.emit(Tp::cfs_unthrottle, s_.this_cpu(), q.tg->name, rq.cpu, held);
   q.tg->bandwidth.throttled_cfs_rq.remove(&q);
   tg_unthrottle_up(*q.tg, rq);
   if (!q.load.weight) return;
@@ -191,15 +198,17 @@ u64 FairClass::distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expire
 }
 
 /// True when the timer may stop.
-bool FairClass::do_sched_cfs_period_timer(CfsBandwidth& b) {
+bool FairClass::do_sched_cfs_period_timer(CfsBandwidth& b, u64 overrun) {
   if (b.quota == CfsBandwidth::kInf) return true;
   bool throttled = !b.throttled_cfs_rq.empty();
+  b.nr_periods += overrun;
   if (b.idle && !throttled) return true;
   refill_cfs_bandwidth_runtime(b);
   if (!throttled) {
     b.idle = true;
     return false;
   }
+  b.nr_throttled += overrun;
   const u64 expires = b.runtime_expires;
   while (throttled && b.runtime > 0 && !b.distribute_running) {
     b.distribute_running = true;
@@ -217,7 +226,7 @@ bool FairClass::sched_cfs_period_timer(TaskGroup& tg) {
   s_.set_this_cpu(b.timer_cpu);
   b.period_callback_running = true;
   bool idle = false;
-  while (hrtimer_forward(b.period_timer_expires, s_.now().v, b.period)) idle = do_sched_cfs_period_timer(b);
+  while (const u64 overrun = hrtimer_forward(b.period_timer_expires, s_.now().v, b.period)) idle = do_sched_cfs_period_timer(b, overrun);
   b.period_callback_running = false;
   if (idle) b.period_active = false;
   return !idle;
@@ -233,7 +242,7 @@ void FairClass::sched_cfs_slack_timer(TaskGroup& tg) {
   s_.set_this_cpu(b.slack_cpu);
   b.slack_active = false;
   if (b.distribute_running || runtime_refresh_within(b, kMinBandwidthExpiration)) return;
-  if (b.quota == CfsBandwidth::kInf || b.runtime <= kSlice) return;
+  if (b.quota == CfsBandwidth::kInf || b.runtime <= bandwidth_slice_) return;
   const u64 expires = b.runtime_expires;
   b.distribute_running = true;
   const u64 used = distribute_cfs_runtime(b, b.runtime, expires);
@@ -265,7 +274,7 @@ int FairClass::tg_set_cfs_bandwidth(TaskGroup& tg, u64 period, u64 quota, const 
   b.period = period;
   b.quota = quota;
   refill_cfs_bandwidth_runtime(b);
-  if (enabled) start_cfs_bandwidth(b);
+  if (enabled) start_cfs_bandwidth(tg);
   for (const auto& q : tg.cfs_rq) {
     q->runtime_enabled = enabled;
     q->runtime_remaining = 0;

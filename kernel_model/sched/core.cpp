@@ -170,6 +170,14 @@ CpuMask Scheduler::idle_mask() const {
   return m;
 }
 
+CpuId Scheduler::get_nohz_timer_target(CpuId cpu) {
+  if (!idle_cpu(cpu)) return cpu;
+  for (const SchedDomain* sd = domains_.lowest(cpu); sd; sd = sd->parent)
+    for (u32 i = sd->span.first(); i < cpus(); i = sd->span.next(i + 1))
+      if (CpuId(i) != cpu && !idle_cpu(CpuId(i))) return CpuId(i);
+  return cpu;
+}
+
 // --- __schedule ---
 
 bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {

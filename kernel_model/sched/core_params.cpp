@@ -137,8 +137,8 @@ void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
   if (running) set_curr_task(r);
 }
 
-CpuId Scheduler::set_cpus_allowed(Task& p, const CpuMask& mask) {
-  this_cpu_ = p.cpu;
+CpuId Scheduler::set_cpus_allowed(Task& p, const CpuMask& mask, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
   if (p.cpus_allowed == mask) return p.cpu;
   Rq& r = rq(p.cpu);
   update_rq_clock(r);
@@ -170,8 +170,13 @@ void Scheduler::migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
     p.wake_cpu = dest;
     return;
   }
-  FS_CONTRACT(!p.on_cpu, "a running task is migrated by the stopper that preempted it");
   if (!p.cpus_allowed.test(dest) || !active_.test(dest)) return;
+  move_queued_task(p, dest, this_cpu);
+}
+
+void Scheduler::move_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+  FS_CONTRACT(!p.on_cpu, "a running task is migrated by the stopper that preempted it");
+  this_cpu_ = this_cpu;
   Rq& src = rq(p.cpu);
   update_rq_clock(src);
   p.on_rq = TASK_ON_RQ_MIGRATING;

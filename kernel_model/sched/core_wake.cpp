@@ -129,9 +129,17 @@ void Scheduler::sched_fork(Task& p, CpuId this_cpu) {
   se.vruntime = VNs(0);
   p.state = TASK_NEW;
   p.prio = p.normal_prio;
+  if (p.sched_reset_on_fork) reset_on_fork(p);
   FairClass::init_entity_runnable_average(se);
   set_task_cpu_raw(p, this_cpu);
   if (p.sched_class == SchedClass::fair) fair_.task_fork_fair(p, r);
+}
+
+/// SCHED_RESET_ON_FORK: the child is no more urgent than nice 0.
+void Scheduler::reset_on_fork(Task& p) {
+  const bool rt = p.policy == SchedPolicy::fifo || p.policy == SchedPolicy::rr;
+  set_params(p, rt ? SchedPolicy::normal : p.policy, rt ? 0 : std::max(p.static_prio - DEFAULT_PRIO, 0));
+  p.sched_reset_on_fork = false;
 }
 
 CpuId Scheduler::wake_up_new_task_select(Task& p, CpuId this_cpu) {

@@ -97,7 +97,7 @@ struct CfsRq {
   u32 throttle_count = 0;  ///< how many of this queue and its ancestors are throttled
   u32 expires_seq = 0;
   s64 runtime_remaining = 0;
-  u64 runtime_expires = 0, throttled_clock_task = 0, throttled_clock_task_time = 0;
+  u64 runtime_expires = 0, throttled_clock = 0, throttled_clock_task = 0, throttled_clock_task_time = 0;
   ListNode<CfsRq> throttled_node;  ///< cfs_bandwidth.throttled_cfs_rq
 };
 
@@ -110,11 +110,13 @@ struct CfsBandwidth {
   u64 period_timer_expires = 0, slack_timer_expires = 0;
   CpuId timer_cpu, slack_cpu;  ///< who armed them
   s64 hierarchical_quota = -1;
+  u64 nr_periods = 0, nr_throttled = 0, throttled_time = 0;  ///< cpu.stat
   IList<CfsRq, &CfsRq::throttled_node> throttled_cfs_rq;
 };
 
 /// struct task_group: one queue and one entity per CPU. The root group has no TaskGroup.
 struct TaskGroup {
+  NameId name;                ///< of a named group; empty for an autogroup
   u64 shares = u64{1} << 20;  ///< scaled
   s64 load_avg = 0;           ///< sum of the queues' tg_load_avg_contrib
   TaskGroup* parent = nullptr;

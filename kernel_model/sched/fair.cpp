@@ -46,6 +46,7 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
       wakeup_granularity_(k.tun(Tunable::sched_wakeup_granularity_ns)),
       migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
       tick_ns_(k.tick_ns()),
+      bandwidth_slice_(k.tun(Tunable::sched_cfs_bandwidth_slice_us) * 1000),
       boot_factor_(get_update_sysctl_factor(cpus)),
       boot_latency_(latency_),
       boot_min_granularity_(min_granularity_),

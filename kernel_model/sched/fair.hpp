@@ -129,10 +129,10 @@ class FairClass {
   void return_cfs_rq_runtime(CfsRq& cfs_rq);
   void throttle_cfs_rq(CfsRq& cfs_rq);
   void unthrottle_cfs_rq(CfsRq& cfs_rq);
-  void start_cfs_bandwidth(CfsBandwidth& b);
+  void start_cfs_bandwidth(TaskGroup& tg);
   void refill_cfs_bandwidth_runtime(CfsBandwidth& b) const;
   u64 distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expires);
-  bool do_sched_cfs_period_timer(CfsBandwidth& b);
+  bool do_sched_cfs_period_timer(CfsBandwidth& b, u64 overrun);
   bool runtime_refresh_within(const CfsBandwidth& b, u64 min_expire) const;
 
   void update_tg_load_avg(CfsRq& cfs_rq, bool force) const;
@@ -144,6 +144,7 @@ class FairClass {
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
   bool child_runs_first_;
   u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;
+  u64 bandwidth_slice_;
   u64 boot_factor_, boot_latency_, boot_min_granularity_, boot_wakeup_granularity_;
   u32 nr_latency_;
 };

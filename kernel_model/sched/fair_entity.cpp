@@ -32,6 +32,7 @@ void FairClass::update_curr(CfsRq& q) {
   if (static_cast<s64>(delta) <= 0) return;
   curr->exec_start = now;
   curr->sum_exec_runtime += delta;
+  q.exec_clock += delta;
   curr->vruntime += VNs(calc_delta_fair(delta, *curr));
   update_min_vruntime(q);
   if (curr->task) s_.emit(Tp::sched_stat_runtime, s_.this_cpu(), curr->task->comm, curr->task->pid, delta, curr->vruntime);

@@ -21,7 +21,11 @@ int find_first(const std::bitset<MAX_RT_PRIO>& b) { return static_cast<int>(b._F
 
 Task* RtClass::rq_curr(Rq& rq) { return rq.curr; }
 
-RtClass::RtClass(Scheduler& s, const KernelProfile& k) : s_(s), rr_timeslice_(k.hz / 10) {}
+RtClass::RtClass(Scheduler& s, const KernelProfile& k)
+    : s_(s),
+      rr_timeslice_(static_cast<u32>((k.tun(Tunable::sched_rr_timeslice_ms) * k.hz + 999) / 1000)),  // msecs_to_jiffies
+      rt_period_(k.tun(Tunable::sched_rt_period_us) * 1000),
+      rt_runtime_(k.tun(Tunable::sched_rt_runtime_us) * 1000) {}
 
 // --- queues ---
 
@@ -163,6 +167,7 @@ void RtClass::update_curr_rt(Rq& rq) {
   if (static_cast<s64>(delta) <= 0) return;
   curr.se.sum_exec_runtime += delta;
   curr.se.exec_start = rq.clock_task;
+  s_.emit(Tp::rt_runtime, s_.this_cpu(), curr.comm, curr.pid, delta);
   if (!rt_bandwidth_enabled() || rq.rt.rt_runtime == RUNTIME_INF) return;
   rq.rt.rt_time += delta;
   if (sched_rt_runtime_exceeded(rq)) s_.resched_curr(rq);
@@ -304,6 +309,7 @@ bool RtClass::push_rt_task(Rq& rq) {
   s_.set_task_cpu(next, *cpu);
   s_.activate_task(lowest, next, 0);
   s_.resched_curr(lowest);
+  ++pushed_;
   return true;
 }
 
@@ -360,6 +366,7 @@ void RtClass::start_rt_bandwidth() {
   const u64 now = s_.now().v;
   if (rt_period_expires_ <= now) rt_period_expires_ = now + 1;
   timer_ = PeriodTimer{Ns(rt_period_expires_), s_.this_cpu()};
+  s_.hooks().hrtimer_start(SchedTimer::rt_period, nullptr, timer_->cpu, timer_->expires);
 }
 
 void RtClass::balance_runtime(Rq& rq) {
@@ -390,6 +397,9 @@ bool RtClass::sched_rt_runtime_exceeded(Rq& rq) {
     return false;
   }
   rt.rt_throttled = true;
+  ++rt.nr_throttled;
+  rt.throttled_clock = rq.clock;
+  s_.emit(Tp::rt_throttle, s_.this_cpu(), rq.cpu, rt.rt_time, rt.rt_runtime);
   dequeue_top_rt_rq(rq);
   s_.cpufreq_update_util(rq, 0);
   return true;
@@ -427,6 +437,8 @@ bool RtClass::do_sched_rt_period_timer(u64 overrun) {
       rt.rt_time -= std::min(rt.rt_time, overrun * rt.rt_runtime);
       if (rt.rt_throttled && rt.rt_time < rt.rt_runtime) {
         rt.rt_throttled = false;
+        rt.throttled_time += rq.clock - rt.throttled_clock;
+        s_.emit(Tp::rt_unthrottle, s_.this_cpu(), rq.cpu, rq.clock - rt.throttled_clock);
         enqueue = true;
         // The wait for this moment must not count as run time.
         if (rt.rt_nr_running && rq.curr == rq.idle) rq.clock_skip_update = false;

@@ -4,7 +4,7 @@
 // Source:  Linux 4.19 kernel/sched/{rt,cpupri}.c without RT_GROUP_SCHED, with RT_PUSH_IPI; each function carries the kernel's name.
 // Units:   priorities are kernel priorities (0 most urgent, 100 none); time in ns; time slices in ticks.
 // Ownership: borrows the Scheduler; run queues own their RtRq. Errors: contracts only.
-// Timers:  the driver asks period_timer() for the next expiry and calls Scheduler::sched_rt_period_timer then.
+// Timers:  SchedHooks::hrtimer_start tells the driver, which calls sched_rt_period_timer at the date of period_timer().
 // Not modelled: RLIMIT_RTTIME, priority inheritance.
 #pragma once
 
@@ -32,6 +32,7 @@ struct RtRq {
   bool overloaded = false, rt_queued = false, rt_throttled = false;
   IList<Task, &Task::pushable_tasks> pushable_tasks;  ///< by priority, first come first within one
   u64 rt_time = 0, rt_runtime = RUNTIME_INF;
+  u64 nr_throttled = 0, throttled_clock = 0, throttled_time = 0;  ///< for the report; the kernel does not count them
 };
 
 class RtClass {
@@ -70,6 +71,12 @@ class RtClass {
     CpuId cpu;  ///< who armed it
   };
   std::optional<PeriodTimer> period_timer() const { return timer_; }
+  /// hrtimers_dead_cpu: the CPU that had it armed went off.
+  void migrate_period_timer(CpuId to) {
+    if (timer_) timer_->cpu = to;
+  }
+  /// Tasks that push_rt_task has moved so far.
+  u64 pushed() const { return pushed_; }
   /// Runs sched_rt_period_timer on the CPU that armed it; true when it goes on.
   bool sched_rt_period_timer();
 
@@ -101,7 +108,7 @@ class RtClass {
 
   Scheduler& s_;
   u32 rr_timeslice_;
-  u64 rt_period_ = 1'000'000'000, rt_runtime_ = 950'000'000;
+  u64 rt_period_, rt_runtime_;
   bool rt_period_active_ = false;
   u64 rt_period_expires_ = 0;
   std::optional<PeriodTimer> timer_;
@@ -109,6 +116,7 @@ class RtClass {
   CpuMask rto_mask_;
   int rto_cpu_ = -1;
   u32 rto_loop_ = 0, rto_loop_next_ = 0;
+  u64 pushed_ = 0;
 };
 
 }  // namespace forksim::km

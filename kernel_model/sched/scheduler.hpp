@@ -70,6 +70,10 @@ struct Rq {
   u32 prev_state = 0;
 };
 
+/// The scheduler's own hrtimers, and whose callback the driver runs when one expires: RtClass::sched_rt_period_timer,
+/// FairClass::sched_cfs_period_timer, FairClass::sched_cfs_slack_timer.
+enum class SchedTimer : u8 { rt_period, cfs_period, cfs_slack };
+
 /// What the scheduler asks of whoever drives it.
 struct SchedHooks {
   virtual ~SchedHooks() = default;
@@ -103,6 +107,13 @@ struct SchedHooks {
     static_cast<void>(prev);
     static_cast<void>(next);
   }
+  /// hrtimer_start of `which` (of group `tg`, null for rt_period) on `cpu`; one that is armed already is moved.
+  virtual void hrtimer_start(SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) {
+    static_cast<void>(which);
+    static_cast<void>(tg);
+    static_cast<void>(cpu);
+    static_cast<void>(expires);
+  }
   /// irq_work_queue_on: have `cpu` run RtClass::rto_push_irq_work in interrupt context. Executed by CPU `from`.
   virtual void irq_work_queue_on(CpuId from, CpuId cpu) {
     static_cast<void>(from);
@@ -130,6 +141,8 @@ class Scheduler {
   /// Run-queue clocks read now + base. A clock near 0 must not be seen: PELT takes last_update_time 0 for "never attached".
   void set_clock_base(Ns base) { clock_base_ = base; }
   Ns clock_base() const { return clock_base_; }
+  /// sched_clock_cpu: what run-queue clocks are made of.
+  u64 sched_clock() const { return now_.v + clock_base_.v; }
   u64 jiffies() const { return jiffies_; }
   void set_jiffies(u64 j) { jiffies_ = j; }
   /// Boot at jiffies `j`: every balancing date and tick stamp starts there.
@@ -212,14 +225,16 @@ class Scheduler {
   CpuId sched_exec_select(CpuId this_cpu);
   /// move_queued_task / migration_cpu_stop: moves a queued, not running task. Executed by the stopper on the task's CPU.
   void migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu);
+  /// move_queued_task of a task that waits on another queue, by the CPU that changed its mask.
+  void move_queued_task(Task& p, CpuId dest, CpuId this_cpu);
   void yield_task(CpuId cpu);
   void set_user_nice(Task& p, int nice, CpuId this_cpu);
   /// sched_setscheduler_nocheck; the nice value of a fair policy stays what it was.
   void sched_setscheduler(Task& p, SchedPolicy policy, u32 rt_priority, CpuId this_cpu);
   /// set_cpus_allowed without the migration itself; returns a CPU of the new mask the task must move to, or its own.
-  CpuId set_cpus_allowed(Task& p, const CpuMask& mask);
-  /// sched_move_task of an exiting task (sched_autogroup_exit_task): dequeue, detach, attach, enqueue, even without a group change.
-  void sched_move_task_exit(Task& p) { sched_move_task(p, nullptr, p.cpu); }
+  CpuId set_cpus_allowed(Task& p, const CpuMask& mask, CpuId this_cpu);
+  /// get_nohz_timer_target: where a timer that is not pinned is armed: here, or on a busy CPU near by when this one is idle.
+  CpuId get_nohz_timer_target(CpuId cpu);
 
   // --- task groups (groups.cpp) ---
   /// sched_create_group and sched_online_group below `parent` (null: root). Lives until destroy_group.
@@ -336,6 +351,7 @@ class Scheduler {
   void ttwu_do_wakeup(Rq& rq, Task& p, u32 wake_flags);
   void ttwu_do_activate(Rq& rq, Task& p, u32 wake_flags);
   void set_load_weight(Task& p) const;
+  void reset_on_fork(Task& p);
   void update_load_weight(Task& p);
 
   /// Balancing dates of all domains start at the present jiffies.

@@ -44,8 +44,6 @@ inline constexpr u32 PREEMPT_MASK = 0xff, SOFTIRQ_MASK = 0xff00, HARDIRQ_MASK = 
 // thread_info flags (arm64)
 inline constexpr u32 TIF_SIGPENDING = 1u << 0, TIF_NEED_RESCHED = 1u << 1;
 
-enum class SchedPolicy : u8 { normal = 0, fifo = 1, rr = 2, batch = 3, idle = 5 };
-
 /// Scheduling class, from most to least urgent; the kernel walks them in this order.
 enum class SchedClass : u8 { stop, dl, rt, fair, idle };
 
@@ -81,6 +79,8 @@ struct Task {
   SchedPolicy policy = SchedPolicy::normal;
   int static_prio = DEFAULT_PRIO, normal_prio = DEFAULT_PRIO, prio = DEFAULT_PRIO;
   u32 rt_priority = 0;
+  bool sched_reset_on_fork = false;
+  TaskGroup* cgroup = nullptr;  ///< group of the cpu controller it is attached to; null: the root, where an autogroup applies
   u32 nr_cpus_allowed = 0;
   CpuMask cpus_allowed;
   SchedEntity se;
@@ -125,6 +125,7 @@ struct Task {
   u32 robust_held = 0;           ///< robust mutexes we hold
   Task* vfork_parent = nullptr;  ///< who waits for our vfork_done
   bool vfork_waiting = false;    ///< we wait for a child's vfork_done
+  bool stop_pending = false;     ///< a stopper still has our work (stop_one_cpu)
   bool spin_target = false;      ///< another CPU spins until we leave ours, or finish exit_notify
   bool in_exit_notify = false;   ///< holds tasklist_lock for writing
   IList<Task, &Task::wait_node>* waiting_on = nullptr;  ///< wait queue we are linked in

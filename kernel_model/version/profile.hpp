@@ -60,6 +60,7 @@ struct KernelProfile {
   bool preempt;           ///< CONFIG_PREEMPT (false: VOLUNTARY)
   bool sched_mc;          ///< CONFIG_SCHED_MC: an MC domain with SHARE_PKG_RESOURCES instead of DIE
   bool fair_group_sched;  ///< CONFIG_FAIR_GROUP_SCHED: pick_next_task_fair keeps a re-picked task, task_h_load goes through h_load
+  bool cfs_bandwidth;     ///< CONFIG_CFS_BANDWIDTH: groups may have a quota
   bool autogroup;         ///< CONFIG_SCHED_AUTOGROUP and enabled: each session is a task group
   bool vmap_stack;        ///< CONFIG_VMAP_STACK with cached stacks; else page-allocated and freed with the task_struct
   u32 stack_bytes;        ///< THREAD_SIZE

@@ -23,7 +23,7 @@ struct RunCommand {
   unsigned jobs = 0;                          ///< processes at once; 0: one run after the other, and a branch per CPU of this machine
   std::string out;                            ///< empty: results/runs/<workload>-<hash>
   std::vector<std::string> trace;
-  bool json = false, quiet = false, lockstep = false;
+  bool json = false, quiet = false, lockstep = false, allow_unmodelled = false;
   std::vector<std::string> argv;              ///< for the manifest
 };
 int run_command(const RunCommand& c);

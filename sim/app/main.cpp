@@ -32,6 +32,7 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--trace", c.trace, "traces to write: ftrace, function_graph")->delimiter(',')->allow_extra_args(false);
   run->add_flag("--json", c.json, "print report.json instead of the text");
   run->add_flag("--quiet", c.quiet, "print nothing but errors");
+  run->add_flag("--allow-unmodelled", c.allow_unmodelled, "run what is not modelled as the nearest thing that is, and count it in diagnostics");
   run->add_flag("--lockstep", c.lockstep, "one engine round per kernel date (the slow reference; same bytes)");
 }
 

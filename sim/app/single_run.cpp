@@ -43,6 +43,7 @@ std::vector<Override> overrides_of(const RunCommand& c, const std::vector<std::s
     const std::string_view option = std::string_view(key).substr(0, std::string_view(key).find('.'));
     if (!value->empty()) all.push_back({key, *value, fmt::format("--{} {}", option, *value)});
   }
+  if (c.allow_unmodelled) all.push_back({"allow_unmodelled", "true", "--allow-unmodelled"});
   return all;
 }
 
@@ -159,7 +160,7 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   return out;
 }
 
-RunSummary summary_of(const Setup& s, const FinalNumbers& final, const RunResult& result, std::vector<std::pair<std::string, km::u64>> diagnostics) {
+RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbers& final, const RunResult& result, std::vector<std::pair<std::string, km::u64>> diagnostics) {
   return {.workload = s.run.workload.name,
           .platform = s.engine->platform().name,
           .kernel = std::string(s.config.profile.name),
@@ -167,6 +168,7 @@ RunSummary summary_of(const Setup& s, const FinalNumbers& final, const RunResult
           .final = final,
           .energy_j = result.energy_total_j,
           .measure = s.run.measure,
+          .groups = kernel.groups(),
           .diagnostics = std::move(diagnostics)};
 }
 
@@ -225,7 +227,7 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
 
   const FinalNumbers final = final_numbers(s, kernel, out.result);
   metrics.finish(final);
-  out.report = build_report(summary_of(s, final, out.result, diagnostics_of(programs, kernel, metrics)), metrics, trace.names());
+  out.report = build_report(summary_of(s, kernel, final, out.result, diagnostics_of(programs, kernel, metrics)), metrics, trace.names());
   out.sched_events = final.totals.sched_events;
   return out;
 }

@@ -550,8 +550,7 @@ void Reader::read_word(Value& v, const YamlNode& n, const KeyInfo& key) {
   }
   const auto allowed = choices(key.arg, vocabulary_);
   if (std::ranges::find(allowed, n.scalar) != allowed.end() || is_plugin_file(key.arg, n.scalar)) return;
-  const bool policy = key.key == "policy";
-  error(n, v.path, policy ? "policy \"" + n.scalar + "\" is not modelled in this version" : "\"" + n.scalar + "\" is not known here",
+  error(n, v.path, "\"" + n.scalar + "\" is not known here",
         (allowed.size() == 1 ? "allowed is " : "allowed are ") + one_of(allowed, 32) +
             (key.arg.ends_with("placements") ? " or the file of a plug-in (.so)" : ""),
         did_you_mean(n.scalar, allowed));

@@ -17,7 +17,7 @@ s64 signed_arg(const TraceEvent& e, km::u32 field) { return static_cast<s64>(arg
 }  // namespace
 
 km::TpSet LifeListener::events() {
-  return tp_set({Tp::sched_switch,     Tp::sched_stat_runtime, Tp::sched_waking,       Tp::sched_wakeup,
+  return tp_set({Tp::sched_switch,     Tp::sched_stat_runtime, Tp::rt_runtime, Tp::sched_waking,       Tp::sched_wakeup,
                  Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,       Tp::sched_process_fork,
                  Tp::task_rename,      Tp::de_thread,          Tp::sched_process_exec, Tp::signal_generate,
                  Tp::sys_enter,        Tp::sys_exit,           Tp::task_attr,          Tp::do_exit,
@@ -43,7 +43,7 @@ void LifeListener::describe(const km::TaskView& t) {
 
 /// What makes no row of its own: system calls and accounting. True when `e` was such an event.
 bool LifeListener::on_background(const TraceEvent& e) {
-  if (e.id == Tp::sched_stat_runtime) {
+  if (e.id == Tp::sched_stat_runtime || e.id == Tp::rt_runtime) {
     known_.at(arg(e, Field::kPid)).runtime += km::Ns(arg(e, Field::kRuntime));
     return true;
   }

@@ -12,7 +12,7 @@ using km::TraceEvent;
 using Wait = TaskRecord::Wait;
 
 km::TpSet TaskListener::events() {
-  return tp_set({Tp::sched_switch, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_stat_runtime, Tp::task_newtask, Tp::sched_process_fork,
+  return tp_set({Tp::sched_switch, Tp::sched_wakeup, Tp::sched_wakeup_new, Tp::sched_stat_runtime, Tp::rt_runtime, Tp::task_newtask, Tp::sched_process_fork,
                  Tp::task_rename, Tp::sched_process_exec, Tp::do_exit, Tp::task_acct});
 }
 
@@ -36,6 +36,7 @@ void TaskListener::on_event(const TraceEvent& e) {
     case Tp::sched_wakeup:
     case Tp::sched_wakeup_new:
       return on_wakeup(e);
+    case Tp::rt_runtime:
     case Tp::sched_stat_runtime: {
       TaskRecord& r = record(arg(e, Field::kPid), NameId(static_cast<km::u32>(arg(e, Field::kComm))), e.ts);
       if (r.wait == Wait::unseen) {

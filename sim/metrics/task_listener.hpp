@@ -2,7 +2,7 @@
 //
 // Purpose: tasks.csv and the per-task table. Source: forksim:task_acct for the kernel's own accounting; the delay state machine follows
 //          perf sched latency (tools/perf/builtin-sched.c: latency_switch_event, latency_wakeup_event, latency_runtime_event) with
-//          sched_wakeup and sched_wakeup_new as wake-ups and sched_stat_runtime as run time.
+//          sched_wakeup and sched_wakeup_new as wake-ups and sched_stat_runtime as run time (and forksim:rt_runtime, for which perf shows 0).
 // Units:   ns. Ownership: records live as long as the listener, in order of birth (or of first sight for tasks of the boot).
 // Errors:  none. Not modelled: perf's counts of unordered or lost events (there are none in a simulation).
 #pragma once

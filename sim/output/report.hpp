@@ -2,7 +2,7 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, violations, not_modelled, measure.
+//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, groups, violations, not_modelled, measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
 
@@ -40,6 +40,7 @@ struct Report {
   TotalsRow totals;
   std::vector<LatencyRow> latency;  ///< in the order of metrics.def
   std::vector<CpuRow> cpus;
+  std::vector<GroupRow> groups;
   PlacementReport fork, wake, exec;
   std::vector<LockRow> locks;  ///< in the order of lock_ids.def
   double energy_j = 0;
@@ -61,6 +62,7 @@ struct RunSummary {
   FinalNumbers final;
   double energy_j = 0;  ///< of the CPUs together, as charged by the engine
   std::vector<std::string> measure;  ///< the workload's own list
+  std::vector<km::GroupView> groups = {};
   std::vector<std::pair<std::string, km::u64>> diagnostics;
 };
 

@@ -35,6 +35,8 @@ CpuRow cpu_row(u32 cpu, const FinalNumbers::Cpu& c) {
   r.stack_misses = c.times.stack_misses;
   r.stack_cached = c.times.stack_cached;
   r.stack_full = c.times.stack_full;
+  r.rt_throttled = c.times.rt_throttled;
+  r.rt_throttled_ns = c.times.rt_throttled_time.v;
   r.energy_j = c.energy_j;
   return r;
 }
@@ -42,6 +44,20 @@ CpuRow cpu_row(u32 cpu, const FinalNumbers::Cpu& c) {
 void add_opp_rows(u32 cpu, const FinalNumbers::Cpu& c, std::vector<OppRow>& rows) {
   for (const FinalNumbers::Cpu::Opp& o : c.opps) rows.push_back({cpu, o.hz / 1000, o.busy.v, o.wfi.v, o.energy_j});
   if (c.off != km::Ns(0)) rows.push_back({cpu, 0, 0, c.off.v, c.off_energy_j});
+}
+
+GroupRow group_row(const km::GroupView& g, const std::vector<km::GroupView>& all) {
+  GroupRow r;
+  r.name = g.name;
+  if (g.parent) r.parent = all[g.parent - 1].name;
+  r.shares = g.shares;
+  r.cfs_quota_us = g.cfs_quota_us == km::GroupSpec::kNoQuota ? -1 : static_cast<km::s64>(g.cfs_quota_us);
+  r.cfs_period_us = g.cfs_period_us;
+  r.nr_periods = g.nr_periods;
+  r.nr_throttled = g.nr_throttled;
+  r.throttled_time_ns = g.throttled_time.v;
+  r.usage_ns = g.usage.v;
+  return r;
 }
 
 PlacementReport placement_report(std::string_view kind, const PlacementCounts& c, u32 cpus) {
@@ -84,6 +100,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
     r.latency.push_back(latency_row(static_cast<Metric>(m), metrics.latency.histogram(static_cast<Metric>(m))));
   for (u32 c = 0; c < run.final.cpus.size(); ++c) r.cpus.push_back(cpu_row(c, run.final.cpus[c]));
   for (u32 c = 0; c < run.final.cpus.size(); ++c) add_opp_rows(c, run.final.cpus[c], r.opps);
+  for (const km::GroupView& g : run.groups) r.groups.push_back(group_row(g, run.groups));
   const PlacementListener& p = metrics.placement;
   r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
   r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());

@@ -68,6 +68,7 @@ Report from_json(const Json& j) {
     r.latency.back().metric = name;
   }
   for (const Json& c : j.at("cpus")) r.cpus.push_back(row_from_json<CpuRow>(c));
+  for (const Json& g : j.at("groups")) r.groups.push_back(row_from_json<GroupRow>(g));
   r.fork = placement_from_json(j.at("placement"), "fork");
   r.wake = placement_from_json(j.at("placement"), "wake");
   r.exec = placement_from_json(j.at("placement"), "exec");
@@ -101,6 +102,8 @@ std::string render_report_json(const Report& r) {
   for (const LatencyRow& l : r.latency) latency[l.metric] = row_to_json(l, "metric");
   Json& cpus = j["cpus"] = Json::array();
   for (const CpuRow& c : r.cpus) cpus.push_back(row_to_json(c));
+  Json& groups = j["groups"] = Json::array();
+  for (const GroupRow& g : r.groups) groups.push_back(row_to_json(g));
   Json& placement = j["placement"] = Json::object();
   placement["fork"] = placement_to_json(r.fork);
   placement["wake"] = placement_to_json(r.wake);

@@ -59,6 +59,22 @@ void cpus(const Report& r, std::string& out) {
   out += fmt::format("{:<88}{:>14.6f}\n", "together", r.energy_j);
 }
 
+/// Groups with their quotas, and CPUs that held real-time tasks back; nothing when there are none.
+void throttling(const Report& r, std::string& out) {
+  if (!r.groups.empty())
+    out += fmt::format("\n{:<20}{:>9}{:>22}{:>12}{:>11}{:>17}{:>14}\n", "group", "shares", "quota / period us", "usage ms", "periods",
+                       "throttled", "throttled ms");
+  for (const GroupRow& g : r.groups) {
+    const std::string quota = g.cfs_quota_us < 0 ? "-" : fmt::format("{} / {}", g.cfs_quota_us, g.cfs_period_us);
+    out += fmt::format("{:<20}{:>9}{:>22}{:>12.3f}{:>11}{:>8} {:>6.1f} %{:>14.3f}\n", g.parent.empty() ? g.name : g.parent + '/' + g.name,
+                       g.shares, quota, ms(g.usage_ns), g.nr_periods, g.nr_throttled, share(g.nr_throttled, g.nr_periods),
+                       ms(g.throttled_time_ns));
+  }
+  for (const CpuRow& c : r.cpus)
+    if (c.rt_throttled)
+      out += fmt::format("real-time tasks of CPU {} throttled: {}, held back {:.3f} ms\n", c.cpu, c.rt_throttled, ms(c.rt_throttled_ns));
+}
+
 void placement_line(std::string_view name, const PlacementReport& p, std::string& out) {
   const PlacementRow& w = p.row;
   out += fmt::format("{:<20}{:>9}", name, w.total);
@@ -130,6 +146,7 @@ std::string render_report_text(const Report& r) {
   out += '\n';
   latency(r, out);
   cpus(r, out);
+  throttling(r, out);
   placement(r, out);
   locks(r, out);
   regret(r, out);

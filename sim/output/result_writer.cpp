@@ -104,6 +104,9 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   CsvFile<OppRow> opps(temp_ / "opps.csv");
   for (const OppRow& r : report.opps) opps.add(r);
   opps.close();
+  CsvFile<GroupRow> groups(temp_ / "groups.csv");
+  for (const GroupRow& r : report.groups) groups.add(r);
+  groups.close();
   CsvFile<TaskRow> tasks(temp_ / "tasks.csv");
   for (const TaskRecord& t : metrics.tasks.records()) tasks.add(task_row(t, names));
   tasks.close();

@@ -27,6 +27,7 @@ Workload Compiler::compile() {
   w_.description = tree_["description"].text;
   w_.source = tree_["source"].text;
   declare_objects();
+  declare_groups();
   declare_failures();
   declare_interrupts();
   w_.placement = placement_of(tree_["placement"]);
@@ -79,6 +80,9 @@ void Compiler::declare_programs() {
     p.has_affinity = bool(v["affinity"]);
     p.affinity = mask_of(v["affinity"]);
     p.placement = placement_of(v["placement"]);
+    p.policy = policy_choice(v);
+    p.has_group = bool(v["cgroup"]);
+    p.group = group(v["cgroup"]);
     p.args = static_cast<u16>(std::min<std::size_t>(v["args"].items.size(), 64));
     if (v["args"].items.size() > 64) error(v["args"], "more than 64 args", "at most 64");
     if (!program_index_.emplace(p.name, static_cast<u32>(w_.programs.size())).second)
@@ -218,6 +222,9 @@ void Compiler::compile_start(const Value& v, std::map<u32, u64>& occurrences) {
   s.has_affinity = bool(v["affinity"]);
   s.affinity = mask_of(v["affinity"]);
   s.placement = placement_of(v["placement"]);
+  s.policy = policy_choice(v);
+  s.has_group = bool(v["cgroup"]);
+  s.group = group(v["cgroup"]);
   s.args = start_args(v, p);
   s.arrivals = arrivals(v, s.key);
   w_.starts.push_back(std::move(s));
@@ -338,6 +345,12 @@ void Compiler::link_specs() {
     site.spec.nice = p.nice;
     site.spec.affinity = p.has_affinity ? &p.affinity : nullptr;
     site.spec.placement = p.placement;
+    site.spec.has_policy = p.policy.given;
+    site.spec.policy = p.policy.policy;
+    site.spec.rt_priority = p.policy.rt_priority;
+    site.spec.has_group = p.has_group;
+    site.spec.group = p.group;
+    site.deadline = p.policy.deadline;
   }
   for (std::size_t e = 0; e < w_.execs.size(); ++e) {
     ExecSite& site = w_.execs[e];

@@ -60,6 +60,10 @@ class Compiler {
   km::CpuMask mask_of(const Value& cpus);
   void note_cpu(const Value& place, s64 cpu);
   void declare_failures();
+  void declare_groups();
+  void check_quota(const Value& place, const km::GroupSpec& spec);
+  u32 group(const Value& name);
+  PolicyChoice policy_choice(const Value& map);
   void declare_interrupts();
 
   // phases (compiler_phases.cpp, compiler_tasks.cpp)
@@ -85,6 +89,7 @@ class Compiler {
   void queue_work(const Value& v);
   void cpu_online(Scope& s, const Value& v, bool on);
   void sigmask(const Value& v);
+  void sched_action(Scope& s, const Value& v, const std::string& action);
   static u8 signal_number(std::string_view name);
   void object_op(Scope& s, const Value& v, const std::string& action);
   void loop(Scope& s, const Value& v);
@@ -120,7 +125,7 @@ class Compiler {
   const u64 seed_;
   Diagnostics& diags_;
   Workload w_;
-  std::map<std::string, u32, std::less<>> program_index_, object_index_;
+  std::map<std::string, u32, std::less<>> program_index_, object_index_, group_index_;
   std::vector<const Value*> program_values_;
   std::vector<std::set<u32>> uses_, calls_;  ///< by program: objects, programs it forks or execs
   std::vector<bool> shaped_;                 ///< started or exec'ed

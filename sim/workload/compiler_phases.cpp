@@ -14,8 +14,7 @@ struct SimpleAction {
 };
 constexpr SimpleAction kNumberActions[] = {{"run", Code::run},       {"runtime", Code::runtime},    {"sleep", Code::sleep},
                                            {"timer", Code::timer},   {"exit", Code::exit},          {"exit_group", Code::exit_group},
-                                           {"open", Code::open},     {"close", Code::close},        {"nice", Code::nice},
-                                           {"setsid", Code::setsid}, {"subreaper", Code::subreaper}};
+                                           {"open", Code::open},     {"close", Code::close},                                                   {"setsid", Code::setsid}, {"subreaper", Code::subreaper}};
 constexpr SimpleAction kObjectActions[] = {
     {"lock", Code::mutex_lock},         {"unlock", Code::mutex_unlock},           {"read_lock", Code::read_lock},
     {"write_lock", Code::write_lock},   {"sem_wait", Code::sem_wait},
@@ -202,6 +201,7 @@ void Compiler::phase(Scope& s, const Value& v) {
   if (action == "queue_work") return queue_work(v);
   if (action == "cpu_off" || action == "cpu_on") return cpu_online(s, v, action == "cpu_on");
   if (action == "sigmask") return sigmask(v);
+  if (action == "nice" || action == "affinity" || action == "policy" || action == "cgroup") return sched_action(s, v, action);
   if (action == "setpgid" || action == "foreground") return process_group(s, v, action);
   if (action == "loop") return loop(s, v);
   if (action == "choose") return choose(s, v);
@@ -240,7 +240,7 @@ void Compiler::numeric(Scope& s, const Value& v, const std::string& action, Code
   number(s, i, v[action], action);
   if (code == Code::sleep || code == Code::timer) i.slot = slot(s, v);
   if (v["state"]) i.arg = v["state"].text == "interruptible" ? 0 : v["state"].text == "uninterruptible" ? 1 : 2;
-  if ((code == Code::nice || code == Code::timer) && i.source != NumSource::constant)
+  if (code == Code::timer && i.source != NumSource::constant)
     error(v[action], "the value must be constant", "parameters of the file may be used, loop indexes may not");
   emit(i);
 }
@@ -286,12 +286,6 @@ void Compiler::simple(Scope& s, const Value& v, const std::string& action) {
     i.arg = signal_number(main.text);
   } else if (action == "ctty") {
     i.code = Code::ctty;
-  } else if (action == "affinity") {
-    i.code = Code::affinity;
-    i.a = static_cast<u32>(w_.masks.size());
-    w_.masks.push_back(mask_of(main));
-  } else {
-    return;  // policy: other is what every task has
   }
   emit(i);
 }
@@ -325,7 +319,8 @@ void Compiler::object_op(Scope& s, const Value& v, const std::string& action) {
 bool Compiler::action_takes_time(const Value& v) const {
   const std::string a = action_of(v);
   const Value& main = v[a];
-  if (a == "mark" || a == "kill" || a == "join" || a == "policy") return false;  // may have nothing to do
+  if (a == "mark" || a == "kill" || a == "join") return false;  // may have nothing to do
+  if (v["of"] && a != "wait") return false;
   if (a == "break" || a == "exit" || a == "exit_group" || a == "exec") return true;
   if (a == "run" || a == "runtime") return main.kind == Value::Kind::map || !main.expr.constant || main.num > 0;
   if (a == "wait") return main.text == "one" || main.text == "any" || main.text == "all";

@@ -40,6 +40,8 @@ constexpr bool has_result(Code c) {
     case Code::setsid:
     case Code::nice:
     case Code::affinity:
+    case Code::policy:
+    case Code::cgroup:
     case Code::mutex_lock:
     case Code::read_lock:
     case Code::write_lock:
@@ -119,6 +121,7 @@ u32 Programs::start_task(const StartDecl& start, u32 arrival, u32 instance) {
 
 u32 Programs::fork_child(u32 parent, const km::ForkSpec& spec, km::Pid) {
   const ForkSite& site = w_.forks[spec.program];
+  if (site.deadline) count(Anomaly::unmodelled_deadline);
   const u32 index = new_task();
   Task &c = tasks_[index], &p = tasks_[parent - 1];
   s64* r = regs(p);
@@ -475,12 +478,10 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       out.kind = km::OpKind::setsid;
       return true;
     case Code::nice:
-      set(out, km::OpKind::nice, i.num);
-      return true;
     case Code::affinity:
-      out.kind = km::OpKind::affinity;
-      out.mask = &w_.masks[i.a];
-      return true;
+    case Code::policy:
+    case Code::cgroup:
+      return step_sched(t, i, out);
     case Code::touch:
       set(out, km::OpKind::touch, i.arg);
       out.count = static_cast<u64>(number(t, i));
@@ -490,6 +491,34 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       out.count = static_cast<u64>(number(t, i));
       return true;
   }
+}
+
+/// nice, affinity, policy, cgroup: of a child with a slot, or of oneself.
+bool Programs::step_sched(Task& t, const Instr& i, km::Op& out) {
+  const s64 pid = i.children ? child_of(t, i) : 0;
+  if (i.children && pid <= 0) {
+    count(Anomaly::no_such_child);
+    return false;
+  }
+  out.pid = km::Pid(static_cast<km::s32>(pid));
+  switch (i.code) {
+    case Code::nice:
+      set(out, km::OpKind::nice, i.num);
+      break;
+    case Code::affinity:
+      out.kind = km::OpKind::affinity;
+      out.mask = &w_.masks[i.a];
+      break;
+    case Code::cgroup:
+      set(out, km::OpKind::cgroup_attach, i.a);
+      break;
+    default:
+      if (i.b) count(Anomaly::unmodelled_deadline);
+      set(out, km::OpKind::setscheduler, i.arg);
+      out.count = static_cast<u64>(i.num);
+      out.flag = i.flag;
+  }
+  return true;
 }
 
 /// setpgid and tcsetpgrp: of a child with a slot (b is the slot of the group's child), or of oneself.
@@ -590,7 +619,9 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
   }
   const bool wait = i.code == Code::wait_any || i.code == Code::wait_child;
   const bool pipe = i.code == Code::pipe_read || i.code == Code::pipe_write;
+  const bool sched = i.code == Code::nice || i.code == Code::affinity || i.code == Code::policy || i.code == Code::cgroup;
   const Anomaly a = wait                   ? Anomaly::wait_error
+                    : sched                ? Anomaly::sched_error
                     : pipe                 ? Anomaly::pipe_error
                     : i.code == Code::kill ? Anomaly::kill_error
                     : i.code == Code::cpu_online ? Anomaly::hotplug_error

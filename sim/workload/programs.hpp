@@ -94,6 +94,7 @@ class Programs final : public km::UserSpace {
   bool step_object(Task& t, const Instr& i, km::Op& out);
   bool step_task(Task& t, const Instr& i, km::Op& out);
   bool step_group(Task& t, const Instr& i, km::Op& out);
+  bool step_sched(Task& t, const Instr& i, km::Op& out);
   bool step_child(Task& t, const Instr& i, km::Op& out);
   bool step_control(Task& t, const Instr& i, km::Ns now);
   bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
@@ -158,6 +159,8 @@ void Programs::instantiate(KernelT& kernel) {
     if (!w_.objects[o].per_instance) run_base_[o] = create(kernel, w_.objects[o]);
   if constexpr (requires { kernel.add_irq(km::IrqSpec{}, std::vector<km::Ns>{}); })
     for (const InterruptDecl& i : w_.interrupts) kernel.add_irq(i.spec, i.dates);
+  if constexpr (requires { kernel.create_group(km::GroupSpec{}); })
+    for (const km::GroupSpec& g : w_.groups) FS_CONTRACT(kernel.create_group(g), "the compiler has checked the quotas");
   u32 instance = 0;
   for (const StartDecl& s : w_.starts) {
     const Program& p = w_.programs[s.program];
@@ -173,6 +176,11 @@ void Programs::instantiate(KernelT& kernel) {
       spec.affinity = s.has_affinity ? &s.affinity : p.has_affinity ? &p.affinity : nullptr;
       spec.uid = s.uid;
       for (std::size_t k = 0; k < km::kPlacementKinds; ++k) spec.placement[k] = s.placement[k] ? s.placement[k] : p.placement[k];
+      const PolicyChoice& policy = s.policy.given ? s.policy : p.policy;
+      spec.policy = policy.policy;
+      spec.rt_priority = policy.rt_priority;
+      spec.group = s.has_group ? s.group : p.group;
+      if (policy.deadline) count(Anomaly::unmodelled_deadline);
       kernel.start(spec);
       attach(kernel, user, instance, s.program);
     }

@@ -55,6 +55,22 @@ void apply_profile(ResolvedRun& run) {
   }
 }
 
+/// What the profile cannot do for groups.
+void check_groups(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& diags) {
+  auto refuse = [&](const Value& v, const char* option, bool km::KernelProfile::*has) {
+    std::vector<std::string_view> able;
+    for (const km::KernelProfile& k : km::kernel_profiles())
+      if (k.*has) able.push_back(k.name);
+    diags.add(doc.at(v.line, v.col, v.path, "kernel " + std::string(run.kernel.name) + " is built without " + option,
+                     "kernels with it are " + one_of(able)));
+  };
+  for (const Value& v : run.tree["cgroups"].items) {
+    if (!run.kernel.fair_group_sched) return refuse(v, "CONFIG_FAIR_GROUP_SCHED: it has no groups", &km::KernelProfile::fair_group_sched);
+    if (v["cfs_quota_us"].num >= 0 && !run.kernel.cfs_bandwidth)
+      return refuse(v["cfs_quota_us"], "CONFIG_CFS_BANDWIDTH: its groups have no quotas", &km::KernelProfile::cfs_bandwidth);
+  }
+}
+
 void apply_model(ResolvedRun& run) {
   run.locks = run.tree["model"]["locks"].text != "off";
   run.mm_contention = run.tree["model"]["mm_contention"].text != "off";
@@ -163,6 +179,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   apply_config(run);
   collect_regret(run);
   apply_cpufreq(run);
+  check_groups(run, doc, diags);
   collect_costs(run);
   collect_views(run);
   return run;

@@ -45,6 +45,8 @@ enum class Code : u8 {
   setsid,
   nice,
   affinity,
+  policy,
+  cgroup,
   sigmask,
   pdeath,
   setpgid,
@@ -90,7 +92,7 @@ struct Instr {
   OnError on_eof = OnError::ignore;
   NumSource source = NumSource::constant;
   bool flag = false;  ///< sigaction: SA_NOCLDWAIT
-  u8 arg = 0;         ///< signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
+  u8 arg = 0;         ///< policy, signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
   u16 slot = 0;       ///< loop: index, limit, deadline; sleep and timer: date; fork, wait, kill, join: first child
   u16 children = 0;   ///< number of child slots
   u32 a = 0;          ///< object, fork site, exec site, text, mask, choice, handler
@@ -129,6 +131,7 @@ struct ForkSite {
   u32 program = 0;
   bool inline_child = false;  ///< the child keeps a copy of the parent's frame
   bool thread = false;
+  bool deadline = false;  ///< the child's program asks for SCHED_DEADLINE
   u16 ordinal_slot = 0;   ///< how many children this site has made
   u32 index = kNoIndex;   ///< expression: number of the child
   u64 label = 0;          ///< hash of the child's name, for its streams
@@ -157,6 +160,13 @@ struct HandlerCode {
   u16 slots = 0;
 };
 
+/// A policy as the file gives it.
+struct PolicyChoice {
+  bool given = false, deadline = false;  ///< deadline: asked for, runs as SCHED_FIFO 99
+  km::SchedPolicy policy = km::SchedPolicy::normal;
+  u32 rt_priority = 0;
+};
+
 struct Program {
   std::string name, file;
   u32 entry = 0;
@@ -168,6 +178,9 @@ struct Program {
   bool has_affinity = false;
   km::CpuMask affinity;
   km::PlacementIds placement{};
+  PolicyChoice policy;
+  bool has_group = false;
+  u32 group = 0;  ///< index into Workload::groups + 1; 0: the root
   std::vector<u32> objects;  ///< declarations it or its descendants use, ascending
 };
 
@@ -178,6 +191,9 @@ struct StartDecl {
   int nice = 0;
   bool has_affinity = false;
   km::CpuMask affinity;
+  PolicyChoice policy;
+  bool has_group = false;
+  u32 group = 0;
   std::vector<s64> args;
   u32 uid = 0;
   km::PlacementIds placement{};
@@ -205,6 +221,7 @@ struct Workload {
   Workload& operator=(const Workload&) = delete;
 
   std::string name, description, source;
+  std::vector<km::GroupSpec> groups;  ///< names are in texts
   std::vector<ObjectDecl> objects;
   std::vector<Program> programs;
   std::vector<StartDecl> starts;

@@ -34,6 +34,10 @@ void run_workload(benchmark::State& state, const std::string& text) {
 void thread_pool(benchmark::State& state) { run_workload(state, shipped("thread_pool", "jobs", static_cast<km::u64>(state.range(0)))); }
 BENCHMARK(thread_pool)->Arg(20000)->Arg(100000)->UseManualTime()->Unit(benchmark::kMillisecond);
 
+/// Sixteen periodic tasks: timers, ticks and preemption.
+void periodic16(benchmark::State& state) { run_workload(state, shipped("periodic16", "rounds", static_cast<km::u64>(state.range(0)))); }
+BENCHMARK(periodic16)->Arg(125)->UseManualTime()->Unit(benchmark::kMillisecond);
+
 /// Fork, run, exit, reap, free, one after the other, with the child's page faults, a machine that idles in between and stacks that miss.
 void unixbench_spawn(benchmark::State& state) {
   run_workload(state, shipped("unixbench_spawn", "loops", static_cast<km::u64>(state.range(0))));

@@ -142,7 +142,7 @@ TEST_CASE("a running task that lost its CPU from its mask is told where to go an
   TestMachine m(rpi());
   Task& p = m.start(m.task(0, 0b0001), 0);
   m.settle();
-  CHECK(m.sched.set_cpus_allowed(p, CpuMask::from_word(0b1100)) == CpuId(2));
+  CHECK(m.sched.set_cpus_allowed(p, CpuMask::from_word(0b1100), p.cpu) == CpuId(2));
   CHECK(&m.curr(0) == &p);
   CHECK(p.nr_cpus_allowed == 2);
   CHECK(m.rq(0).nr_running == 1);

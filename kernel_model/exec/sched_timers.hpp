@@ -1,0 +1,44 @@
+// The scheduler's own hrtimers, on the CPUs where the kernel arms them.
+//
+// Purpose: rt_period_timer, and period_timer and slack_timer of every group with a quota: which is armed where, and when it expires.
+//          They share the clock event with sleepers' timers (exec/irq.cpp serves both in order of their dates).
+// Source:  Linux 4.19 kernel/sched/{rt,fair}.c, kernel/time/hrtimer.c. Units: ns since boot.
+// Ownership: the Core's; groups are borrowed and outlive their timers. Errors: contracts.
+// Not modelled: the hrtimer softirq; a timer that was armed elsewhere keeps that CPU's clock event as the kernel does.
+#pragma once
+
+#include <vector>
+
+#include "kernel_model/exec/cpu.hpp"
+
+namespace forksim::km {
+
+class Core;
+
+class SchedTimers {
+ public:
+  /// hrtimer_start on `cpu`: a timer that is armed already moves.
+  void start(Core& k, SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires);
+  /// Runs the callback of the earliest timer of `c`, which must be due; re-arms it when it goes on.
+  void run(Core& k, Cpu& c);
+  /// Queues that the earliest timer of `c` may put back.
+  u64 work_ahead(const Cpu& c) const;
+  /// hrtimers_dead_cpu.
+  void migrate(Core& k, CpuId from, CpuId to);
+
+ private:
+  struct Entry {
+    SchedTimer which;
+    TaskGroup* tg;
+    CpuId cpu;
+    Ns expires;
+    u64 seq;  ///< order of arming
+  };
+  const Entry* earliest(CpuId cpu) const;
+  void program(Core& k, CpuId cpu);
+
+  std::vector<Entry> armed_;
+  u64 seq_ = 0;
+};
+
+}  // namespace forksim::km
