@@ -93,7 +93,7 @@ struct CpuTimes {
   u64 stack_hits = 0, stack_misses = 0;  ///< of forks on this CPU: from its cache, by vmalloc
   u64 stack_cached = 0, stack_full = 0;  ///< of tasks that died here: into its cache, by vfree
   u64 rt_throttled = 0;                  ///< how often real-time tasks had used up their share of a period
-  Ns rt_throttled_time;
+  Ns rt_throttled_time{0};
 };
 
 /// Counters of report.json's `totals`, in the contract's order.
