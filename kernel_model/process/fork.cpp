@@ -274,7 +274,6 @@ void link_thread(Ctx& x, Task& c) {
   ++s.nr_threads;
   ++s.live;
   ++s.sigcnt;
-  ++x.k.totals.threads;
   if (x.t.jobctl & JOBCTL_STOP_PENDING) {
     ++s.group_stop_count;
     c.jobctl |= JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME;
@@ -289,7 +288,6 @@ void link_process(Ctx& x, Task& c) {
   c.exit_signal = sibling ? x.t.group_leader->exit_signal : static_cast<s32>(x.f.a[kFlags] & kCSIGNAL);
   c.parent_exec_id = sibling ? x.t.parent_exec_id : x.t.self_exec_id;
   x.k.add_child(sibling ? *x.t.real_parent : x.t, c);
-  ++(c.flags & PF_KTHREAD ? x.k.totals.kthreads : x.k.totals.forks);
 }
 
 /// A process is entered under four kinds of number, a thread under its own.
@@ -325,6 +323,8 @@ Next link_task(Ctx& x) {
 /// Back in _do_fork.
 Next do_fork_event(Ctx& x) {
   Task& c = child(x);
+  Totals& n = x.k.totals;
+  ++(c.flags & PF_KTHREAD ? n.kthreads : c.group_leader == &c ? n.forks : n.threads);
   x.k.emit(Tp::sched_process_fork, x.c, x.t.comm, x.t.pid, c.comm, c.pid);
   set_result(x, static_cast<u64>(static_cast<s64>(c.pid.v)));
   x.f.a[kPid] = static_cast<u64>(static_cast<s64>(c.pid.v));

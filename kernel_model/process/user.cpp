@@ -225,7 +225,7 @@ bool restart(const Ctx& x) { return x.t.result <= -kERESTARTSYS && x.t.result >=
 
 /// What comes before the task's next operation: the first instruction after fork or exec, faults and refills that are due.
 bool faults_due(const Task& t) { return t.fault_cow | t.fault_file | t.fault_anon; }
-bool user_due(const Task& t) { return t.user_fresh | faults_due(t) | (t.refill_kib != 0) | (t.user_startup != Ns(0)); }
+bool user_due(const Task& t) { return t.user_fresh || faults_due(t) || t.refill_kib || t.user_startup != Ns(0); }
 Next due_work(Ctx& x) {
   Task& t = x.t;
   if (t.user_fresh) {

@@ -82,10 +82,10 @@ TEST_SUITE("cli") {
     CHECK(contains(worse.out, "first difference, in time only: event"));
     CHECK(contains(worse.out, "CPU 1:"));
     CHECK(contains(worse.out, "forks, one by one:"));
-    CHECK(forksim("compare base slow --fail-on 'fork_call.p99>+5%'").code == 0);
-    const Result limit = forksim("compare base slow --fail-on 'fork_call.p99>+1%' --format markdown");
+    CHECK(forksim("compare base slow --fail-on 'fork_call.p50>+5%'").code == 0);
+    const Result limit = forksim("compare base slow --fail-on 'fork_call.p50>+1%' --format markdown");
     CHECK(limit.code == 1);
-    CHECK(contains(limit.out, "limit fork_call.p99>+1%: broken, +"));
+    CHECK(contains(limit.out, "limit fork_call.p50>+1%: broken, +"));
     CHECK(is_json(forksim("compare base slow --format json").out));
     CHECK(contains(forksim("compare base slow --format junit --no-divergence").out, "<failure message=\"worse by +"));
     const Result bad = forksim("compare base slow --fail-on 'fork_cal.p99>+1%' --fail-on 'energy_j'");
@@ -109,7 +109,7 @@ TEST_SUITE("cli") {
     CHECK(forksim("compare --baseline tiny new").code == 0);
     const Result r = forksim("compare --baseline tiny slow");
     CHECK(r.code == 1);
-    CHECK(contains(r.out, "limit fork_call.p99>+1%: broken"));
+    CHECK(contains(r.out, "limit fork_call.p50>+1%: broken"));
     CHECK(forksim("validate results/baselines/tiny/baseline.yaml").code == 0);
     forksim.file("results/baselines/tiny/baseline.yaml", "schema: forksim.baseline/1\nfail_on: [fork_call.p50>+1%, fork_call.p98>+5%]\n");
     const Result bad = forksim("compare --baseline tiny new");

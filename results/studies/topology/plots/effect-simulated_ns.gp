@@ -1,5 +1,5 @@
 # Drawn by forksim plot; run `gnuplot effect-simulated_ns.gp` in this folder to draw it again.
-set terminal svg size 1000,228 font "DejaVu Sans,13" background "white" noenhanced name "effect_simulated_ns"
+set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_simulated_ns"
 set output "effect-simulated_ns.svg"
 set title "topology: simulated_ns by kernel"
 set xlabel "simulated_ns relative to rpi-4.19-arm64, 95 % interval"
@@ -18,7 +18,7 @@ plot "effect-simulated_ns.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 ps 0.8
      "effect-simulated_ns.dat" index 3 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#cc79a7" title "fork_rate", \
      "effect-simulated_ns.dat" index 4 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#e69f00" title "fork_clients"
 unset output
-set terminal pngcairo size 1000,228 font "DejaVu Sans,13" background "white" noenhanced
+set terminal pngcairo size 1000,320 font "DejaVu Sans,13" background "white" noenhanced
 set output "effect-simulated_ns.png"
 replot
 unset output

@@ -1,5 +1,5 @@
 # Drawn by forksim plot; run `gnuplot effect-totals-migrations.gp` in this folder to draw it again.
-set terminal svg size 1000,228 font "DejaVu Sans,13" background "white" noenhanced name "effect_totals_migrations"
+set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_totals_migrations"
 set output "effect-totals-migrations.svg"
 set title "topology: totals.migrations by kernel"
 set xlabel "totals.migrations relative to rpi-4.19-arm64, 95 % interval"
@@ -20,7 +20,7 @@ plot "effect-totals-migrations.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 p
      "effect-totals-migrations.dat" index 3 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#cc79a7" title "fork_rate", \
      "effect-totals-migrations.dat" index 4 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#e69f00" title "fork_clients"
 unset output
-set terminal pngcairo size 1000,228 font "DejaVu Sans,13" background "white" noenhanced
+set terminal pngcairo size 1000,320 font "DejaVu Sans,13" background "white" noenhanced
 set output "effect-totals-migrations.png"
 replot
 unset output

@@ -1,5 +1,5 @@
 # Drawn by forksim plot; run `gnuplot effect-wakeup-p99.gp` in this folder to draw it again.
-set terminal svg size 1000,228 font "DejaVu Sans,13" background "white" noenhanced name "effect_wakeup_p99"
+set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_wakeup_p99"
 set output "effect-wakeup-p99.svg"
 set title "topology: wakeup.p99 by kernel"
 set xlabel "wakeup.p99 relative to rpi-4.19-arm64, 95 % interval"
@@ -20,7 +20,7 @@ plot "effect-wakeup-p99.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 l
      "effect-wakeup-p99.dat" index 3 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#cc79a7" title "fork_rate", \
      "effect-wakeup-p99.dat" index 4 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#e69f00" title "fork_clients"
 unset output
-set terminal pngcairo size 1000,228 font "DejaVu Sans,13" background "white" noenhanced
+set terminal pngcairo size 1000,320 font "DejaVu Sans,13" background "white" noenhanced
 set output "effect-wakeup-p99.png"
 replot
 unset output

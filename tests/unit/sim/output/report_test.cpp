@@ -219,13 +219,13 @@ TEST_CASE("csv: header from the declaration, text with commas and quotes is quot
   append_csv_header<CpuRow>(out);
   CHECK(out ==
         "cpu,user_ns,system_ns,irq_ns,idle_ns,context_switches,forks_placed,energy_j,"
-        "stack_hits,stack_misses,stack_cached,stack_full\n");
+        "stack_hits,stack_misses,stack_cached,stack_full,rt_throttled,rt_throttled_ns\n");
   CpuRow c;
   c.cpu = 3;
   c.energy_j = 0.1;
   out.clear();
   append_csv_row(c, out);
-  CHECK(out == "3,0,0,0,0,0,0,0.1,0,0,0,0\n");
+  CHECK(out == "3,0,0,0,0,0,0,0.1,0,0,0,0,0,0\n");
   ScheduleRow s;
   s.kind = "run";
   s.pid = -1;

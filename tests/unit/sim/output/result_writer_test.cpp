@@ -62,7 +62,7 @@ TEST_CASE("result folder: appears complete, with the files of the contract and n
   Place p;
   write_sample(p.path / "run", "seed: 1\n");
   CHECK(names_in(p.path) == std::set<std::string>{"run"});
-  CHECK(names_in(p.path / "run") == std::set<std::string>{"report.json", "report.txt", "tasks.csv", "latency.csv", "forks.csv", "cpus.csv", "balance.csv", "opps.csv", "locks.csv",
+  CHECK(names_in(p.path / "run") == std::set<std::string>{"report.json", "report.txt", "tasks.csv", "latency.csv", "forks.csv", "cpus.csv", "balance.csv", "opps.csv", "locks.csv", "groups.csv",
                                                           "histograms.json", "schedule.csv", "life.csv", "resolved.yaml", "manifest.json"});
   const Report r = load_report(p.path / "run");
   CHECK(render_report_text(r) == read_file(p.path / "run/report.txt"));

@@ -1,0 +1,24 @@
+# Drawn by forksim plot; run `gnuplot effect-run_delay-p99.gp` in this folder to draw it again.
+set terminal svg size 1000,516 font "DejaVu Sans,13" background "white" noenhanced name "effect_run_delay_p99"
+set output "effect-run_delay-p99.svg"
+set title "storm_knobs: run_delay.p99 by knob"
+set xlabel "run_delay.p99 relative to as shipped, 95 % interval"
+set logscale x
+set mxtics 10
+set xrange [0.05451:39.5]
+set format x "%.4g"
+set yrange [0.4:7.6]
+set ytics ("child_runs_first" 7, "NO_START_DEBIT" 6, "child_runs_first and NO_START_DEBIT" 5, "imbalance_pct 101" 4, "imbalance_pct 110" 3, "imbalance_pct 150" 2, "imbalance_pct 200" 1)
+set border 3
+set tics nomirror
+set grid xtics mxtics lt 1 lw 1 lc rgb "#c8c8c8", lt 1 lw 1 lc rgb "#ebebeb"
+set arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb "#404040"
+set key outside right top vertical Left reverse samplen 1 spacing 1.2
+plot "effect-run_delay-p99.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#0072b2" title "fork_storm", \
+     "effect-run_delay-p99.dat" index 1 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#d55e00" title "fork_storm_loaded", \
+     "effect-run_delay-p99.dat" index 2 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#009e73" title "fork_rate"
+unset output
+set terminal pngcairo size 1000,516 font "DejaVu Sans,13" background "white" noenhanced
+set output "effect-run_delay-p99.png"
+replot
+unset output
