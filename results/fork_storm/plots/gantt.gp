@@ -1,7 +1,7 @@
 # Drawn by forksim plot; run `gnuplot gantt.gp` in this folder to draw it again.
 set terminal svg size 1200,470 font "DejaVu Sans,13" background "white" noenhanced name "gantt"
 set output "gantt.svg"
-set title "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1, 0.000 to 60.000 ms of 292.007"
+set title "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1, 0.000 to 60.000 ms of 292.012"
 set xlabel "simulated time (ms)"
 set xrange [0:60]
 set yrange [3.6:-0.6]
@@ -15,8 +15,8 @@ set style fill solid 1.0 noborder
 plot "gantt.dat" using 1:2:3:4:5:6:7 with boxxyerror lc rgb variable notitle, \
      keyentry with boxes lc rgb "#0072b2" title "storm", \
      keyentry with boxes lc rgb "#9a9a9a" title "other names", \
-     "gantt-forks.dat" using 1:2 with points pt 11 ps 0.9 lc rgb "#006400" title "fork (201)", \
-     "gantt-exits.dat" using 1:2 with points pt 2 ps 0.7 lw 1.5 lc rgb "#b00020" title "exit (21)"
+     "gantt-forks.dat" using 1:2 with points pt 11 ps 0.9 lc rgb "#006400" title "fork (161)", \
+     "gantt-exits.dat" using 1:2 with points pt 2 ps 0.7 lw 1.5 lc rgb "#b00020" title "exit (11)"
 unset output
 set terminal pngcairo size 1200,470 font "DejaVu Sans,13" background "white" noenhanced
 set output "gantt.png"
