@@ -5,7 +5,7 @@ set title "governors: energy_j by governor"
 set xlabel "energy_j relative to performance, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.5988:10.09]
+set xrange [0.5987:10.09]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)
