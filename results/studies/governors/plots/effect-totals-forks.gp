@@ -1,0 +1,21 @@
+# Drawn by forksim plot; run `gnuplot effect-totals-forks.gp` in this folder to draw it again.
+set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanced name "effect_totals_forks"
+set output "effect-totals-forks.svg"
+set title "governors: totals.forks by governor"
+set xlabel "totals.forks relative to performance, 95 % interval"
+set xrange [0.545:1.022]
+set format x "%.4g"
+set yrange [0.4:3.6]
+set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)
+set border 3
+set tics nomirror
+set grid xtics mxtics lt 1 lw 1 lc rgb "#c8c8c8", lt 1 lw 1 lc rgb "#ebebeb"
+set arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb "#404040"
+set key outside right top vertical Left reverse samplen 1 spacing 1.2
+plot "effect-totals-forks.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#0072b2" title "fork_rate", \
+     "effect-totals-forks.dat" index 1 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#d55e00" title "fork_clients"
+unset output
+set terminal pngcairo size 1000,324 font "DejaVu Sans,13" background "white" noenhanced
+set output "effect-totals-forks.png"
+replot
+unset output
