@@ -147,14 +147,15 @@ void add_subfolders(ResultSet& set, const fs::path& dir) {
 }
 
 void keep_selected(ResultSet& set, const Factors& wanted) {
-  for (const auto& [name, value] : wanted) {
+  for (const auto& factor : wanted) {
+    const auto& [name, value] = factor;
     std::vector<std::string> names, values;
     for (const CellRuns& c : set.cells)
       for (const auto& f : c.factors) {
         if (std::ranges::find(names, f.first) == names.end()) names.push_back(f.first);
         if (f.first == name && std::ranges::find(values, f.second) == values.end()) values.push_back(f.second);
       }
-    std::erase_if(set.cells, [&](const CellRuns& c) { return std::ranges::find(c.factors, std::pair(name, value)) == c.factors.end(); });
+    std::erase_if(set.cells, [&](const CellRuns& c) { return std::ranges::find(c.factors, factor) == c.factors.end(); });
     if (!set.cells.empty()) continue;
     const std::vector<std::string>& known = values.empty() ? names : values;
     const std::vector<std::string_view> views(known.begin(), known.end());
