@@ -136,8 +136,8 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
   if (gone) drop_locks(c, gone);
 }
 
-/// Starts the next step of `c` that takes time; the effects of those before it follow at once.
-inline void Core::enter_step(Cpu& c) {
+/// Starts the next step of `c` that takes time; the effects of those before it follow at once. Part of the innermost loop, so forced into it.
+[[gnu::always_inline]] inline void Core::enter_step(Cpu& c) {
   for (;;) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
     Frame& f = st.top();
