@@ -88,7 +88,7 @@ bool Core::interrupt(Cpu& c) {
 
 /// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
 inline bool Core::irq_due(Cpu& c) {
-  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || c.call_at <= now_ || timer_due(c);
+  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || c.call_at <= now_ || c.irq_work_at <= now_ || timer_due(c);
 }
 
 bool Core::timer_due(Cpu& c) {
@@ -387,7 +387,7 @@ void Core::cpu_power_off(Cpu& c) {
   charge(c);
   c.online = false;
   c.kind = TimeKind::off;
-  c.ipi_at = c.tick_at = c.irq_work_at = kNever;
+  c.ipi_at = c.tick_at = c.call_at = c.irq_work_at = kNever;
   c.irq_next = kNever;
   emit(Tp::cpu_online, c, c.id, 0);
   power_.set_cpu_power(c.id, false, now_);

@@ -100,7 +100,6 @@ Next dead_callbacks(Ctx& x) {
   dead.timer_at = kNever;
   x.k.sched_timers.migrate(x.k, dead.id, x.c.id);
   x.c.update_timer();
-  x.c.update_irq();
   dead.rcu.move_to(x.c.rcu);
   k.kernel_bytes -= u64{k.profile().stack_bytes} * dead.cached_stacks;
   dead.cached_stacks = 0;

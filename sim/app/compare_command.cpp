@@ -9,8 +9,8 @@
 #include <memory>
 #include <utility>
 
-#include "kernel_model/base/contract.hpp"
 #include "sim/app/commands.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/app/single_run.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/config/suggest.hpp"
@@ -179,18 +179,7 @@ int compare_sides(const CompareCommand& c) {
 }  // namespace
 
 int compare_command(const CompareCommand& c) {
-  try {
-    return compare_sides(c);
-  } catch (const ReportError& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  } catch (const km::ContractBroken& e) {
-    fmt::print(stderr, "internal error: {}\n", e.what());
-    return ExitCode::kInternal;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "the comparison could not be completed: {}\n", e.what());
-    return ExitCode::kIncomplete;
-  }
+  return guarded("the comparison", [&] { return compare_sides(c); });
 }
 
 }  // namespace forksim

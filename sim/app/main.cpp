@@ -1,5 +1,6 @@
 // The command line (the only file that includes CLI11).
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 #include <cstdio>
 
 #include "sim/app/build_info.hpp"
@@ -84,6 +85,37 @@ void add_sweep(CLI::App& app, SweepCommand& c) {
   sweep->add_flag("--quiet", c.quiet, "print nothing but errors");
 }
 
+void add_report(CLI::App& app, ReportCommand& c) {
+  CLI::App* report = app.add_subcommand("report", "print the report of a result folder");
+  report->add_option("dir", c.dir, "result folder")->required();
+  report->add_flag("--json", c.json, "report.json instead of the text");
+}
+
+void add_plot(CLI::App& app, PlotCommand& c) {
+  CLI::App* plot = app.add_subcommand("plot", "draw plots of result folders into DIR/plots");
+  plot->add_option("dirs", c.dirs, "result folders; plots go to the first")->required();
+  plot->add_option("--kind", c.kinds, "cdf, gantt or all")->delimiter(',')->allow_extra_args(false);
+  plot->add_option("--metric", c.metrics, "latency metrics of the CDF (default fork_to_run)")->delimiter(',')->allow_extra_args(false);
+  plot->add_option("--format", c.formats, "svg, png")->delimiter(',')->allow_extra_args(false);
+  plot->add_option("--from", c.from, "start of the Gantt chart, such as 10ms");
+  plot->add_option("--to", c.to, "end of the Gantt chart");
+}
+
+const std::vector<std::string> kSchemas{"workload", "costs", "study", "baseline"};
+const std::vector<std::string> kLists{"platforms",   "kernels",   "placements",    "features", "tunables", "metrics",
+                                      "tracepoints", "functions", "trace_options", "phases",   "failures"};
+
+struct ListCommand {
+  std::string what;
+  bool json = false, markdown = false;
+};
+void add_list(CLI::App& app, ListCommand& c) {
+  CLI::App* list = app.add_subcommand("list", "what there is, one line each");
+  list->add_option("what", c.what, fmt::format("{}", fmt::join(kLists, ", ")))->required()->check(CLI::IsMember(kLists));
+  list->add_flag("--json", c.json, "for machines");
+  list->add_flag("--markdown", c.markdown, "of functions: the table of kernel_model/README.md");
+}
+
 bool is_command(const CLI::App& app, const std::string& word) {
   return !app.get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; }).empty();
 }
@@ -123,36 +155,18 @@ int main(int argc, char** argv) {
   app.add_subcommand("validate", "check YAML files of ours; all errors at once")->add_option("files", files, "files")->required();
 
   ReportCommand report;
-  CLI::App* rep = app.add_subcommand("report", "print the report of a result folder");
-  rep->add_option("dir", report.dir, "result folder")->required();
-  rep->add_flag("--json", report.json, "report.json instead of the text");
-
+  add_report(app, report);
   PsCommand ps;
   add_ps(app, ps);
   ExplainCommand explain;
   add_explain(app, explain);
 
   PlotCommand plot;
-  CLI::App* plt = app.add_subcommand("plot", "draw plots of result folders into DIR/plots");
-  plt->add_option("dirs", plot.dirs, "result folders; plots go to the first")->required();
-  plt->add_option("--kind", plot.kinds, "cdf, gantt or all")->delimiter(',')->allow_extra_args(false);
-  plt->add_option("--metric", plot.metrics, "latency metrics of the CDF (default fork_to_run)")->delimiter(',')->allow_extra_args(false);
-  plt->add_option("--format", plot.formats, "svg, png")->delimiter(',')->allow_extra_args(false);
-  plt->add_option("--from", plot.from, "start of the Gantt chart, such as 10ms");
-  plt->add_option("--to", plot.to, "end of the Gantt chart");
-
-  std::string schema, list;
-  bool list_json = false, list_markdown = false;
-  app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, "workload, costs, study or baseline")->required()->check(CLI::IsMember({"workload", "costs", "study", "baseline"}));
-  CLI::App* lst = app.add_subcommand("list", "what there is, one line each");
-  lst->add_option("what", list,
-                  "platforms, kernels, placements, features, tunables, metrics, tracepoints, functions, trace_options, phases, failures")
-      ->required()
-      ->check(CLI::IsMember({"platforms", "kernels", "placements", "features", "tunables", "metrics", "tracepoints", "functions",
-                             "trace_options", "phases", "failures"}));
-  lst->add_flag("--json", list_json, "for machines");
-  lst->add_flag("--markdown", list_markdown, "of functions: the table of kernel_model/README.md");
-
+  add_plot(app, plot);
+  std::string schema;
+  app.add_subcommand("schema", "JSON Schema (draft-07) for editors")->add_option("what", schema, fmt::format("{}", fmt::join(kSchemas, ", ")))->required()->check(CLI::IsMember(kSchemas));
+  ListCommand list;
+  add_list(app, list);
   CompareCommand compare;
   add_compare(app, compare);
 
@@ -180,5 +194,5 @@ int main(int argc, char** argv) {
   if (app.got_subcommand("sweep")) return sweep_command(sweep);
   if (app.got_subcommand("compare")) return compare_command(compare);
   if (app.got_subcommand("schema")) return schema_command(schema);
-  return list_command(list, list_json, list_markdown);
+  return list_command(list.what, list.json, list.markdown);
 }

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <map>
 
-#include "kernel_model/base/contract.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/app/single_run.hpp"
 #include "sim/app/stop_flag.hpp"
 #include "sim/engine/sim_engine.hpp"
@@ -30,25 +30,16 @@ void print(const SingleRun& r, const RunCommand& c) {
 
 /// One run with every way to fail turned into its exit code.
 int guarded_run(const RunCommand& c, const fs::path& dir, bool show) {
-  try {
+  return guarded("the run", [&] {
     Diagnostics diags;
     const SingleRun r = single_run(c, dir, stop_flag(), diags);
     if (!diags.ok()) {
       fmt::print(stderr, "{}", diags.text());
-      return ExitCode::kBadInput;
+      return int{ExitCode::kBadInput};
     }
     if (show) print(r, c);
     return r.exit_code;
-  } catch (const km::ContractBroken& e) {
-    fmt::print(stderr, "internal error: {}\n", e.what());
-    return ExitCode::kInternal;
-  } catch (const OutputRefused& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "the run could not be completed: {}\n", e.what());
-    return ExitCode::kIncomplete;
-  }
+  });
 }
 
 /// Replications: seed, seed + 1 ...; each in its own process, because SimGrid keeps one simulation per process.

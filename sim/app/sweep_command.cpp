@@ -12,6 +12,7 @@
 
 #include "kernel_model/base/contract.hpp"
 #include "sim/app/commands.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/app/platform_files.hpp"
 #include "sim/app/single_run.hpp"
 #include "sim/app/stop_flag.hpp"
@@ -212,18 +213,7 @@ int sweep_study(const SweepCommand& c) {
 }  // namespace
 
 int sweep_command(const SweepCommand& c) {
-  try {
-    return sweep_study(c);
-  } catch (const OutputRefused& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  } catch (const km::ContractBroken& e) {
-    fmt::print(stderr, "internal error: {}\n", e.what());
-    return ExitCode::kInternal;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "the sweep could not be completed: {}\n", e.what());
-    return ExitCode::kIncomplete;
-  }
+  return guarded("the sweep", [&] { return sweep_study(c); });
 }
 
 }  // namespace forksim

@@ -85,49 +85,35 @@ ResultWriter::~ResultWriter() {
 
 void ResultWriter::add_file(std::string_view name, std::string_view content) { write_file(temp_ / name, content); }
 
+/// One row of TABLE `name` for each of `records`, which are rows already or become rows by `row`.
+template <class Row, class Records, class Make>
+void ResultWriter::write_csv(std::string_view name, const Records& records, Make row) {
+  CsvFile<Row> csv(temp_ / (std::string(name) + ".csv"));
+  for (const auto& r : records) csv.add(row(r));
+  csv.close();
+}
+
 void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, const km::NameTable& names) {
   add_file("report.json", render_report_json(report));
   add_file("report.txt", render_report_text(report));
   add_file("histograms.json", render_histograms_json(metrics.latency));
-  CsvFile<LatencyRow> latency(temp_ / "latency.csv");
-  for (const LatencyRow& r : report.latency) latency.add(r);
-  latency.close();
-  CsvFile<CpuRow> cpus(temp_ / "cpus.csv");
-  for (const CpuRow& r : report.cpus) cpus.add(r);
-  cpus.close();
-  CsvFile<BalanceRow> balance(temp_ / "balance.csv");
-  for (const BalanceRow& r : report.balance) balance.add(r);
-  balance.close();
-  CsvFile<LockRow> locks(temp_ / "locks.csv");
-  for (const LockRow& l : report.locks) locks.add(l);
-  locks.close();
-  CsvFile<OppRow> opps(temp_ / "opps.csv");
-  for (const OppRow& r : report.opps) opps.add(r);
-  opps.close();
-  CsvFile<GroupRow> groups(temp_ / "groups.csv");
-  for (const GroupRow& r : report.groups) groups.add(r);
-  groups.close();
-  CsvFile<TaskRow> tasks(temp_ / "tasks.csv");
-  for (const TaskRecord& t : metrics.tasks.records()) tasks.add(task_row(t, names));
-  tasks.close();
-  CsvFile<ForkRow> forks(temp_ / "forks.csv");
+  write_csv<LatencyRow>("latency", report.latency);
+  write_csv<CpuRow>("cpus", report.cpus);
+  write_csv<BalanceRow>("balance", report.balance);
+  write_csv<LockRow>("locks", report.locks);
+  write_csv<OppRow>("opps", report.opps);
+  write_csv<GroupRow>("groups", report.groups);
+  write_csv<TaskRow>("tasks", metrics.tasks.records(), [&](const TaskRecord& t) { return task_row(t, names); });
   km::u64 number = 0;
-  for (const ForkRecord& f : metrics.placement.forks()) forks.add(fork_row(number++, f, metrics.placement, names));
-  forks.close();
-  CsvFile<ScheduleRow> schedule(temp_ / "schedule.csv");
-  for (const ScheduleRecord& s : metrics.schedule.records()) schedule.add(schedule_row(s, names));
-  schedule.close();
+  write_csv<ForkRow>("forks", metrics.placement.forks(), [&](const ForkRecord& f) { return fork_row(number++, f, metrics.placement, names); });
+  write_csv<ScheduleRow>("schedule", metrics.schedule.records(), [&](const ScheduleRecord& r) { return schedule_row(r, names); });
   CsvFile<LifeRow> life(temp_ / "life.csv");
   for (const LifeRecord& l : metrics.life.records()) life.add(life_row(l, names));
   life.add(life_end_row(metrics.life));
   life.close();
 }
 
-void ResultWriter::add_regret(const std::vector<RegretRow>& rows) {
-  CsvFile<RegretRow> regret(temp_ / "regret.csv");
-  for (const RegretRow& r : rows) regret.add(r);
-  regret.close();
-}
+void ResultWriter::add_regret(const std::vector<RegretRow>& rows) { write_csv<RegretRow>("regret", rows); }
 
 void ResultWriter::commit(const ManifestInfo& manifest) {
   std::vector<std::string> names;

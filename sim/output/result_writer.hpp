@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@ class ResultWriter {
   void commit(const ManifestInfo& manifest);
 
  private:
+  template <class Row, class Records, class Make = std::identity>
+  void write_csv(std::string_view name, const Records& records, Make row = {});
   void put_in_place();
 
   std::filesystem::path target_, temp_;

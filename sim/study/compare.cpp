@@ -188,13 +188,28 @@ void count(Comparison& c) {
     }
 }
 
+/// The limits decide by themselves, so their measures are a family of their own: what else is listed makes a gate no blinder.
+void correct_limited(Comparison& c, const CompareOptions& options) {
+  std::vector<MeasureResult*> limited;
+  std::vector<double> p;
+  for (CellComparison& cell : c.cells)
+    for (MeasureResult& r : cell.measures) {
+      if (std::ranges::find(options.fail_on, r.measure, &FailOn::measure) == options.fail_on.end()) continue;
+      if (r.verdict == Verdict::untested || r.verdict == Verdict::same) continue;
+      limited.push_back(&r);
+      p.push_back(r.p);
+    }
+  const std::vector<double> corrected = holm(p);
+  for (std::size_t i = 0; i < limited.size(); ++i) limited[i]->limit_p = corrected[i];
+}
+
 /// A change counts against a limit when it is past it and no accident (or cannot be tested); a value of the new side as it is.
 std::optional<std::string> breaks(const FailOn& f, const MeasureResult& r, const CompareOptions& options) {
   const std::string& unit = measure_table()[f.measure].unit;
   const double value = f.kind == FailOn::Kind::percent ? r.effect : f.kind == FailOn::Kind::change ? r.change : r.next;
   if (f.above ? value <= f.limit : value >= f.limit) return std::nullopt;
   const bool tested = r.verdict != Verdict::untested;
-  if (f.kind != FailOn::Kind::value && tested && r.corrected >= options.alpha) return std::nullopt;
+  if (f.kind != FailOn::Kind::value && tested && r.limit_p >= options.alpha) return std::nullopt;
   const std::string said = f.kind == FailOn::Kind::percent  ? fmt::format("{:+.2f} %", 100 * r.effect)
                            : f.kind == FailOn::Kind::change ? human_change(r.change, unit)
                                                             : human(r.next, unit);
@@ -202,6 +217,7 @@ std::optional<std::string> breaks(const FailOn& f, const MeasureResult& r, const
 }
 
 void judge(Comparison& c, const CompareOptions& options) {
+  correct_limited(c, options);
   for (const CellComparison& cell : c.cells)
     for (const FailOn& f : options.fail_on) {
       const auto r = std::ranges::find(cell.measures, f.measure, &MeasureResult::measure);

@@ -4,7 +4,8 @@
 //          change, not the draw), else taken as two samples. Each measure of each cell: effect (Hodges-Lehmann shift,
 //          of logarithms where all values are above 0: a typical ratio), bootstrap interval, rank test, p corrected by Holm over the whole comparison, verdict.
 // Verdict: worse or better only when the corrected p is below `alpha` and the effect at least `least_effect`; a whole comparison of equals
-//          then raises a false alarm with a chance of at most alpha. All judged measures are better when smaller.
+//          then raises a false alarm with a chance of at most alpha. All judged measures are better when smaller. Limits (--fail-on, a
+//          baseline) are corrected among themselves, with the same promise for the gate.
 // Units:   as in measures.hpp. Ownership: values. Errors: ReportError when the sides have no cell in common.
 // Not modelled: tests of one run against one run; a single pair has an effect but no verdict.
 #pragma once
@@ -40,6 +41,7 @@ struct MeasureResult {
   double effect = 0;          ///< typical ratio to the base, minus 1
   std::optional<Interval> interval;  ///< of the effect
   double p = 1, corrected = 1;
+  double limit_p = 1;  ///< corrected among the measures of --fail-on alone
   bool exact = true;
   Verdict verdict = Verdict::untested;
 };

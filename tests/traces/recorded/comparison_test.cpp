@@ -170,7 +170,7 @@ TEST_SUITE("traces") {
     CHECK_FALSE(after(kRpi, "a_forkwait", [](Phase& p) { p.steps[find_step(p, "sched_process_exit")].who = "C2"; }).empty());
   }
 
-  TEST_CASE("being put aside by a foreign task is left out; by a task of the program it is not") {
+  TEST_CASE("being put aside by a foreign task is left out, by a task of the program it is not") {
     const auto insert_visit = [](const std::string& visitor) {
       return [visitor](Phase& p) {
         const std::size_t at = find_step(p, ">wait4");

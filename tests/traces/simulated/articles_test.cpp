@@ -51,7 +51,7 @@ void check_story(const std::vector<GraphLine>& lines, const std::vector<Told>& s
 }  // namespace
 
 TEST_CASE(
-    "article, raspbian_proc: bash clones, the child becomes raspbian_proc, sleeps, gets signal 9 and dies in do_exit; bash gets SIGCHLD") {
+    "article, raspbian_proc: bash clones, the child becomes raspbian_proc, sleeps, gets signal 9 and dies in do_exit, bash gets SIGCHLD") {
   const auto lines = run_example("raspbian_proc", "sys_clone,do_exit,get_signal");
   check_story(lines, {{"bash", "__arm64_sys_clone"},
                       {"bash", "_do_fork"},

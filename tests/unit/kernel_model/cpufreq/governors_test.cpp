@@ -147,7 +147,7 @@ TEST_CASE("schedutil asks for 1.25 times the utilisation of the busiest CPU, rou
   }
 }
 
-TEST_CASE("schedutil: a runnable real-time task asks for the top; between two changes the rate limit passes") {
+TEST_CASE("schedutil: a runnable real-time task asks for the top, between two changes the rate limit passes") {
   const FreqPolicy p = pi4();
   Schedutil g(1, 10'000, 4 * kMs);
   g.start();

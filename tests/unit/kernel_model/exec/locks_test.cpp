@@ -70,7 +70,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(l.try_take(LockId::rq, 1, false));
   }
 
-  TEST_CASE("readers share; a writer that waits keeps later readers out; readers in a row get it together") {
+  TEST_CASE("readers share, a writer that waits keeps later readers out, readers in a row get it together") {
     LockWord l;
     CHECK(l.try_take(LockId::tasklist_read, 1, false));
     CHECK(l.try_take(LockId::tasklist_read, 2, false));

@@ -89,7 +89,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(try_clone(fine, kCLONE_VM | kCLONE_SIGHAND | 17).result > 0);
   }
 
-  TEST_CASE("new namespaces need the capability; a user namespace of its own brings it") {
+  TEST_CASE("new namespaces need the capability, a user namespace of its own brings it") {
     ScriptMachine user, root, own;
     CHECK(try_clone(user, kCLONE_NEWNS | 17, 1000).result == -kEPERM);
     CHECK(try_clone(root, kCLONE_NEWNS | kCLONE_NEWUTS | 17).result > 0);

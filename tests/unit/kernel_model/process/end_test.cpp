@@ -57,7 +57,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.kernel().alive().pids == 0);
   }
 
-  TEST_CASE("a leader that ends before its threads is a silent zombie; the last thread tells the parent") {
+  TEST_CASE("a leader that ends before its threads is a silent zombie, the last thread tells the parent") {
     ScriptMachine m;
     const u32 worker = m.add_list({sleep_op(20_ms), op(OpKind::exit)});
     const u32 child = m.add_list({thread_op(m, worker), op(OpKind::exit, 3)});
@@ -72,7 +72,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.results[parent].at(1) == kFirst + 1);
   }
 
-  TEST_CASE("SIGSTOP stops every thread and tells the parent once; SIGCONT lets all go on") {
+  TEST_CASE("SIGSTOP stops every thread and tells the parent once, SIGCONT lets all go on") {
     ScriptMachine m;
     const u32 worker = m.add_list({run_op(10_ms), op(OpKind::exit)});
     const u32 child = m.add_list({thread_op(m, worker), run_op(10_ms), wait_op()});
@@ -109,7 +109,7 @@ TEST_SUITE("kernel_model/process") {
     }
   }
 
-  TEST_CASE("a blocked signal waits until it is unblocked; another thread that does not block it takes a process signal") {
+  TEST_CASE("a blocked signal waits until it is unblocked, another thread that does not block it takes a process signal") {
     ScriptMachine m;
     const Op block{.kind = OpKind::sigprocmask, .arg = 0, .count = sigbit(kSIGTERM)},
         unblock{.kind = OpKind::sigprocmask, .arg = 1, .count = sigbit(kSIGTERM)};
@@ -222,7 +222,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.kernel().totals().stacks_allocated == m.kernel().totals().stacks_freed + m.kernel().alive().stacks);
   }
 
-  TEST_CASE("a bound kernel thread works on its CPU in its period until it is stopped; a second stop finds nobody") {
+  TEST_CASE("a bound kernel thread works on its CPU in its period until it is stopped, a second stop finds nobody") {
     ScriptMachine m;
     const KthreadSpec spec{"kt", 50_us, 1_ms, true, CpuId(2), 0};
     const Op run{.kind = OpKind::kthread_run, .kthread = &spec};

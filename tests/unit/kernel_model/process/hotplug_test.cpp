@@ -67,7 +67,7 @@ TEST_CASE("while take_cpu_down runs every CPU stands still") {
   CHECK(m.kernel().cpu_times(CpuId(1)).system < 101_us);
 }
 
-TEST_CASE("errors: the last CPU, a CPU that is not there, a user that may not, a board that cannot; twice the same is no error") {
+TEST_CASE("errors: the last CPU, a CPU that is not there, a user that may not, a board that cannot, twice the same is no error") {
   ScriptMachine m;
   m.config().hotplug = true;
   const u32 p = m.add_list({cpu_op(3, false), cpu_op(3, false), cpu_op(2, false), cpu_op(1, false), cpu_op(0, false), cpu_op(7, false),
@@ -120,7 +120,7 @@ TEST_CASE("a sleeper whose timer the dead CPU kept is woken all the same") {
   CHECK(exits.back().ts < 101_ms);
 }
 
-TEST_CASE("property: CPUs come and go under a fork storm; nothing runs on a dead CPU, nothing is lost, and the times add up") {
+TEST_CASE("property: CPUs come and go under a fork storm, nothing runs on a dead CPU, nothing is lost, and the times add up") {
   for (u32 seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     std::mt19937 rng(seed);

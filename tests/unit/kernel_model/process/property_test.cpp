@@ -11,24 +11,12 @@
 #include "sim/metrics/invariant_listener.hpp"
 #include "tests/unit/kernel_model/exec/lock_checker.hpp"
 #include "tests/unit/kernel_model/graph_checker.hpp"
+#include "tests/unit/kernel_model/random.hpp"
 
 using namespace forksim::km;
 using namespace forksim::km::literals;
 
 namespace {
-
-/// splitmix64: the test's own randomness, so that a seed means the same tree everywhere.
-struct Random {
-  u64 s;
-  u64 next() {
-    u64 z = (s += 0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-  u64 below(u64 n) { return next() % n; }
-  bool one_in(u64 n) { return below(n) == 0; }
-};
 
 /// A machine whose every task does random things, and one process that kills all the others after a while.
 class RandomTree : public UserSpace, public PowerPort, public FaultPort {

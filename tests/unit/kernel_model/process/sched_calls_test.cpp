@@ -76,7 +76,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(r == std::vector<s64>{0, 0, -kEACCES, -kEPERM, -kESRCH, 0});
   }
 
-  TEST_CASE("fork inherits the policy; SCHED_RESET_ON_FORK makes the child an ordinary task") {
+  TEST_CASE("fork inherits the policy, SCHED_RESET_ON_FORK makes the child an ordinary task") {
     ScriptMachine m;
     const u32 child = m.add_list({run_op(10_us)});
     m.start(m.add_list({policy_op(SchedPolicy::fifo, 50), fork_op(m.fork_spec(child)), policy_op(SchedPolicy::fifo, 50, 0, true),

@@ -60,7 +60,7 @@ TEST_CASE("the tick asks for a switch when the slice is used up, but the pick ke
   CHECK(t.a.nvcsw == 0);
 }
 
-TEST_CASE("a long sleeper gets half a latency of credit and preempts; a short one keeps its place") {
+TEST_CASE("a long sleeper gets half a latency of credit and preempts, a short one keeps its place") {
   Pair t;
   TestMachine& m = t.m;
   m.advance(20 * kMs);

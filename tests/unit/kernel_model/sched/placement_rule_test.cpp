@@ -86,7 +86,7 @@ TEST_CASE("parent_cpu: where the decision is made, or the next allowed CPU of th
   CHECK(m.wake(3, 1) == 3);  // the waker's
 }
 
-TEST_CASE("idlest_load: the least runnable load, without thresholds; ties go round the ring from the parent") {
+TEST_CASE("idlest_load: the least runnable load, without thresholds, ties go round the ring from the parent") {
   RuleMachine m(PlacementName::idlest_load);
   m.loads({500, 400, 399, 401});
   CHECK(m.fork(0) == 2);  // the kernel keeps the child: 500 < 399 + 256
@@ -104,7 +104,7 @@ TEST_CASE("idlest_util: the least utilisation, whichever of util_avg and util_es
   CHECK(m.fork(0) == 1);
 }
 
-TEST_CASE("lowest_idle: the lowest idle CPU; none idle: the least load") {
+TEST_CASE("lowest_idle: the lowest idle CPU, none idle: the least load") {
   RuleMachine m(PlacementName::lowest_idle);
   m.busy(0b0001);
   CHECK(m.fork(0) == 1);
@@ -116,7 +116,7 @@ TEST_CASE("lowest_idle: the lowest idle CPU; none idle: the least load") {
   CHECK(m.fork(0) == 3);
 }
 
-TEST_CASE("round_robin: one after the other, skipping what is not allowed; wake-ups take turns of their own") {
+TEST_CASE("round_robin: one after the other, skipping what is not allowed, wake-ups take turns of their own") {
   RuleMachine m(PlacementName::round_robin);
   CHECK(m.fork(3) == 0);
   CHECK(m.fork(3) == 1);

@@ -75,7 +75,7 @@ TEST_CASE("signal numbers are those of arm64") {
   CHECK(number("SIGSTOP") == 19);
 }
 
-TEST_CASE("defaults are filled in and marked as built in; what the file says is marked with its place") {
+TEST_CASE("defaults are filled in and marked as built in, what the file says is marked with its place") {
   Diagnostics d;
   const YamlDocument doc =
       parse_yaml("schema: forksim.workload/1\nprocesses:\n  - {name: a, phases: [yield]}\nstart:\n  - {process: a}\n", "t.yaml", d);

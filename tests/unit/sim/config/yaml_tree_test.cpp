@@ -35,7 +35,7 @@ TEST_CASE("a message shows the place, what is allowed, the hint, and a caret und
   CHECK(d.text() == "w.yaml:3:5: a.b: what, allowed is x, hint\n        nise: 5\n        ^\n");
 }
 
-TEST_CASE("messages come in the order of the file; those of the command line have no place") {
+TEST_CASE("messages come in the order of the file, those of the command line have no place") {
   Diagnostics d;
   d.add({"w.yaml", 9, 1, "", "later", "", "", ""});
   d.add({"w.yaml", 2, 7, "", "earlier", "", "", ""});
@@ -95,7 +95,7 @@ TEST_CASE("--set of what is not there is refused with a hint") {
   CHECK(text.find("did you mean \"worker\"?") != std::string::npos);
 }
 
-TEST_CASE("features.X and features.NO_X on the command line are one switch; the last one wins") {
+TEST_CASE("features.X and features.NO_X on the command line are one switch, the last one wins") {
   Diagnostics d;
   YamlDocument doc = parse_yaml("features: {START_DEBIT: true}\n", "t.yaml", d);
   apply_override(doc, parse_set("features.NO_START_DEBIT"), d);

@@ -112,7 +112,7 @@ TEST_CASE("tasks: the end, the exit code and the accounting are those of the eve
   CHECK(l.records()[1].end.v == 0);
 }
 
-TEST_CASE("placement: a fork keeps its candidates, groups and steps; those of an exec go") {
+TEST_CASE("placement: a fork keeps its candidates, groups and steps, those of an exec go") {
   FakeStream s;
   PlacementListener l(2);
   s.trace.subscribe(l, PlacementListener::events());
@@ -270,7 +270,7 @@ TEST_CASE("invariants: a proper life violates nothing") {
   CHECK(c.l.checked() > 20);
 }
 
-TEST_CASE("invariants: a broken queue is told with date, CPU and the events before; long queues are asked less often") {
+TEST_CASE("invariants: a broken queue is told with date, CPU and the events before, long queues are asked less often") {
   Checked c;
   FakeStream& s = c.s;
   std::vector<std::pair<km::u32, Ns>> asked;

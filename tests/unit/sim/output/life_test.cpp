@@ -156,7 +156,7 @@ TEST_CASE("process table: a sleeper shows where it sleeps, and runs again from s
   CHECK_FALSE(row_at(life, 0, 1).kernel);
 }
 
-TEST_CASE("process table: threads count for their process, also when they are gone; a thread's parent is the process's") {
+TEST_CASE("process table: threads count for their process, also when they are gone, a thread's parent is the process's") {
   Told t;
   FakeStream& s = t.s;
   t.start(0, 10);

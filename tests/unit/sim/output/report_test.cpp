@@ -76,7 +76,7 @@ TEST_CASE("perf table: tasks of one name are merged, tasks that never waited and
   CHECK(render_perf_table(rows, 10).find("  a:(2)                 |      0.000 ms |        4 |") != std::string::npos);
 }
 
-TEST_CASE("perf table: sorted by average, then longest, then count, then run time, all falling; what is cut is counted") {
+TEST_CASE("perf table: sorted by average, then longest, then count, then run time, all falling, what is cut is counted") {
   km::NameTable names;
   const auto name = [&](const char* s) { return names.intern(s); };
   const auto rows = perf_rows({waited(1, name("low"), 1, 2, 20, 15, 0), waited(2, name("high"), 1, 1, 30, 30, 0),

@@ -103,7 +103,7 @@ TEST_CASE("workloads/README.md names every shipped file and every action, and it
   CHECK_MESSAGE(d.ok(), d.text());
 }
 
-TEST_CASE("costs files: the platforms' are fine; unknown and missing phases and values outside their band are refused") {
+TEST_CASE("costs files: the platforms' are fine, unknown and missing phases and values outside their band are refused") {
   const fs::path file = fs::path(FORKSIM_SOURCE_DIR) / "platforms/bcm2711.costs.yaml";
   CHECK(validate_file(file.string(), {}).ok());
   std::string text = slurp(file);

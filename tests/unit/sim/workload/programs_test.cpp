@@ -8,7 +8,7 @@ using km::OpKind;
 
 TEST_SUITE_BEGIN("sim/workload");
 
-TEST_CASE("phases are asked for one by one; at the end a process exits with 0") {
+TEST_CASE("phases are asked for one by one, at the end a process exits with 0") {
   Rig r(Rig::one("- {run: 2ms}\n- {sleep: 1ms}\n- {touch: cow, pages: 3}\n- {syscall: getpid, count: 4}"));
   km::Op op = r.next();
   CHECK(op.kind == OpKind::run);
@@ -29,7 +29,7 @@ TEST_CASE("phases are asked for one by one; at the end a process exits with 0") 
   CHECK(op.arg == 0);
 }
 
-TEST_CASE("a child runs its own phases; the parent learns the pid and can wait for it and kill it") {
+TEST_CASE("a child runs its own phases, the parent learns the pid and can wait for it and kill it") {
   Rig r(Rig::one(
       "- {fork: , child: [{run: 1us}, {exit_group: 3}], as: p}\n- {kill: p, signal: SIGKILL}\n- {wait: p, options: [nohang, untraced]}"));
   const u32 child = r.fork(r.next(), 1, 77);
@@ -60,7 +60,7 @@ TEST_CASE("flags of fork, vfork, clone and thread are those that glibc passes on
   CHECK(r.next(1, 5).fork->clone_flags == 0x10900);  // no exit signal with CLONE_THREAD
 }
 
-TEST_CASE("a thread that reaches its end exits alone; a process ends with all its threads") {
+TEST_CASE("a thread that reaches its end exits alone, a process ends with all its threads") {
   Rig r(Rig::one("- {thread: , child: [{run: 1us}]}\n- {fork: , child: [{run: 1us}]}"));
   const u32 thread = r.fork(r.next(), 1, 10), child = r.fork(r.next(1, 10), 1, 11);
   r.next(thread);
@@ -165,7 +165,7 @@ TEST_CASE("end of file leaves the loop, exits, or goes on") {
   CHECK(go_on.next(1, 0).kind == OpKind::yield);
 }
 
-TEST_CASE("an interrupted call is made again; a sleep sleeps what is left") {
+TEST_CASE("an interrupted call is made again, a sleep sleeps what is left") {
   Rig r(Rig::one("- {sleep: 10ms}\n- {wait: one}\n- pause\n- yield"));
   r.next();
   r.now = 4'000'000;
@@ -180,7 +180,7 @@ TEST_CASE("an interrupted call is made again; a sleep sleeps what is left") {
   CHECK(r.programs.diagnostics().empty());
 }
 
-TEST_CASE("a timer keeps its period; dates that have passed are counted and not waited for") {
+TEST_CASE("a timer keeps its period, dates that have passed are counted and not waited for") {
   Rig r(Rig::one("- {loop: 4, body: [{timer: 10ms}, {run: 1us}]}"));
   r.now = 3'000'000;
   CHECK(r.next().ns == km::Ns(13'000'000));  // first use at 3 ms
@@ -267,7 +267,7 @@ TEST_CASE("a pipe used only by a program that is exec'ed later is open from the 
   CHECK(r.kernel.attached == std::vector<std::pair<u32, u32>>{{1, 0}});
 }
 
-TEST_CASE("an index outside its array is counted and wraps; overflow gives 0 and is counted") {
+TEST_CASE("an index outside its array is counted and wraps, overflow gives 0 and is counted") {
   Rig r(Rig::one("- {loop: 4, index: i, body: [{lock: m, at: $i}]}\n- {loop: 1, index: i, body: [{touch: anon, pages: \"${1 / i}\"}]}",
                  "mutexes: [{name: m, count: 3}]\n"));
   for (u32 expected : {0u, 1u, 2u, 0u}) CHECK(r.next().object == expected);

@@ -7,7 +7,7 @@ using km::OpKind;
 
 TEST_SUITE_BEGIN("sim/workload");
 
-TEST_CASE("policy, nice, affinity and cgroup carry whom and what; a child that was not forked is counted and left out") {
+TEST_CASE("policy, nice, affinity and cgroup carry whom and what, a child that was not forked is counted and left out") {
   Rig r(Rig::one("- {policy: fifo, priority: 9, reset_on_fork: true}\n"
                  "- {nice: -5}\n"
                  "- {cgroup: g}\n"
