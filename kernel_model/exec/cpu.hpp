@@ -160,7 +160,7 @@ struct Cpu {
   Ns acct_at{0};
   CpuTimes times;
 
-  Ns irq_next = kNever;  ///< earliest of the five; update_irq() after any of them changed
+  Ns irq_next = kNever;  ///< earliest of the six; update_irq() after any of them changed
   void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at, irq_work_at, call_at}); }
   void update_timer() {
     timer_at = std::min(timers.next(), sched_timer_at);
