@@ -287,7 +287,9 @@ CpuId Core::take_stop_request(CpuId from) {
 u8 Core::trace_flags(CpuId cpu) const {
   const Cpu& c = *cpus_[cpu.v];
   u8 flags = 0;
-  if (c.seg_flags & StepFlag::kIrqsOff) flags |= TraceFlags::kIrqsOff;
+  const FrameStack& st = c.irq.empty() && c.cur ? c.cur->frames : c.irq;
+  const bool off = !st.empty() && (st.top().path->steps[st.top().pc].flags & StepFlag::kIrqsOff);
+  if (c.irqs_here ? c.irqs_here > 0 : off) flags |= TraceFlags::kIrqsOff;
   if (c.cur && c.cur->need_resched()) flags |= TraceFlags::kNeedResched;
   if (c.cur && (c.cur->preempt_count & HARDIRQ_MASK)) flags |= TraceFlags::kHardirq;
   if (c.cur && (c.cur->preempt_count & SOFTIRQ_MASK)) flags |= TraceFlags::kSoftirq;

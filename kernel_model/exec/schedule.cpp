@@ -13,8 +13,10 @@ enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5 };
 
 Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
 
+/// preempt_disable and rq->lock, both until after the switch; the idle loop runs with preemption disabled anyway.
 Next schedule_deactivate(Ctx& x) {
   FS_CONTRACT(x.c.nr_held <= 1, "scheduling while atomic: a spinning lock is held");
+  preempt_add(x, &x.t == x.c.idle ? 1 : 2);
   const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
   if (slept) ++x.k.totals.sched_events;
   const bool walk = x.k.sched.newidle_balance_wanted(x.c.id);
@@ -32,7 +34,10 @@ Next schedule_switch(Ctx& x) {
   Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
     x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
-  if (&next == &prev) return jump(4);
+  if (&next == &prev) {
+    preempt_sub(x, 1);
+    return jump(4);
+  }
   ++x.k.totals.context_switches;
   const bool involuntary = x.f.a[0] || (prev.state == TASK_RUNNING && &prev != x.c.idle);
   if (&prev != x.c.idle) ++(involuntary ? x.k.totals.involuntary_switches : x.k.totals.voluntary_switches);
@@ -63,6 +68,7 @@ Next finish_switch(Ctx& x) {
   Task& prev = *x.c.prev;
   x.k.sched.finish_task_switch(prev, x.c.id);
   if (prev.spin_target) release_spinners(x.k, prev);
+  preempt_sub(x, 1);  // rq->lock
   return advance();
 }
 
@@ -96,7 +102,11 @@ Next finish_dead(Ctx& x) {
   return advance();
 }
 
-Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
+/// preempt_enable, and once more when somebody asked meanwhile.
+Next schedule_again(Ctx& x) {
+  if (&x.t != x.c.idle) preempt_sub(x, 1);
+  return x.t.need_resched() ? jump(0) : ret();
+}
 
 /// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
 Next finish_schedule(Ctx& x) {
@@ -104,6 +114,18 @@ Next finish_schedule(Ctx& x) {
   return &x.st.top() == &x.f ? schedule_again(x) : advance();
 }
 
+/// The rest of schedule_tail: preempt_enable; the child writes its number for CLONE_CHILD_SETTID, to a page that fork left copy-on-write.
+Next enable_preemption(Ctx& x) {
+  preempt_sub(x, 1);
+  return advance();
+}
+Ns child_tid_cost(Ctx& x) { return x.t.set_child_tid ? x.k.cost(Phase::put_user_tid) : Ns(0); }
+Next put_child_tid(Ctx& x) {
+  if (!x.t.set_child_tid) return advance();
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, x.t.pid, 1);
+  if (shares_cow_pages(x.t)) call_cow_fault(x);
+  return advance();
+}
 Next ret_from_fork(Ctx&) { return ret(); }
 
 constexpr Step kScheduleSteps[] = {
@@ -118,10 +140,13 @@ static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSt
 constexpr Step kRetFromForkSteps[] = {
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt},
+    {enable_preemption, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {put_child_tid, Phase::count_, child_tid_cost, 0},
     {ret_from_fork, Phase::ret_from_fork, nullptr, 0},
 };
 
 Next ttwu_begin(Ctx& x) {
+  const Held pi_lock(x, 1);
   Task& p = task_arg(x);
   switch (x.k.sched.ttwu_begin(p, static_cast<u32>(x.f.a[1]), static_cast<u32>(x.f.a[2]), x.c.id)) {
     case Scheduler::Ttwu::not_woken:
@@ -154,6 +179,7 @@ Next spin_done(Ctx& x) {
 }
 
 Next ttwu_select(Ctx& x) {
+  const Held pi_lock(x, 1);
   Task& p = task_arg(x);
   u32 flags = static_cast<u32>(x.f.a[2]);
   x.k.sched.ttwu_select(p, flags, x.c.id);
@@ -164,6 +190,8 @@ Next ttwu_select(Ctx& x) {
 Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
 
 Next ttwu_queue(Ctx& x) {
+  const Task& p = task_arg(x);
+  const Held pi_and_perhaps_rq_lock(x, x.k.sched.ttwu_is_remote(p, x.c.id) ? 1 : 2);
   x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
   set_result(x, 1);
   ++x.k.totals.wakeups;
@@ -190,6 +218,20 @@ constexpr Step kTtwuSteps[] = {
     {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
 };
 
+Next complete_wake(Ctx& x) {
+  preempt_add(x, 1);
+  call_ttwu(x, task_arg(x), TASK_NORMAL);
+  return advance();
+}
+Next complete_end(Ctx& x) {
+  preempt_sub(x, 1);
+  return ret();
+}
+constexpr Step kCompleteSteps[] = {
+    {complete_wake, Phase::count_, nullptr, kOff},
+    {complete_end, Phase::count_, nullptr, kOff},
+};
+
 }  // namespace
 
 void release_spinners(Core& k, Task& t) {
@@ -203,5 +245,6 @@ void release_spinners(Core& k, Task& t) {
 const Path kSchedule{"schedule", kScheduleSteps};
 const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
 const Path kTtwu{"try_to_wake_up", kTtwuSteps, ttwu_lock};
+const Path kComplete{"complete", kCompleteSteps};
 
 }  // namespace forksim::km

@@ -135,7 +135,7 @@ Next kthreadd_result(Ctx& x) {
   if (result >= 0) return jump(0);
   t.result = result;
   t.done = true;
-  call_ttwu(x, *t.creator, TASK_NORMAL);
+  call_complete(x, *t.creator);
   return jump(0);
 }
 constexpr Step kKthreaddSteps[] = {
@@ -150,7 +150,7 @@ Next kthread_begin(Ctx& x) {
   t.result = x.t.pid.v;
   t.done = true;
   x.t.state = TASK_UNINTERRUPTIBLE;
-  call_ttwu(x, *t.creator, TASK_NORMAL);
+  call_complete(x, *t.creator);
   return advance();
 }
 Next kthread_sleep(Ctx& x) {

@@ -39,6 +39,7 @@ constexpr bool has_result(Code c) {
     case Code::set_name:
     case Code::setsid:
     case Code::nice:
+    case Code::ioprio:
     case Code::affinity:
     case Code::mutex_lock:
     case Code::read_lock:
@@ -476,6 +477,9 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       return true;
     case Code::nice:
       set(out, km::OpKind::nice, i.num);
+      return true;
+    case Code::ioprio:
+      set(out, km::OpKind::ioprio_set, i.num);
       return true;
     case Code::affinity:
       out.kind = km::OpKind::affinity;

@@ -173,6 +173,7 @@ void Programs::instantiate(KernelT& kernel) {
       spec.affinity = s.has_affinity ? &s.affinity : p.has_affinity ? &p.affinity : nullptr;
       spec.uid = s.uid;
       for (std::size_t k = 0; k < km::kPlacementKinds; ++k) spec.placement[k] = s.placement[k] ? s.placement[k] : p.placement[k];
+      spec.command = p.command;
       kernel.start(spec);
       attach(kernel, user, instance, s.program);
     }
