@@ -86,6 +86,9 @@ Mm& Core::new_mm(const ProcessShape& shape) {
   mm.file_pages = shape.file_pages;
   mm.pgtable_pages = shape.pgtable_pages;
   mm.working_set_kib = shape.working_set_kib;
+  mm.rss = shape.anon_pages + shape.file_pages;
+  mm.total_vm = std::max(shape.vm_pages, mm.rss);
+  mm.locked = shape.locked;
   mm.shape = &shape;
   mm.family = &families_[fi];
   mm.family->index = fi;
@@ -102,6 +105,8 @@ Mm& Core::dup_mm(Mm& old) {
   mm.index = i;
   mm.users = 1;
   mm.file_pages = 0;
+  mm.rss = old.anon_pages;
+  mm.locked = false;
   mm.anon_private = old.anon_private = 0;
   ++mm.family->live;
   kernel_bytes += mm.bytes();
@@ -121,6 +126,17 @@ Ns Core::mm_teardown_cost(const Mm& mm) const {
   return cost(Phase::exit_mm) + cost(Phase::exit_mm_per_vma) * mm.vmas + cost(Phase::exit_mm_per_page) * (mm.anon_pages + mm.file_pages) +
          cost(Phase::exit_mm_per_private_page) * freed + cost(Phase::exit_mm_per_pgtable_page) * mm.pgtable_pages;
 }
+
+void Core::sync_mm_rss(Cpu& c, Task& t) {
+  t.rss_events = 0;
+  if (!t.rss_delta) return;
+  Mm& mm = *t.mm;
+  mm.rss = static_cast<u32>(static_cast<s32>(mm.rss) + t.rss_delta);
+  mm.total_vm = std::max(mm.total_vm, mm.rss);
+  t.rss_delta = 0;
+  emit_rss(c, t);
+}
+void Core::emit_rss(Cpu& c, const Task& t) { emit(Tp::rss_stat, c, t.pid, t.mm->rss, t.mm->total_vm, t.mm->locked); }
 
 Files& Core::new_files(u32 fds) {
   const u32 i = files_.alloc();
@@ -303,7 +319,9 @@ Ns Core::grace_period_end() const {
 void Core::call_rcu(Cpu& c, Task* t) { c.rcu.push(t, grace_period_end()); }
 
 void Core::rename(Cpu& c, Task& t, NameId comm) {
+  c.cur->preempt_count += preempt_offset();  // task_lock
   emit(Tp::task_rename, c, t.pid, t.comm, comm, 0);
+  c.cur->preempt_count -= preempt_offset();
   t.comm = comm;
 }
 
@@ -388,6 +406,7 @@ Alive Core::alive() const {
   a.creds = creds_.live() - boot_creds_;
   a.nsproxies = nsproxies_.live() - boot_nsproxies_;
   a.sem_undos = sem_undos_.live();
+  a.io_contexts = io_contexts_.live();
   a.kernel_bytes = kernel_bytes - boot_bytes_;
   for (const auto& c : cpus_) a.kernel_bytes -= u64{profile().stack_bytes} * c->cached_stacks;
   return a;
@@ -419,6 +438,28 @@ std::vector<TaskView> Core::tasks() const {
   for (const Task* t : by_pid_)
     if (t) out.push_back(view(*t));
   return out;
+}
+
+TaskRefs Core::refs(Pid pid) const {
+  TaskRefs r;
+  const Task* t = pid.v > 0 && static_cast<std::size_t>(pid.v) < by_pid_.size() ? by_pid_[static_cast<std::size_t>(pid.v)] : nullptr;
+  if (!t) return r;
+  if (t->mm) r.mm_users = t->mm->users;
+  if (t->files) r.files_count = t->files->count;
+  if (t->fs) r.fs_users = t->fs->users;
+  if (t->sighand) r.sighand_count = t->sighand->count;
+  if (t->nsproxy) r.nsproxy_count = t->nsproxy->count;
+  if (t->sysvsem) r.sem_undo_refcnt = t->sysvsem->refcnt;
+  if (t->io_context) r.io_nr_tasks = t->io_context->nr_tasks;
+  if (t->io_context) r.ioprio = t->io_context->ioprio;
+  r.sigcnt = t->signal->sigcnt;
+  r.cred_usage = t->cred->usage;
+  r.usage = t->usage;
+  r.set_child_tid = t->set_child_tid;
+  r.clear_child_tid = t->clear_child_tid;
+  r.tls = t->tls;
+  r.preempt_count = t->preempt_count;
+  return r;
 }
 
 std::vector<TaskView> Core::stuck_tasks() const {

@@ -125,6 +125,8 @@ class Core : public SchedHooks {
   /// Whether somebody wants to see which functions run.
   bool graph_on() const { return trace_.enabled(Tp::funcgraph_entry); }
   FuncGraph& graph() { return graph_; }
+  /// What a spin lock or preempt_disable adds to preempt_count; nothing without CONFIG_PREEMPT_COUNT.
+  u32 preempt_offset() const { return profile().preempt ? PREEMPT_OFFSET : 0; }
   template <class... A>
   void emit(Tp id, const Cpu& c, A... a) {
     sched.emit(id, c.id, a...);
@@ -138,8 +140,12 @@ class Core : public SchedHooks {
   Mm& dup_mm(Mm& old);
   void mmput(Mm& mm);
   Ns mm_teardown_cost(const Mm& mm) const;
+  /// sync_mm_rss: the pages that `t` has faulted in since the last time become visible in its mm.
+  void sync_mm_rss(Cpu& c, Task& t);
+  void emit_rss(Cpu& c, const Task& t);
   Files& new_files(u32 fds);
   Files& dup_files(const Files& old);
+  Files& files_at(u32 index) { return files_[index]; }
   void put_files(Ctx* x, Files& f);
   Fs& new_fs();
   void put_fs(Fs& f);
@@ -151,6 +157,9 @@ class Core : public SchedHooks {
   void put_nsproxy(Nsproxy& n);
   SemUndo& new_sem_undo();
   void put_sem_undo(SemUndo& s);
+  /// get_task_io_context of a task that has none: one of its own.
+  void new_io_context(Task& t, u32 ioprio);
+  void exit_io_context(Task& t);
   Kthread& new_kthread(const KthreadSpec& spec);
   void put_kthread(Kthread& t);
   Sighand& new_sighand();
@@ -224,6 +233,7 @@ class Core : public SchedHooks {
   Alive alive() const;
   CpuTimes cpu_times(CpuId c) const;
   std::vector<TaskView> tasks() const;
+  TaskRefs refs(Pid pid) const;
   std::vector<TaskView> stuck_tasks() const;
   /// forksim:task_acct of a task, in the context of `c`.
   void emit_acct(Cpu& c, Task& t);
@@ -294,6 +304,7 @@ class Core : public SchedHooks {
   void wake_started(Cpu& c, Task& t);
   Autogroup& new_autogroup();
   void apply_speed(Cpu& c, u64 hz);
+  bool switched_away(const Task& t) const;
   void init_frequency(const KernelConfig& config);
   /// What is alive now was there at boot: outside the books.
   void count_boot();
@@ -322,6 +333,7 @@ class Core : public SchedHooks {
   Pool<Cred, 64> creds_;
   Pool<Nsproxy, 16> nsproxies_;
   Pool<SemUndo, 16> sem_undos_;
+  Pool<IoContext, 16> io_contexts_;
   std::deque<User> users_;
   std::deque<Tty> ttys_;
   std::vector<IList<Signal, &Signal::pgrp_node>> pgrps_;

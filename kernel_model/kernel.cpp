@@ -36,6 +36,7 @@ CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
 const std::array<LockStats, kLocks>& Kernel::lock_stats() const { return impl_->lock_stats(); }
 std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }
 std::vector<GroupView> Kernel::groups() const { return impl_->groups(); }
+TaskRefs Kernel::refs(Pid pid) const { return impl_->refs(pid); }
 std::vector<TaskView> Kernel::stuck_tasks() const { return impl_->stuck_tasks(); }
 
 }  // namespace forksim::km

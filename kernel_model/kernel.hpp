@@ -59,6 +59,7 @@ struct StartSpec {
   u32 rt_priority = 0;       ///< 1..99 with fifo and rr, else 0
   u32 group = 0;             ///< task group (create_group); 0: the root, where the session's autogroup applies
   PlacementIds placement{};  ///< rules of its own
+  std::string_view command{};  ///< command line as ps shows it; name when empty
 };
 
 /// A group of the cpu controller (cgroup v1), made before the run.
@@ -110,7 +111,7 @@ struct Totals {
 /// What is alive now; with Totals it closes the books (allocated = freed + alive).
 struct Alive {
   u64 stacks = 0, task_structs = 0, mms = 0, files = 0, fs = 0, sighands = 0, signals = 0, pids = 0;
-  u64 creds = 0, nsproxies = 0, sem_undos = 0, kernel_bytes = 0;  ///< kernel_bytes: stacks and slabs beyond those of boot
+  u64 creds = 0, nsproxies = 0, sem_undos = 0, io_contexts = 0, kernel_bytes = 0;  ///< kernel_bytes: stacks and slabs beyond those of boot
 };
 
 /// One row of the process view.
@@ -131,6 +132,16 @@ struct CpufreqConfig {
   Governor governor = Governor::performance;
   Driver driver = Driver::cpufreq_dt;
   u32 setspeed_khz = 0;  ///< of the userspace governor; 0: the highest
+};
+
+/// Reference counts of what a task has, as its holders see them; 0 for what it has not (any more).
+struct TaskRefs {
+  u32 mm_users = 0, files_count = 0, fs_users = 0, sighand_count = 0, sigcnt = 0, nsproxy_count = 0, cred_usage = 0, sem_undo_refcnt = 0,
+      io_nr_tasks = 0, usage = 0;
+  u32 ioprio = 0;
+  bool set_child_tid = false, clear_child_tid = false;
+  u64 tls = 0;            ///< equal for tasks with the same thread pointer
+  u32 preempt_count = 0;
 };
 
 struct KernelConfig {
@@ -187,6 +198,7 @@ class Kernel {
   const std::array<LockStats, kLocks>& lock_stats() const;  ///< by LockId
   std::vector<TaskView> tasks() const;  ///< alive tasks by pid
   std::vector<GroupView> groups() const;  ///< in the order of create_group
+  TaskRefs refs(Pid pid) const;         ///< all 0 when there is no such task
   /// Workload tasks still there that nothing can wake any more: a deadlock in the workload. Empty when all is well.
   std::vector<TaskView> stuck_tasks() const;
 

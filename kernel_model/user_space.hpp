@@ -34,6 +34,8 @@ struct ProcessShape {
   u32 pgtable_pages = 6;    ///< page table pages
   u32 fds = 3;              ///< open descriptors (besides pipes)
   u32 working_set_kib = 0;  ///< refilled after a migration
+  u32 vm_pages = 0;         ///< pages mapped (total_vm); at least those present
+  bool locked = false;      ///< mlockall: nothing but a mark that ps shows
   // faults after fork, taken before the next user operation
   u32 child_cow = 11, child_file = 9, child_anon = 0;
   u32 parent_cow = 0;
@@ -62,6 +64,7 @@ struct ExecSpec {
   std::string_view filename;  ///< as sched_process_exec shows it; comm is its base name
   const ProcessShape* shape = nullptr;
   u32 program = 0;
+  std::string_view command{};  ///< command line as ps shows it; filename when empty
 };
 
 /// What a kernel thread made by kthread_run does until it is stopped.
@@ -102,6 +105,7 @@ enum class OpKind : u8 {
   kthread_stop,  ///< pid: stops it and waits for its end
   queue_work,    ///< ns of work for the kworker of CPU `arg` (-1: this one)
   nice,          ///< arg: new nice value; pid: whose, 0 the caller's (setpriority)
+  ioprio_set,    ///< arg: class << 13 | level, of this task; result: 0, -EPERM
   affinity,      ///< mask; pid: whose, 0 the caller's
   setscheduler,  ///< arg: policy as in the system call, count: priority, flag: SCHED_RESET_ON_FORK; pid: whose, 0 the caller's
   cgroup_attach, ///< arg: task group, 0 the root; pid: a process whose threads all move, 0 the caller's

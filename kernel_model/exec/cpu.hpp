@@ -118,6 +118,7 @@ struct Cpu {
   bool polling = false;  ///< idle loop looks at need_resched itself
   bool online = true;
   Task* spin_on = nullptr;
+  s8 irqs_here = 0;  ///< interrupts in the effect that runs: 0 as its step says, 1 off, -1 on (class Held)
 
   LockWord rq_lock;                   ///< rq.lock
   std::array<HeldLock, 12> held;      ///< spinning locks, in the order taken

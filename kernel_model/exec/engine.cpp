@@ -296,7 +296,9 @@ CpuId Core::take_stop_request(CpuId from) {
 u8 Core::trace_flags(CpuId cpu) const {
   const Cpu& c = *cpus_[cpu.v];
   u8 flags = 0;
-  if (c.seg_flags & StepFlag::kIrqsOff) flags |= TraceFlags::kIrqsOff;
+  const FrameStack& st = c.irq.empty() && c.cur ? c.cur->frames : c.irq;
+  const bool off = !st.empty() && (st.top().path->steps[st.top().pc].flags & StepFlag::kIrqsOff);
+  if (c.irqs_here ? c.irqs_here > 0 : off) flags |= TraceFlags::kIrqsOff;
   if (c.cur && c.cur->need_resched()) flags |= TraceFlags::kNeedResched;
   if (c.cur && (c.cur->preempt_count & HARDIRQ_MASK)) flags |= TraceFlags::kHardirq;
   if (c.cur && (c.cur->preempt_count & SOFTIRQ_MASK)) flags |= TraceFlags::kSoftirq;
@@ -407,9 +409,19 @@ void Core::cpu_power_on(Cpu& c) {
 
 void Core::finish(Ns now) {
   set_clock(std::max(now, now_));
-  for (auto& c : cpus_) charge(*c);
+  for (auto& c : cpus_) {
+    charge(*c);
+    for (const Task* t = sched.rq(c->id).wake_list; t; t = t->wake_entry) --totals.wakeups;  // on their way to the CPU: not woken yet
+  }
   for (Task* t : by_pid_)
-    if (t && t->has_stack) emit_acct(*cpus_[0], *t);
+    if (t && t->has_stack && !switched_away(*t)) emit_acct(*cpus_[0], *t);
+  for (u32 i = 0; i < task_pool.capacity(); ++i) {  // reaped, by others or itself, before its last switch is done
+    Task& t = task_pool[i];
+    if ((t.flags & PF_EXITING) && by_pid_[static_cast<std::size_t>(t.pid.v)] != &t && !switched_away(t)) emit_acct(*cpus_[0], t);
+  }
 }
+
+/// Whether finish_task_switch has seen the task off for good.
+bool Core::switched_away(const Task& t) const { return t.state == TASK_DEAD && !t.on_cpu && cpus_[t.cpu.v]->prev != &t; }
 
 }  // namespace forksim::km

@@ -16,11 +16,9 @@ void fn_irq_exit(Ctx& x) {
   fn(x, Fn::rcu_irq_exit);
   fn_leave(x, Fn::irq_exit);
 }
-}  // namespace
 
 /// Runs pending softirqs unless this interrupt came on top of one.
-Next irq_exit(Ctx& x) {
-  x.c.cur->preempt_count -= HARDIRQ_OFFSET;
+Next invoke_softirq(Ctx& x) {
   if (!x.c.softirq_pending || x.c.cur->in_interrupt()) {
     fn_irq_exit(x);
     return ret();
@@ -31,6 +29,12 @@ Next irq_exit(Ctx& x) {
   x.f.fn_base = before.fn_base;
   x.f.fn_depth = before.fn_depth;
   return hold();
+}
+}  // namespace
+
+Next irq_exit(Ctx& x) {
+  x.c.cur->preempt_count -= HARDIRQ_OFFSET;
+  return invoke_softirq(x);
 }
 
 namespace {
@@ -66,8 +70,11 @@ void raise_softirq(Ctx& x, u32 vec) {
   emit_named(x, Tp::softirq_raise, softirq_name(vec), vec);
 }
 
+/// scheduler_ipi enters interrupt context only when there is something besides need_resched to see to.
 Next ipi_entry(Ctx& x) {
   emit_named(x, Tp::ipi_entry, "Rescheduling interrupts");
+  x.f.a[1] = x.k.sched.scheduler_ipi_wanted(x.c.id);
+  if (x.f.a[1]) x.t.preempt_count += HARDIRQ_OFFSET;
   return advance();
 }
 Ns pending_cost(Ctx& x) {
@@ -76,7 +83,10 @@ Ns pending_cost(Ctx& x) {
   return (x.k.cost(Phase::enqueue_task) + x.k.cost(Phase::check_preempt)) * n;
 }
 Next ipi_pending(Ctx& x) {
-  x.k.sched.scheduler_ipi(x.c.id);
+  {
+    const Held rq_lock(x, 1);
+    x.k.sched.scheduler_ipi(x.c.id);
+  }
   if (x.k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
   return advance();
 }
@@ -85,8 +95,9 @@ Next ipi_exit(Ctx& x) {
     fn_irq_exit(x);
     fn_leave(x, Fn::scheduler_ipi);
   }
+  if (x.f.a[1]) x.t.preempt_count -= HARDIRQ_OFFSET;
   emit_named(x, Tp::ipi_exit, "Rescheduling interrupts");
-  return irq_exit(x);
+  return invoke_softirq(x);
 }
 
 /// generic_smp_call_function_single_interrupt, for the one work that is queued on other CPUs.
@@ -133,7 +144,10 @@ Next timer_tick(Ctx& x) {
   ++k.totals.sched_events;
   ++x.c.times.ticks;
   if (k.cpufreq) account_nice(x.c, tick);
-  k.sched.scheduler_tick(x.c.id);
+  {
+    const Held rq_lock(x, 1);
+    k.sched.scheduler_tick(x.c.id);
+  }
   if (x.c.rcu.due() <= k.now()) raise_softirq(x, kRCU_SOFTIRQ);
   if (k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
   return advance();
@@ -195,6 +209,7 @@ Next device_exit(Ctx& x) { return irq_exit(x); }
 // Locals of kSoftirq: a[0] the vector being served, a[1] begun.
 /// __do_softirq: the lowest pending vector next.
 Next softirq_next(Ctx& x) {
+  const Held irqs_on(x, 0, Held::Irqs::on);
   if (!x.f.a[1]) x.c.cur->preempt_count += SOFTIRQ_OFFSET;
   x.f.a[1] = 1;
   if (!x.c.softirq_pending) {
@@ -217,6 +232,7 @@ Next softirq_done(Ctx& x) {
 
 /// run_rebalance_domains; an active balance it asked for wakes that CPU's stopper.
 Next rebalance(Ctx& x) {
+  const Held rq_lock(x, 1);
   x.k.sched.run_rebalance_domains(x.c.id);
   return advance();
 }
@@ -313,7 +329,10 @@ Next idle_exit(Ctx& x) {
   c.polling = false;
   fn_leave(x, Fn::tick_nohz_idle_exit);
   fn_enter(x, Fn::sched_ttwu_pending);
-  x.k.sched.sched_ttwu_pending(c.id);
+  {
+    const Held rq_lock(x, 1);
+    x.k.sched.sched_ttwu_pending(c.id);
+  }
   fn_leave(x, Fn::sched_ttwu_pending);
   if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
   c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
@@ -402,7 +421,7 @@ void Core::take_irq(Cpu& c) {
     c.update_irq();
   }
   f.a[0] = c.wfi;
-  c.cur->preempt_count += HARDIRQ_OFFSET;
+  if (!ipi) c.cur->preempt_count += HARDIRQ_OFFSET;
   if (c.wfi) {
     c.wfi = false;
     set_power(c, true);

@@ -10,11 +10,14 @@ namespace {
 
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
 enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5 };
+enum TtwuPc : u16 { kPcRemote = 5 };
 
 Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
 
+/// preempt_disable and rq->lock, both until after the switch; the idle loop runs with preemption disabled anyway.
 Next schedule_deactivate(Ctx& x) {
   FS_CONTRACT(x.c.nr_held <= 1, "scheduling while atomic: a spinning lock is held");
+  preempt_add(x, &x.t == x.c.idle ? 1 : 2);
   const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
   if (slept) ++x.k.totals.sched_events;
   const bool walk = x.k.sched.newidle_balance_wanted(x.c.id);
@@ -51,7 +54,10 @@ Next schedule_switch(Ctx& x) {
   x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
     x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
-  if (&next == &prev) return jump(4);
+  if (&next == &prev) {
+    preempt_sub(x, 1);
+    return jump(4);
+  }
   if (x.k.graph_on()) [[unlikely]]
     fn_context_switch(x, next);
   ++x.k.totals.context_switches;
@@ -86,6 +92,7 @@ Next finish_switch(Ctx& x) {
   x.k.sched.finish_task_switch(prev, x.c.id);
   x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   if (prev.spin_target) release_spinners(x.k, prev);
+  preempt_sub(x, 1);  // rq->lock
   return advance();
 }
 
@@ -140,11 +147,14 @@ bool by_preemption(Ctx& x) { return x.f.fn_depth == x.f.fn_base && x.f.a[0]; }
 bool goes_to_sleep(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] && &x.t != x.c.idle && !signal_pending_state(x.t.state, x.t); }
 bool fair_sleeps(Ctx& x) { return goes_to_sleep(x) && x.t.sched_class == SchedClass::fair; }
 bool worker_sleeps(Ctx& x) { return goes_to_sleep(x) && (x.t.flags & PF_WQ_WORKER); }
-/// glibc's fork asks for the child's number in its memory (CLONE_CHILD_SETTID).
-bool sets_tid(Ctx& x) { return x.t.clear_child_tid && x.t.group_leader == &x.t; }
+bool sets_tid(Ctx& x) { return x.t.set_child_tid; }
 
 Ns again_cost(Ctx& x) { return push_cost(x, x.f.a[2]); }
-Next schedule_again(Ctx& x) { return x.t.need_resched() ? jump(0) : ret(); }
+/// preempt_enable, and once more when somebody asked meanwhile.
+Next schedule_again(Ctx& x) {
+  if (&x.t != x.c.idle) preempt_sub(x, 1);
+  return x.t.need_resched() ? jump(0) : ret();
+}
 
 /// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
 Next finish_schedule(Ctx& x) {
@@ -153,6 +163,18 @@ Next finish_schedule(Ctx& x) {
   return &x.st.top() == &x.f ? schedule_again(x) : advance();
 }
 
+/// The rest of schedule_tail: preempt_enable; the child writes its number for CLONE_CHILD_SETTID, to a page that fork left copy-on-write.
+Next enable_preemption(Ctx& x) {
+  preempt_sub(x, 1);
+  return advance();
+}
+Ns child_tid_cost(Ctx& x) { return x.t.set_child_tid ? x.k.cost(Phase::put_user_tid) : Ns(0); }
+Next put_child_tid(Ctx& x) {
+  if (!x.t.set_child_tid) return advance();
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, x.t.pid, 1);
+  if (shares_cow_pages(x.t)) call_cow_fault(x);
+  return advance();
+}
 Next ret_from_fork(Ctx&) { return ret(); }
 
 constexpr Step kScheduleSteps[] = {
@@ -174,12 +196,14 @@ constexpr Step kRetFromForkSteps[] = {
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt,
      marks<enters<Fn::schedule_tail>, enters<Fn::finish_task_switch>>},
+    {enable_preemption, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
+    {put_child_tid, Phase::count_, child_tid_cost, 0, marks<calls<Fn::__task_pid_nr_ns, sets_tid>>},
     {ret_from_fork, Phase::ret_from_fork, nullptr, 0,
-     marks<leaves<Fn::finish_task_switch>, calls<Fn::__task_pid_nr_ns, sets_tid>, enters<Fn::calculate_sigpending>,
-           calls<Fn::recalc_sigpending>, leaves<Fn::calculate_sigpending>>},
+     marks<enters<Fn::calculate_sigpending>, calls<Fn::recalc_sigpending>, leaves<Fn::calculate_sigpending>>},
 };
 
 Next ttwu_begin(Ctx& x) {
+  const Held pi_lock(x, 1);
   Task& p = task_arg(x);
   switch (x.k.sched.ttwu_begin(p, static_cast<u32>(x.f.a[1]), static_cast<u32>(x.f.a[2]), x.c.id)) {
     case Scheduler::Ttwu::not_woken:
@@ -212,17 +236,19 @@ Next spin_done(Ctx& x) {
 }
 
 Next ttwu_select(Ctx& x) {
+  const Held pi_lock(x, 1);
   Task& p = task_arg(x);
   u32 flags = static_cast<u32>(x.f.a[2]);
   x.k.sched.ttwu_select(p, flags, x.c.id);
   x.f.a[2] = flags;
-  return x.k.sched.ttwu_is_remote(p, x.c.id) ? jump(5) : advance();
+  return x.k.sched.ttwu_is_remote(p, x.c.id) ? jump(kPcRemote) : advance();
 }
 
 Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
 
 Next ttwu_queue(Ctx& x) {
   const u64 pushed = x.k.sched.rt().pushed();
+  const Held pi_and_perhaps_rq_lock(x, x.f.pc == kPcRemote ? 1 : 2);
   x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
   set_result(x, 1);
   ++x.k.totals.wakeups;
@@ -252,6 +278,20 @@ constexpr Step kTtwuSteps[] = {
     {ttwu_done, Phase::check_preempt, nullptr, kOff, nullptr, kPiRq},
     {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
     {ttwu_done, Phase::count_, woken_push_cost, kOff, nullptr, kPiRq},
+};
+
+Next complete_wake(Ctx& x) {
+  preempt_add(x, 1);
+  call_ttwu(x, task_arg(x), TASK_NORMAL);
+  return advance();
+}
+Next complete_end(Ctx& x) {
+  preempt_sub(x, 1);
+  return ret();
+}
+constexpr Step kCompleteSteps[] = {
+    {complete_wake, Phase::count_, nullptr, kOff, marks<enters<Fn::complete>, enters<Fn::__wake_up_locked>>},
+    {complete_end, Phase::count_, nullptr, kOff},
 };
 
 }  // namespace
@@ -295,5 +335,6 @@ void release_spinners(Core& k, Task& t) {
 const Path kSchedule{"schedule", kScheduleSteps};
 const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
 const Path kTtwu{"try_to_wake_up", kTtwuSteps, ttwu_lock};
+const Path kComplete{"complete", kCompleteSteps};
 
 }  // namespace forksim::km

@@ -1,5 +1,5 @@
 // Credentials, namespaces, undo lists, memory and stacks: what copy_process takes besides the objects of core.cpp, and how it is given
-// back. Mirrors Linux 4.19 kernel/{cred,user,nsproxy}.c, ipc/sem.c exit_sem, kernel/fork.c free_thread_stack.
+// back. Mirrors Linux 4.19 kernel/{cred,user,nsproxy}.c, ipc/sem.c exit_sem, block/blk-ioc.c, kernel/fork.c free_thread_stack.
 #include "kernel_model/core.hpp"
 
 namespace forksim::km {
@@ -57,8 +57,28 @@ void Core::put_sem_undo(SemUndo& s) {
   sem_undos_.free(s.index);
 }
 
+void Core::new_io_context(Task& t, u32 ioprio) {
+  const u32 i = io_contexts_.alloc();
+  io_contexts_[i] = {i, 1, 1, ioprio};
+  kernel_bytes += KernelBytes::io_context;
+  t.io_context = &io_contexts_[i];
+}
+
+void Core::exit_io_context(Task& t) {
+  IoContext& ioc = *t.io_context;
+  t.io_context = nullptr;
+  --ioc.nr_tasks;
+  if (--ioc.refcount) return;
+  kernel_bytes -= KernelBytes::io_context;
+  io_contexts_.free(ioc.index);
+}
+
+/// The lowest number whose pty nobody has, as devpts gives them out.
 Tty& Core::new_tty() {
+  for (Tty& t : ttys_)
+    if (!t.session.v) return t;
   ttys_.emplace_back();
+  ttys_.back().index = static_cast<u32>(ttys_.size() - 1);
   return ttys_.back();
 }
 

@@ -8,8 +8,8 @@ namespace forksim::km {
 namespace {
 
 // Locals of kSysExecve.
-enum Local : u32 { kTotal = 0, kOldPid = 1, kLeader = 2 };
-enum Pc : u16 { kPcWaitThreads = 4, kPcWaitLeader = 5, kPcAlone = 7, kPcMmRelease = 8, kPcExit = 12 };
+enum Local : u32 { kTotal = 0, kOldPid = 1, kLeader = 2, kDisplaced = 3 };
+enum Pc : u16 { kPcWaitThreads = 5, kPcWaitLeader = 6, kPcAlone = 8, kPcMmRelease = 9, kPcExit = 13 };
 
 const ExecSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].exec; }
 
@@ -40,6 +40,28 @@ Next exec_enter(Ctx& x) {
   return advance();
 }
 
+/// unshare_files: a descriptor table that others use is copied; the old one is kept (displaced) until nothing can fail any more.
+Ns unshare_cost(Ctx& x) {
+  const Files& f = *x.t.files;
+  return f.count == 1 ? Ns(0) : x.k.cost(Phase::copy_files) + x.k.cost(Phase::copy_files_per_fd) * (f.fds + f.ends.size());
+}
+Next unshare_files(Ctx& x) {
+  Files& f = *x.t.files;
+  if (f.count == 1) return advance();
+  x.f.a[kDisplaced] = u64{f.index} + 1;
+  x.t.files = &x.k.dup_files(f);
+  return advance();
+}
+/// put_files_struct(displaced), or reset_files_struct when execve failed.
+void end_unshare(Ctx& x, bool failed) {
+  if (!x.f.a[kDisplaced]) return;
+  Files& displaced = x.k.files_at(static_cast<u32>(x.f.a[kDisplaced] - 1));
+  x.f.a[kDisplaced] = 0;
+  Files& copy = *x.t.files;
+  if (failed) x.t.files = &displaced;
+  x.k.put_files(&x, failed ? copy : displaced);
+}
+
 /// sched_exec: the stopper moves the task before the new address space exists.
 Next sched_exec(Ctx& x) {
   const CpuId dest = x.k.sched.sched_exec_select(x.c.id);
@@ -54,6 +76,7 @@ Ns rest_cost(Ctx& x) { return Ns(x.f.a[kTotal]) - before_mmap_cost(x) - rename_c
 Next refuse(Ctx& x, s64 err) {
   x.t.result = -err;
   x.t.fs->in_exec = false;
+  end_unshare(x, true);
   return jump(kPcExit);
 }
 
@@ -124,15 +147,14 @@ Next mm_release(Ctx& x) {
   if (Task* p = x.t.vfork_parent) {
     x.t.vfork_parent = nullptr;
     p->vfork_waiting = false;
-    fn_enter(x, Fn::complete);
-    fn_enter(x, Fn::__wake_up_locked);
-    call_ttwu(x, *p, TASK_NORMAL);
+    call_complete(x, *p);
   }
   return advance();
 }
 
 Ns old_mm_cost(Ctx& x) { return x.t.mm->users > 1 ? Ns(0) : x.k.mm_teardown_cost(*x.t.mm); }
 Next exec_mmap(Ctx& x) {
+  x.k.sync_mm_rss(x.c, x.t);
   x.k.mmput(*x.t.mm);
   x.t.mm = &x.k.new_mm(*spec(x).shape);
   x.k.graph().switch_mm(x.c, x.t.mm);
@@ -163,6 +185,8 @@ Next exec_done(Ctx& x) {
   const ProcessShape& shape = *s.shape;
   fn_leave(x, Fn::search_binary_handler);
   x.k.emit(Tp::sched_process_exec, x.c, x.k.name(s.filename), x.t.pid, Pid(static_cast<s32>(x.f.a[kOldPid])));
+  if (x.k.trace().enabled(Tp::cmdline)) x.k.emit(Tp::cmdline, x.c, x.t.pid, x.k.name(s.command.empty() ? s.filename : s.command));
+  x.k.emit_rss(x.c, x.t);
   ++x.k.totals.execs;
   x.t.fault_cow = shape.startup_cow;
   x.t.fault_file = shape.startup_file;
@@ -172,6 +196,7 @@ Next exec_done(Ctx& x) {
   x.t.user_fresh_kind = 1;
   x.k.user.exec_program(x.t.user, s);
   x.t.result = 0;
+  end_unshare(x, false);
   return advance();
 }
 
@@ -195,6 +220,7 @@ bool inside_exec(Ctx& x) { return x.k.graph().is_open(x, Fn::__do_execve_file); 
 
 constexpr Step kExecSteps[] = {
     {exec_enter, Phase::syscall_entry, nullptr, 0},
+    {unshare_files, Phase::count_, unshare_cost, StepFlag::kCondResched},
     {sched_exec, Phase::select_task_rq_fork, nullptr, StepFlag::kNoPreempt, marks<pays<Fn::sched_exec>>},
     {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched,
      marks<calls<Fn::mm_alloc>, calls<Fn::vm_area_alloc>, calls<Fn::vm_get_page_prot>, calls<Fn::insert_vm_struct>, calls<Fn::count>,

@@ -131,6 +131,7 @@ bool clears_tid(Ctx& x) { return x.t.clear_child_tid && x.t.mm && x.t.mm->users 
 bool robust_begins(Ctx& x) { return x.t.mm && !x.k.graph().is_open(x, Fn::exit_robust_list); }
 
 Next exit_account(Ctx& x) {
+  if (x.t.mm) x.k.sync_mm_rss(x.c, x.t);
   x.f.a[kGroupDead] = --x.t.signal->live == 0;
   if (x.k.graph_on()) [[unlikely]]
     fn_account(x);
@@ -146,12 +147,13 @@ Next release_tid(Ctx& x) {
   if (!x.t.clear_child_tid) return advance();
   x.t.clear_child_tid = 0;
   if (!x.t.mm || x.t.mm->users < 2) return advance();
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, 0, 2);
   Frame& f = call(x, kWakeQueue);
   f.a[0] = queue_ref(QueueOf::join, x.t.id.v);
-  f.a[1] = ~u64{0};
+  f.a[1] = 1;
   return advance();
 }
-Ns tid_cost(Ctx& x) { return x.t.clear_child_tid && x.t.mm && x.t.mm->users > 1 ? x.k.cost(Phase::futex_wake) : Ns(0); }
+Ns tid_cost(Ctx& x) { return x.t.clear_child_tid && x.t.mm && x.t.mm->users > 1 ? x.k.cost(Phase::put_user_tid) + x.k.cost(Phase::futex_wake) : Ns(0); }
 
 /// complete_vfork_done: of a vfork parent, or of who stops a kernel thread.
 Next vfork_done(Ctx& x) {
@@ -160,9 +162,7 @@ Next vfork_done(Ctx& x) {
   if (!p) return advance();
   x.t.vfork_parent = nullptr;
   p->vfork_waiting = false;
-  fn_enter(x, Fn::complete);
-  fn_enter(x, Fn::__wake_up_locked);
-  call_ttwu(x, *p, TASK_NORMAL);
+  call_complete(x, *p);
   return advance();
 }
 
@@ -217,6 +217,7 @@ Next exit_fs(Ctx& x) {
   Tty& tty = *s.tty;
   const Pid pgrp = tty.pgrp, session = s.session;
   tty.pgrp = tty.session = Pid(0);
+  x.k.emit(Tp::tty, x.c, x.t.pid, -1, Pid(0));
   x.k.for_each_process([&](Task& p) {
     if (p.signal->session == session) p.signal->tty = nullptr;
   });
@@ -230,6 +231,7 @@ Next exit_rest(Ctx& x) {
   x.t.nsproxy = nullptr;
   x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
   if (x.k.profile().fair_group_sched) {
+    const Held pi_and_rq_lock(x, 2);
     fn_enter(x, Fn::sched_autogroup_exit_task);
     fn(x, Fn::sched_move_task);
     x.k.sched.sched_move_task(x.t, x.k.task_group_of(x.t));
@@ -256,7 +258,7 @@ Task& find_new_reaper(Core& k, Task& t) {
 /// Takes tasklist_lock for the rest of exit_notify.
 Next notify_begin(Ctx& x) {
   x.t.in_exit_notify = true;
-  x.t.preempt_count += PREEMPT_OFFSET;
+  preempt_add(x, 1);
   return advance();
 }
 
@@ -353,7 +355,7 @@ Next notify_end(Ctx& x) {
 Next notify_unlock(Ctx& x) {
   Task& t = x.t;
   t.in_exit_notify = false;
-  t.preempt_count -= PREEMPT_OFFSET;
+  preempt_sub(x, 1);
   if (t.spin_target) release_spinners(x.k, t);
   if (!x.f.a[kCursor]) return jump(kPcDead);
   ++x.k.totals.autoreaped;
@@ -367,6 +369,7 @@ Next self_reap(Ctx& x) {
 /// do_task_dead: the last schedule; the next task frees the stack.
 Next task_dead(Ctx& x) {
   Task& t = x.t;
+  if (t.io_context) x.k.exit_io_context(t);
   if (t.user) x.k.user.task_gone(t.user);
   t.user = 0;
   if (t.kthread) x.k.put_kthread(*t.kthread);
@@ -478,13 +481,16 @@ Next notify_signal(Ctx& x) {
   f.a[4] = 1;
   return advance();
 }
+/// The parent's siglock is held from the signal to the end of the wake-up.
 Next notify_wake(Ctx& x) {
+  preempt_add(x, 1);
   Frame& f = call(x, kWakeParent);
   f.a[0] = as_arg(*task_arg(x).real_parent);
   f.a[1] = x.f.a[0];
   return advance();
 }
 Next notify_done(Ctx& x) {
+  preempt_sub(x, 1);
   set_result(x, x.f.a[4]);
   return ret();
 }

@@ -15,7 +15,7 @@ constexpr u8 kMaySleep = StepFlag::kCondResched;
 
 // Locals of kDoFork.
 enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3 };
-enum Pc : u16 { kPcSighand = 9, kPcWakeSelect = 18, kPcVforkWait = 20, kPcReturn = 21 };
+enum Pc : u16 { kPcSighand = 9, kPcWakeSelect = 19, kPcVforkWait = 21, kPcReturn = 22 };
 
 const ForkSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].fork; }
 Task& child(Ctx& x) { return task_arg(x, kChild); }
@@ -135,7 +135,10 @@ Next do_sched_fork(Ctx& x) {
   }
   for (std::size_t k = 0; k < kPlacementKinds; ++k)
     if (s.placement[k]) c.placement[k] = s.placement[k];
-  x.k.sched.sched_fork(c, x.c.id);
+  {
+    const Held get_cpu_pi_and_rq_lock(x, 3);
+    x.k.sched.sched_fork(c, x.c.id);
+  }
   if (x.k.fault(FailPoint::perf_event_init_task)) return bad_fork(x, ForkLabel::cleanup_policy, kENOMEM);
   if (x.k.fault(FailPoint::audit_alloc)) return bad_fork(x, ForkLabel::cleanup_perf, kENOMEM);
   if (x.k.fault(FailPoint::security_task_alloc)) return bad_fork(x, ForkLabel::cleanup_audit, kENOMEM);
@@ -242,15 +245,30 @@ Next copy_namespaces(Ctx& x) {
   return advance();
 }
 
-/// copy_io (nobody has an I/O context without block I/O, so CLONE_IO shares none), then copy_thread_tls.
+/// copy_io: CLONE_IO shares the I/O context; without it a valid priority gets one of its own.
+bool copy_io(Ctx& x) {
+  IoContext* ioc = x.t.io_context;
+  const bool share = flag(x, kCLONE_IO), fresh = ioc && !share && ioc->ioprio >> kIoprioClassShift;
+  if (!x.k.may_allocate(FailPoint::copy_io, fresh ? KernelBytes::io_context : 0)) return false;
+  if (fresh) x.k.new_io_context(child(x), ioc->ioprio);
+  if (!ioc || !share) return true;
+  child(x).io_context = ioc;
+  ++ioc->refcount;
+  ++ioc->nr_tasks;
+  return true;
+}
+
+/// copy_io, then copy_thread_tls.
 Next copy_thread(Ctx& x) {
-  if (x.k.fault(FailPoint::copy_io)) return bad_fork(x, ForkLabel::cleanup_namespaces, kENOMEM);
+  if (!copy_io(x)) return bad_fork(x, ForkLabel::cleanup_namespaces, kENOMEM);
   if (x.k.fault(FailPoint::copy_thread)) return bad_fork(x, ForkLabel::cleanup_io, kENOMEM);
   Task& c = child(x);
   c.frames.push(x.t.flags & PF_KTHREAD ? kKthread : kUser);
   c.kthread = x.t.kthread;  // of kthreadd: the request it serves
   c.frames.push(kRetFromFork);
-  if (flag(x, kCLONE_CHILD_CLEARTID)) c.clear_child_tid = 1;
+  c.set_child_tid = flag(x, kCLONE_CHILD_SETTID);
+  c.clear_child_tid = flag(x, kCLONE_CHILD_CLEARTID);
+  if (flag(x, kCLONE_SETTLS)) c.tls = as_arg(c) + 1;
   return advance();
 }
 Next nothing(Ctx&) { return advance(); }
@@ -315,6 +333,7 @@ Next link_task(Ctx& x) {
   c.user_fresh = c.user != 0;
   if (spec(x).has_group) c.cgroup = k.group(spec(x).group);
   if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(c));  // cpu_cgroup_fork
+  const Held nothing_held(x, 0, Held::Irqs::on);  // tasklist_lock is free again
   k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags], 0);
   k.emit(Tp::stack_alloc, x.c, c.pid, x.f.a[kStackHit]);
   return advance();
@@ -326,6 +345,7 @@ Next do_fork_event(Ctx& x) {
   Totals& n = x.k.totals;
   ++(c.flags & PF_KTHREAD ? n.kthreads : c.group_leader == &c ? n.forks : n.threads);
   x.k.emit(Tp::sched_process_fork, x.c, x.t.comm, x.t.pid, c.comm, c.pid);
+  if (c.mm && !flag(x, kCLONE_VM)) x.k.emit_rss(x.c, c);
   set_result(x, static_cast<u64>(static_cast<s64>(c.pid.v)));
   x.f.a[kPid] = static_cast<u64>(static_cast<s64>(c.pid.v));
   if (flag(x, kCLONE_VFORK)) {
@@ -335,14 +355,27 @@ Next do_fork_event(Ctx& x) {
   return advance();
 }
 
+/// CLONE_PARENT_SETTID: the page was made copy-on-write a moment ago unless the address space is shared. A fault is ignored.
+Ns parent_tid_cost(Ctx& x) { return flag(x, kCLONE_PARENT_SETTID) ? x.k.cost(Phase::put_user_tid) : Ns(0); }
+Next put_parent_tid(Ctx& x) {
+  if (!flag(x, kCLONE_PARENT_SETTID)) return advance();
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, child(x).pid, 0);
+  if (!flag(x, kCLONE_VM) && shares_cow_pages(x.t)) call_cow_fault(x);
+  return advance();
+}
+
 Next wake_select(Ctx& x) {
+  const Held pi_lock(x, 1);
   const CpuId cpu = x.k.sched.wake_up_new_task_select(child(x), x.c.id);
   ++x.k.cpu(cpu).times.forks_placed;
   return advance();
 }
 Ns wake_activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task) + x.k.cost(Phase::check_preempt); }
 Next wake_activate(Ctx& x) {
-  x.k.sched.wake_up_new_task_activate(child(x), x.c.id);
+  {
+    const Held pi_and_rq_lock(x, 2);
+    x.k.sched.wake_up_new_task_activate(child(x), x.c.id);
+  }
   ++x.k.totals.sched_events;
   if (x.t.vfork_waiting) x.k.emit(Tp::vfork_wait, x.c, x.t.pid);
   return advance();
@@ -433,9 +466,9 @@ constexpr Step kDoForkSteps[] = {
     {nothing, Phase::count_, before_link_cost, 0, marks<calls<Fn::user_disable_single_step>, calls<Fn::__percpu_down_read>>},
     {link_task, Phase::count_, link_cost, kOff, marks<calls<Fn::cgroup_can_fork>>, LockSet::tasklist_write | LockSet::siglock},
     {do_fork_event, Phase::count_, nullptr, 0, marks<leaves<Fn::copy_process>>},
+    {put_parent_tid, Phase::count_, parent_tid_cost, 0, marks<calls<Fn::get_task_pid>, calls<Fn::pid_vnr>>},
     {wake_select, Phase::select_task_rq_fork, nullptr, kOff,
-     marks<calls<Fn::get_task_pid>, calls<Fn::pid_vnr>, calls<Fn::__init_waitqueue_head, is_vfork>, enters<Fn::wake_up_new_task>,
-           pays<Fn::select_task_rq_fair>>,
+     marks<calls<Fn::__init_waitqueue_head, is_vfork>, enters<Fn::wake_up_new_task>, pays<Fn::select_task_rq_fair>>,
      LockSet::pi},
     {wake_activate, Phase::wake_up_new_task, wake_activate_cost, kOff, nullptr, LockSet::pi | LockSet::rq},
     {vfork_wait, Phase::count_, nullptr, 0, marks<leaves<Fn::wake_up_new_task>, enters<Fn::wait_for_completion_killable, vfork_begins>>},

@@ -22,7 +22,10 @@ Next free_pid(Ctx& x) {
   return passed(x, "bad_fork_free_pid");
 }
 Next cleanup_thread(Ctx& x) { return passed(x, "bad_fork_cleanup_thread"); }
-Next cleanup_io(Ctx& x) { return passed(x, "bad_fork_cleanup_io"); }
+Next cleanup_io(Ctx& x) {
+  if (child(x).io_context) x.k.exit_io_context(child(x));
+  return passed(x, "bad_fork_cleanup_io");
+}
 Next cleanup_namespaces(Ctx& x) {
   x.k.put_nsproxy(*child(x).nsproxy);
   return passed(x, "bad_fork_cleanup_namespaces");

@@ -22,11 +22,17 @@ Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
 /// Wakes waiters from the head, removing each (autoremove_wake_function); those that come meanwhile are not counted.
 Next wake_queue(Ctx& x) {
   WaitQueue& q = queue_arg(x.k, x.f.a[0]);
+  const bool locked = static_cast<QueueOf>(x.f.a[0] >> 32) == QueueOf::pipe;  // futexes wake after their bucket is unlocked
+  if (locked && !x.f.a[3]) preempt_add(x, 1);
+  x.f.a[3] = 1;
   if (x.f.a[1] == ~u64{0}) {
     x.f.a[1] = 0;
     for (const Task* t = q.front(); t; t = t->wait_node.next) ++x.f.a[1];
   }
-  if (!x.f.a[1] || q.empty()) return ret();
+  if (!x.f.a[1] || q.empty()) {
+    if (locked) preempt_sub(x, 1);
+    return ret();
+  }
   --x.f.a[1];
   Task& w = *q.front();
   x.k.remove_wait(w);

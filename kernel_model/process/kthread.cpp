@@ -94,6 +94,7 @@ Next stopper_sleep(Ctx& x) {
   return jump(0);
 }
 Next stopper_move(Ctx& x) {
+  const Held pi_and_rq_lock(x, 2);
   if (x.c.stop_works.empty()) {
     x.c.active_balance = false;
     x.k.sched.active_load_balance_cpu_stop(x.c.id);
@@ -106,7 +107,7 @@ Next stopper_move(Ctx& x) {
   if (held && p.cpu == x.c.id && !p.on_cpu) x.k.sched.migrate_queued_task(p, w.dest, x.c.id);
   if (!w.waiter) return jump(0);
   w.waiter->stop_pending = false;
-  call_ttwu(x, *w.waiter, TASK_NORMAL);
+  call_complete(x, *w.waiter);
   return jump(0);
 }
 
@@ -196,6 +197,7 @@ void boot_sleep(Core& k, Task& t, CpuId cpu, const Path& loop, u32 state, bool p
   t.se.avg = SchedAvg{};  // asleep for long: a new task would bring load 1024 along
   t.cpu = t.wake_cpu = t.recent_used_cpu = t.last_ran = cpu;
   t.state = state;
+  t.preempt_count = 2 * k.preempt_offset();  // in the middle of schedule()
   t.frames.push(loop);
   t.frames.push(kSchedule).pc = 2;
 }
@@ -223,6 +225,7 @@ void boot(Core& k) {
     Task& idle = boot_task(k, "swapper/" + std::to_string(i), nullptr, swapper_signal);
     swapper_signal = idle.signal;
     idle.flags |= PF_IDLE;
+    idle.preempt_count = k.preempt_offset();  // the idle loop never enables preemption
     idle.signal->sigcnt += i ? 1 : 0;
     k.sched.init_idle(idle, c.id);
     idle.frames.push(kIdle);

@@ -156,7 +156,7 @@ Next kthreadd_result(Ctx& x) {
   if (result >= 0) return jump(0);
   t.result = result;
   t.done = true;
-  call_ttwu(x, *t.creator, TASK_NORMAL);
+  call_complete(x, *t.creator);
   return jump(0);
 }
 constexpr Step kKthreaddSteps[] = {
@@ -171,7 +171,7 @@ Next kthread_begin(Ctx& x) {
   t.result = x.t.pid.v;
   t.done = true;
   x.t.state = TASK_UNINTERRUPTIBLE;
-  call_ttwu(x, *t.creator, TASK_NORMAL);
+  call_complete(x, *t.creator);
   return advance();
 }
 Next kthread_sleep(Ctx& x) {
@@ -207,9 +207,8 @@ Next kthread_exit(Ctx& x) {
 }
 constexpr Step kKthreadSteps[] = {
     {kthread_begin, Phase::count_, nullptr, kNoPreempt,
-     marks<enters<Fn::kthread>, calls<Fn::kmem_cache_alloc_trace>, calls<Fn::__init_waitqueue_head>, calls<Fn::__init_waitqueue_head>,
-           enters<Fn::complete>, enters<Fn::__wake_up_locked>>},
-    {kthread_sleep, Phase::count_, nullptr, kNoPreempt, marks<leaves<Fn::complete>>},
+     marks<enters<Fn::kthread>, calls<Fn::kmem_cache_alloc_trace>, calls<Fn::__init_waitqueue_head>, calls<Fn::__init_waitqueue_head>>},
+    {kthread_sleep, Phase::count_, nullptr, kNoPreempt},
     {kthread_loop, Phase::count_, nullptr, kNoPreempt,
      marks<calls<Fn::__kthread_parkme, outside<Fn::threadfn>>, enters<Fn::threadfn, outside<Fn::threadfn>>,
            calls<Fn::kthread_should_stop>>},

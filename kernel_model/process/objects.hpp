@@ -30,6 +30,9 @@ struct Mm {
   u32 vmas = 0, anon_pages = 0, file_pages = 0, pgtable_pages = 0;
   u32 anon_private = 0;  ///< of anon_pages: owned by this mm alone since the last fork
   u32 working_set_kib = 0;
+  u32 rss = 0;       ///< pages, as far as its tasks have reported their faults (SPLIT_RSS_COUNTING)
+  u32 total_vm = 0;  ///< pages mapped
+  bool locked = false;  ///< VM_LOCKED, not inherited by fork
   CowFamily* family = nullptr;
   const ProcessShape* shape = nullptr;
   LockWord mmap_sem;
@@ -87,8 +90,16 @@ struct SemUndo {
   u32 refcnt = 0;
 };
 
+/// io_context: made by ioprio_set (nothing here does block I/O), shared under CLONE_IO.
+struct IoContext {
+  u32 index = 0;
+  u32 refcount = 0, nr_tasks = 0;
+  u32 ioprio = 0;  ///< class << 13 | level
+};
+
 /// A controlling terminal (a pty): who is in the foreground.
 struct Tty {
+  u32 index = 0;  ///< pts/N
   Pid session, pgrp;
 };
 
@@ -178,6 +189,7 @@ inline constexpr u64 kCoredump = sigbit(kSIGQUIT) | sigbit(kSIGILL) | sigbit(kSI
 inline constexpr int kSI_TKILL = -6;
 inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
+inline constexpr u32 kIoprioClassShift = 13;
 inline constexpr s64 kEPERM = 1, kENOENT = 2, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kEBUSY = 16, kENOTTY = 25, kEOPNOTSUPP = 95, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35, kENOSYS = 38;
 /// Internal results that never reach a program: the system call is restarted.
 inline constexpr s64 kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514, kERESTART_RESTARTBLOCK = 516;

@@ -14,6 +14,7 @@ extern const Path kSchedule;     ///< a[0]: 1 for a preemption
 extern const Path kRetFromFork;  ///< first path of a new task
 extern const Path kLockSpin, kLockSleep;  ///< a path that waits for a lock
 extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
+extern const Path kComplete;     ///< a[0] task that waits for a completion
 // exec/irq.cpp
 extern const Path kIrqIpi, kIrqCall, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
@@ -25,7 +26,7 @@ extern const Path kDriverTarget;  ///< a[0] kHz
 // process/user.cpp
 extern const Path kUser;      ///< a task in user mode
 extern const Path kUserWork;  ///< the work loop before a return to user mode
-extern const Path kFault;     ///< a[0] kind
+extern const Path kFault;     ///< a[0] kind, chosen by itself; a[1]: 1 for a copy-on-write one
 // process/signal.cpp
 extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group
 extern const Path kSignalWakeUp;   ///< a[0] task, a[1]: 1 to wake a killable sleeper too
@@ -89,6 +90,39 @@ inline void call_ttwu(Ctx& x, const Task& p, u32 mask, u32 wake_flags = 0) {
   f.a[2] = wake_flags;
 }
 
+/// Spin locks and preempt_disable that a path keeps from one step to the next.
+inline void preempt_add(Ctx& x, u32 n) { x.t.preempt_count += n * x.k.preempt_offset(); }
+inline void preempt_sub(Ctx& x, u32 n) { x.t.preempt_count -= n * x.k.preempt_offset(); }
+
+/// What the code behind one effect holds while it runs: spin locks, each of which raises preempt_count, and interrupts off or on where that
+/// differs from the step. Both show in the ftrace header of the events it causes.
+class Held {
+ public:
+  enum class Irqs : s8 { as_step = 0, off = 1, on = -1 };
+  Held(Ctx& x, u32 locks, Irqs irqs = Irqs::off) : x_(x), locks_(locks), before_(x.c.irqs_here) {
+    preempt_add(x_, locks_);
+    x_.c.irqs_here = static_cast<s8>(irqs);
+  }
+  ~Held() {
+    preempt_sub(x_, locks_);
+    x_.c.irqs_here = before_;
+  }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+
+ private:
+  Ctx& x_;
+  const u32 locks_;
+  const s8 before_;
+};
+
+/// complete(): wakes who waits for a completion, under the lock of its wait queue.
+inline void call_complete(Ctx& x, const Task& waiter) { call(x, kComplete).a[0] = as_arg(waiter); }
+/// A write of the kernel to a page of the task that is still shared copy-on-write.
+void call_cow_fault(Ctx& x);
+/// Whether such a page of the task is there.
+bool shares_cow_pages(const Task& t);
+
 // Shared by system call paths (process/syscalls.cpp).
 void trace_sys_enter(Ctx& x, s64 nr, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0);
 void trace_sys_exit(Ctx& x, s64 nr, s64 result);
@@ -97,7 +131,7 @@ void trace_sys_exit(Ctx& x, s64 nr, s64 result);
 struct Nr {
   static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, waitid = 95, futex = 98,
                        clock_nanosleep = 115, sched_setscheduler = 119, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
-                       setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
+                       ioprio_set = 30, setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
                        wait4 = 260;
 };
 

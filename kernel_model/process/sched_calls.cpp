@@ -28,7 +28,9 @@ bool can_nice(const Ctx& x, int nice) {
 }
 bool rt_policy(SchedPolicy p) { return p == SchedPolicy::fifo || p == SchedPolicy::rr; }
 
-void trace_attr_of(Ctx& x, const Task& p) { x.k.emit(Tp::task_attr, x.c, p.pid, p.prio, p.signal->pgrp, p.signal->session); }
+void trace_attr_of(Ctx& x, const Task& p) {
+  x.k.emit(Tp::task_attr, x.c, p.pid, p.prio, p.signal->pgrp, p.signal->session, p.cred->user->uid);
+}
 
 // --- sched_setscheduler ---
 
@@ -59,7 +61,10 @@ s64 do_sched_setscheduler(Ctx& x) {
   if (const s64 err = check_setscheduler(x, *p, policy, priority, o.flag)) return err;
   if (p->sched_class == SchedClass::stop) return -kEINVAL;
   p->sched_reset_on_fork = o.flag;
-  x.k.sched.sched_setscheduler(*p, policy, priority, x.c.id);
+  {
+    const Held pi_and_rq_lock(x, 2);
+    x.k.sched.sched_setscheduler(*p, policy, priority, x.c.id);
+  }
   trace_attr_of(x, *p);
   return 0;
 }
@@ -92,6 +97,7 @@ s64 do_sched_setaffinity(Ctx& x) {
   if (!x.t.cred->capable() && !check_same_owner(x, *p)) return -kEPERM;
   const CpuMask mask = *op(x).mask & CpuMask::first_n(x.k.nr_cpus());
   if (!(p->cpus_allowed == mask) && (mask & x.k.sched.cpu_active_mask()).empty()) return -kEINVAL;
+  const Held pi_and_rq_lock(x, 2);
   const CpuId dest = x.k.sched.set_cpus_allowed(*p, mask, x.c.id);
   if (mask.test(p->cpu)) return 0;
   if (p->on_cpu || p->state == TASK_WAKING) {
@@ -178,7 +184,10 @@ Next attach_apply(Ctx& x) {
   for (Task* t = p->signal->threads.front(); t; t = t->thread_node.next) {
     if (t->cgroup == tg || (t->flags & PF_EXITING)) continue;  // cgroup_migrate_add_task leaves them out
     t->cgroup = tg;
-    k.sched.sched_move_task(*t, k.task_group_of(*t), x.c.id);
+    {
+      const Held pi_and_rq_lock(x, 2);
+      k.sched.sched_move_task(*t, k.task_group_of(*t), x.c.id);
+    }
     k.emit(Tp::cgroup_attach, x.c, t->pid, tg ? tg->name : NameId{});
   }
   return advance();
@@ -203,7 +212,10 @@ s64 do_setpriority(Ctx& x) {
   const int nice = std::clamp(static_cast<int>(op(x).arg), kMinNice, kMaxNice);
   if (!x.t.cred->capable() && !check_same_owner(x, *p)) return -kEPERM;
   if (nice < task_nice(*p) && !can_nice(x, nice)) return -kEACCES;
-  x.k.sched.set_user_nice(*p, nice, x.c.id);
+  {
+    const Held pi_and_rq_lock(x, 2);
+    x.k.sched.set_user_nice(*p, nice, x.c.id);
+  }
   trace_attr_of(x, *p);
   return 0;
 }

@@ -131,7 +131,11 @@ Task* choose_thread(Task& t, int sig, bool group) {
 Next report(Ctx& x, s64 res) {
   const Task& t = task_arg(x, kTarget);
   const s64 code = static_cast<s64>(x.f.a[kCode]);
-  x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, x.f.a[kGroup], res);
+  {
+    const Held siglock(x, 0);  // counted by send_prepare
+    x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, x.f.a[kGroup], res);
+  }
+  preempt_sub(x, 1);
   return ret();
 }
 
@@ -159,6 +163,7 @@ Next send_prepare(Ctx& x) {
   Task& t = task_arg(x, kTarget);
   const int sig = static_cast<int>(x.f.a[kSig]);
   if (!t.sighand) return ret();
+  preempt_add(x, 1);  // siglock
   Signal& s = *t.signal;
   if (s.flags & SIGNAL_GROUP_EXIT) return advance();
   if (sigbit(sig) & kStopSignals) {
@@ -189,7 +194,10 @@ Next send_queue(Ctx& x) {
   Task& t = task_arg(x, kTarget);
   const int sig = static_cast<int>(x.f.a[kSig]);
   const bool group = x.f.a[kGroup];
-  if (!t.sighand) return ret();
+  if (!t.sighand) {
+    preempt_sub(x, 1);
+    return ret();
+  }
   Signal& s = *t.signal;
   if (sig_ignored(t, sig)) return report(x, kResIgnored);
   u64& set = group ? s.shared_pending : t.pending;
@@ -384,6 +392,7 @@ Next get_signal(Ctx& x) {
   recalc_sigpending(t);
   if (!sig) return ret();
   const SigDisposition d = sig == kSIGKILL || sig == kSIGSTOP ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
+  const Held siglock(x, 1);
   x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
   if (d == SigDisposition::ign) return jump(0);
   if (d == SigDisposition::handler) {

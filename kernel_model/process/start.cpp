@@ -11,7 +11,8 @@ void dup_fields(Core& k, Task& c, const Task& p) {
   c.flags = (p.flags & ~(PF_WQ_WORKER | PF_IDLE | PF_EXITING | PF_SIGNALED)) | PF_FORKNOEXEC;
   c.usage = 2;
   c.has_stack = true;
-  c.preempt_count = 0;
+  c.preempt_count = 2 * k.preempt_offset();  // FORK_PREEMPT_COUNT
+  c.tls = p.tls;
   c.policy = p.policy;
   c.sched_class = p.sched_class;
   c.static_prio = p.static_prio;
@@ -123,7 +124,9 @@ void Core::start_process(const StartSpec& spec) {
   if (profile().fair_group_sched) sched.set_task_group(t, task_group_of(t));
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);
-  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session);
+  emit(Tp::task_attr, c, t.pid, t.prio, t.signal->pgrp, t.signal->session, spec.uid);
+  if (!spec.command.empty() && trace_.enabled(Tp::cmdline)) emit(Tp::cmdline, c, t.pid, name(spec.command));
+  emit_rss(c, t);
   graph_.pause(true);
   wake_started(c, t);
   graph_.pause(false);

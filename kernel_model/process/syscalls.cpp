@@ -105,7 +105,10 @@ Next yield_enter(Ctx& x) {
   return advance();
 }
 Next yield_schedule(Ctx& x) {
-  x.k.sched.yield_task(x.c.id);
+  {
+    const Held rq_lock(x, 1);
+    x.k.sched.yield_task(x.c.id);
+  }
   call(x, kSchedule);
   return advance();
 }
@@ -125,6 +128,7 @@ s64 misc_nr(OpKind kind) {
     case OpKind::sigaction: return Nr::rt_sigaction;
     case OpKind::setsid: return Nr::setsid;
     case OpKind::nice: return Nr::setpriority;
+    case OpKind::ioprio_set: return Nr::ioprio_set;
     case OpKind::sigprocmask: return Nr::rt_sigprocmask;
     case OpKind::setpgid: return Nr::setpgid;
     case OpKind::set_ctty:
@@ -180,9 +184,11 @@ s64 do_setpgid(Ctx& x) {
     if (!member || member->session != self.signal->session) return -kEPERM;
   }
   if (p->signal->pgrp != pgid) x.k.change_pgrp(*p->signal, pgid);
-  x.k.emit(Tp::task_attr, x.c, p->pid, p->prio, p->signal->pgrp, p->signal->session);
+  x.k.emit(Tp::task_attr, x.c, p->pid, p->prio, p->signal->pgrp, p->signal->session, p->cred->user->uid);
   return 0;
 }
+
+void trace_tty(Ctx& x) { x.k.emit(Tp::tty, x.c, x.t.pid, s64{x.t.signal->tty->index}, x.t.signal->tty->pgrp); }
 
 /// TIOCSCTTY of a pty nobody has, and TIOCSPGRP.
 s64 do_set_ctty(Ctx& x) {
@@ -191,6 +197,7 @@ s64 do_set_ctty(Ctx& x) {
   s.tty = &x.k.new_tty();
   s.tty->session = s.session;
   s.tty->pgrp = s.pgrp;
+  trace_tty(x);
   return 0;
 }
 s64 do_tcsetpgrp(Ctx& x) {
@@ -201,6 +208,7 @@ s64 do_tcsetpgrp(Ctx& x) {
   if (!member) return -kESRCH;
   if (member->session != s.session) return -kEPERM;
   s.tty->pgrp = pgid;
+  trace_tty(x);
   return 0;
 }
 
@@ -222,7 +230,17 @@ void mark_descendants(Task& t) {
   }
 }
 /// What ps shows of the task has changed.
-void trace_attr(Ctx& x) { x.k.emit(Tp::task_attr, x.c, x.t.pid, x.t.prio, x.t.signal->pgrp, x.t.signal->session); }
+void trace_attr(Ctx& x) { x.k.emit(Tp::task_attr, x.c, x.t.pid, x.t.prio, x.t.signal->pgrp, x.t.signal->session, x.t.cred->user->uid); }
+
+/// ioprio_set(IOPRIO_WHO_PROCESS, 0): the real-time class is for CAP_SYS_ADMIN; the first one makes the I/O context.
+s64 do_ioprio_set(Ctx& x) {
+  constexpr u32 kRealtime = 1;
+  const u32 ioprio = static_cast<u32>(op(x).arg);
+  if (ioprio >> kIoprioClassShift == kRealtime && !x.t.cred->capable()) return -kEPERM;
+  if (!x.t.io_context) x.k.new_io_context(x.t, ioprio);
+  x.t.io_context->ioprio = ioprio;
+  return 0;
+}
 
 Next misc_apply(Ctx& x) {
   const Op& o = op(x);
@@ -236,6 +254,7 @@ Next misc_apply(Ctx& x) {
     case OpKind::nice:
       x.t.result = do_setpriority(x);
       break;
+    case OpKind::ioprio_set: x.t.result = do_ioprio_set(x); break;
     case OpKind::sigprocmask: do_sigprocmask(x); break;
     case OpKind::setpgid: x.t.result = do_setpgid(x); break;
     case OpKind::set_ctty: x.t.result = do_set_ctty(x); break;

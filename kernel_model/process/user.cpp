@@ -143,6 +143,10 @@ Next do_cond_wake(Ctx& x, u64 how_many) {
 Next do_join(Ctx& x) {
   const Task* p = x.k.find_task(op(x).pid);
   if (!p || p->signal != x.t.signal || !p->clear_child_tid) return take(x);
+  if (!p->join_waiters.empty()) {  // glibc lets one thread join
+    x.t.result = -kEINVAL;
+    return take(x);
+  }
   return futex_wait(x, queue_ref(QueueOf::join, p->id.v), static_cast<u64>(p->pid.v));
 }
 
@@ -191,6 +195,7 @@ Next dispatch(Ctx& x) {
     case OpKind::subreaper:
     case OpKind::set_name:
     case OpKind::setsid:
+    case OpKind::ioprio_set:
     case OpKind::nice: return syscall(x, kSysMisc);
     case OpKind::affinity: return syscall(x, kSysSetaffinity);
     case OpKind::setscheduler: return syscall(x, kSysSetscheduler);
@@ -292,13 +297,13 @@ constexpr Step kUserWorkSteps[] = {{user_work, Phase::count_, nullptr, StepFlag:
                                     marks<enters<Fn::do_notify_resume, outside<Fn::do_notify_resume>>>}};
 
 /// Which fault comes next; a[0] is FaultKind. A copy-on-write page nobody shares any more is re-used.
-FaultKind next_fault(Task& t) {
-  if (t.fault_file) {
+FaultKind next_fault(Task& t, bool cow_only) {
+  if (t.fault_file && !cow_only) {
     --t.fault_file;
     return kFaultFile;
   }
-  if (t.fault_cow) {
-    --t.fault_cow;
+  if (t.fault_cow || cow_only) {
+    if (t.fault_cow) --t.fault_cow;
     return t.mm->family->live > 1 ? kFaultCow : kFaultReuse;
   }
   --t.fault_anon;
@@ -306,34 +311,47 @@ FaultKind next_fault(Task& t) {
 }
 Ns fault_cost(Ctx& x) {
   constexpr std::array kPhase{Phase::fault_cow_copy, Phase::fault_cow_reuse, Phase::fault_anon_zero, Phase::fault_file_around};
-  x.f.a[0] = next_fault(x.t);
+  x.f.a[0] = next_fault(x.t, x.f.a[1]);
   return x.k.cost(kPhase[x.f.a[0]]);
 }
 /// The next fault follows at once unless signals or rescheduling come first.
 Next fault_done(Ctx& x) {
+  constexpr u32 kTaskRssEventsThresh = 64;
   if (x.f.held) x.k.unlock(x);
   Mm& mm = *x.t.mm;
   switch (x.f.a[0]) {
     case kFaultAnon:
       ++mm.anon_pages;
       ++mm.anon_private;
+      ++x.t.rss_delta;
       break;
-    case kFaultFile: mm.file_pages += 16; break;
+    case kFaultFile:
+      mm.file_pages += 16;
+      x.t.rss_delta += 16;
+      break;
     default:
       if (mm.anon_private < mm.anon_pages) ++mm.anon_private;
   }
   ++x.t.min_flt;
+  if (x.t.rss_events++ > kTaskRssEventsThresh) x.k.sync_mm_rss(x.c, x.t);  // check_sync_rss_stat
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
-  return faults_due(x.t) && !x.t.ti_flags ? jump(x.f.pc) : ret();
+  return faults_due(x.t) && !x.t.ti_flags && !x.f.a[1] ? jump(x.f.pc) : ret();
 }
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
-using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, pays<Fn::handle_mm_fault>>;
+using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, calls<Fn::find_vma>, pays<Fn::handle_mm_fault>>;
 constexpr Step kFaultSteps[] = {
     {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list},
     {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list, LockSet::mmap_read},
 };
 
 }  // namespace
+
+void call_cow_fault(Ctx& x) {
+  Frame& f = call(x, kFault);
+  f.a[1] = 1;
+  if (x.t.mm->users > 1) f.pc = kPcSharedMm;
+}
+bool shares_cow_pages(const Task& t) { return t.mm && t.mm->anon_private < t.mm->anon_pages; }
 
 const Path kUser{"user", kUserSteps};
 const Path kUserWork{"do_notify_resume", kUserWorkSteps};

@@ -162,6 +162,8 @@ static_assert(kWaitSteps[kPcScan].effect == wait_scan && kWaitSteps[kPcSpin].eff
 
 /// __wake_up_sync_key on wait_chldexit with child_wait_callback's filter; a[2] counts the waiters already seen.
 Next wake_parent(Ctx& x) {
+  if (!x.f.a[3]) preempt_add(x, 1);  // the lock of wait_chldexit
+  x.f.a[3] = 1;
   Task& parent = task_arg(x);
   const Task& child = task_arg(x, 1);
   u64 i = 0;
@@ -172,6 +174,7 @@ Next wake_parent(Ctx& x) {
     call_ttwu(x, *w, TASK_INTERRUPTIBLE, WF_SYNC);
     return jump(0);
   }
+  preempt_sub(x, 1);
   return ret();
 }
 constexpr Step kWakeParentSteps[] = {

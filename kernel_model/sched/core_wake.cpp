@@ -199,8 +199,12 @@ Scheduler::Ttwu Scheduler::ttwu_begin(Task& p, u32 state_mask, u32 wake_flags, C
   emit_task(Tp::sched_waking, p);
   if (p.on_rq == TASK_ON_RQ_QUEUED) {
     Rq& r = rq(p.cpu);
+    u32& depth = rq(this_cpu).curr->preempt_count;
+    const u32 rq_lock = profile_.preempt ? PREEMPT_OFFSET : 0;
+    depth += rq_lock;
     update_rq_clock(r);
     ttwu_do_wakeup(r, p, wake_flags);
+    depth -= rq_lock;
     return Ttwu::done;
   }
   p.sched_contributes_to_load = (p.state & TASK_UNINTERRUPTIBLE) && !(p.state & TASK_NOLOAD);

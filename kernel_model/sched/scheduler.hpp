@@ -192,6 +192,11 @@ class Scheduler {
   void ttwu_queue(Task& p, u32 wake_flags, CpuId this_cpu);
   /// sched_ttwu_pending: activates the wake list of `this_cpu`, last arrival first; returns how many.
   u32 sched_ttwu_pending(CpuId this_cpu);
+  /// Whether an IPI finds more than need_resched: a wake list, or a nohz kick.
+  bool scheduler_ipi_wanted(CpuId this_cpu) const {
+    const Rq& r = rq(this_cpu);
+    return r.wake_list || r.nohz_balance_kick || r.nohz_stats_kick;
+  }
   /// scheduler_ipi: the wake list, and a nohz kick (which raises SCHED_SOFTIRQ, see softirq_wanted). Returns how many were woken.
   u32 scheduler_ipi(CpuId this_cpu);
   /// All of the above in a row with frozen time; false when not woken. Contract: the task is not `spin`.

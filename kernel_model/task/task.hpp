@@ -3,7 +3,7 @@
 // Purpose: one simulated task: scheduling state, identity, relations, signals, and its kernel stack of execution frames.
 // Source:  Linux 4.19 include/linux/sched.h, arch/arm64 thread_info; values of states and flags are the kernel's.
 // Units:   times in ns. Ownership: tasks live in the kernel's Pool<Task>; `id` is the index. The kernel is the only writer.
-// Errors:  none. Not modelled: credentials beyond the process count, cgroups, seccomp, ptrace.
+// Errors:  none. Not modelled: cgroups, seccomp, ptrace.
 #pragma once
 
 #include <array>
@@ -57,6 +57,7 @@ struct Signal;
 struct Cred;
 struct Nsproxy;
 struct SemUndo;
+struct IoContext;
 struct Kthread;
 
 struct Task {
@@ -96,6 +97,8 @@ struct Task {
 
   // --- accounting ---
   u64 nvcsw = 0, nivcsw = 0, min_flt = 0;
+  u32 rss_events = 0;  ///< rss_stat.events: faults since rss_delta was added to the mm
+  s32 rss_delta = 0;   ///< rss_stat.count, pages
   Ns utime, stime, run_delay, last_queued{0}, start_time;
 
   // --- life cycle (written by the process room only) ---
@@ -113,12 +116,14 @@ struct Task {
   Cred* cred = nullptr;
   Nsproxy* nsproxy = nullptr;
   SemUndo* sysvsem = nullptr;
+  IoContext* io_context = nullptr;
   Kthread* kthread = nullptr;  ///< of a thread that kthread() runs
   Task *real_parent = nullptr, *group_leader = nullptr;
   ListNode<Task> sibling, thread_node, wait_node;
   IList<Task, &Task::sibling> children;
   u64 pending = 0, blocked = 0;  ///< private signals, bit sig-1
-  u64 clear_child_tid = 0;
+  u64 set_child_tid = 0, clear_child_tid = 0;  ///< user addresses; 1 stands for any
+  u64 tls = 0;                   ///< thread pointer: TaskId + 1 of the task it was made for by CLONE_SETTLS, else the parent's
   u32 jobctl = 0;                ///< JOBCTL_*
   s32 pdeath_signal = 0;
   u32 self_exec_id = 0, parent_exec_id = 0;

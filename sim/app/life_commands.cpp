@@ -43,7 +43,7 @@ int guarded(Command command) {
 
 int ps_command(const PsCommand& c) {
   const auto layout = find_ps_layout(c.options.empty() ? "ely" : c.options);
-  if (!layout) return refuse(fmt::format("ps {}: no such layout; allowed: -ely, -ejH, -axjf", c.options));
+  if (!layout) return refuse(fmt::format("ps {}: no such layout; allowed: -ely, -ejH, -axjf, refs", c.options));
   const auto at = parse_duration(c.at);
   if (!at || *at.value < 0)
     return refuse(fmt::format("--at {}: {}; allowed: {}", c.at, at ? "before the start" : at.what, at ? "0 and later" : at.allowed));
@@ -51,7 +51,8 @@ int ps_command(const PsCommand& c) {
     const Life life = load_life(c.dir);
     const auto now = static_cast<km::u64>(*at.value);
     if (const std::string why = out_of_reach(life, now); !why.empty()) return refuse(why);
-    fmt::print("{}", render_ps(processes_at(life, now), *layout, now));
+    const ProcessTable table = table_at(life, now);
+    fmt::print("{}", *layout == PsLayout::refs ? render_references(table.references()) : render_ps(table.rows(now), *layout, now));
     return ExitCode::kOk;
   });
 }

@@ -41,7 +41,7 @@ void add_run(CLI::App& app, RunCommand& c) {
 void add_ps(CLI::App& app, PsCommand& c) {
   CLI::App* ps = app.add_subcommand("ps", "print the process table of a result folder at a date, as ps -ely, -ejH or axjf does");
   ps->add_option("dir", c.dir, "result folder")->required();
-  ps->add_option("options", c.options, "ely, ejH or axjf, also with a dash");
+  ps->add_option("options", c.options, "ely, ejH or axjf, also with a dash; refs: who shares what");
   ps->add_option("--at", c.at, "date, such as 12ms")->required();
   constexpr std::pair<const char*, const char*> kLetters[] = {
       {"-e", "every process (always so)"}, {"-l", "long"},     {"-y", "with -l: RSS for ADDR, no flags"}, {"-j", "jobs: process group, session"},

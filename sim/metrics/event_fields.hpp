@@ -35,7 +35,9 @@ struct Field {
   // de_thread
   static constexpr km::u32 kOldPid = 1;
   static constexpr km::u32 kUserKind = 1, kExitCode = 1, kReaper = 1, kAutoreap = 2, kOldParent = 1, kNewParent = 2;
-  static constexpr km::u32 kAttrPrio = 1, kAttrPgrp = 2, kAttrSession = 3;
+  static constexpr km::u32 kAttrPrio = 1, kAttrPgrp = 2, kAttrSession = 3, kAttrUid = 4;
+  // tty, cmdline, rss_stat
+  static constexpr km::u32 kTtyIndex = 1, kTtyPgrp = 2, kCommand = 1, kRss = 1, kTotalVm = 2, kLocked = 3;
   // placement
   static constexpr km::u32 kPlaceKind = 0, kPlacePid = 1, kPlaceThis = 2, kPlacePrev = 3, kPlaceCpu = 4, kPlaceIdle = 5, kPlaceRunThis = 6,
                            kPlaceRunChosen = 7;

@@ -20,7 +20,8 @@ km::TpSet LifeListener::events() {
   return tp_set({Tp::sched_switch,     Tp::sched_stat_runtime, Tp::rt_runtime, Tp::sched_waking,       Tp::sched_wakeup,
                  Tp::sched_wakeup_new, Tp::sched_migrate_task, Tp::task_newtask,       Tp::sched_process_fork,
                  Tp::task_rename,      Tp::de_thread,          Tp::sched_process_exec, Tp::signal_generate,
-                 Tp::sys_enter,        Tp::sys_exit,           Tp::task_attr,          Tp::do_exit,
+                 Tp::sys_enter,        Tp::sys_exit,           Tp::task_attr,          Tp::tty,
+                 Tp::cmdline,          Tp::rss_stat,           Tp::do_exit,
                  Tp::exit_notify,      Tp::reparent,           Tp::release_task,       Tp::task_struct_free});
 }
 
@@ -74,6 +75,12 @@ void LifeListener::on_event(const TraceEvent& e) {
     case Tp::sched_wakeup_new:
     case Tp::sched_migrate_task:
       return on_wake(e, r);
+    case Tp::task_attr:
+      return on_attr(e, r);
+    case Tp::tty:
+    case Tp::cmdline:
+    case Tp::rss_stat:
+      return on_view(e, r);
     default:
       return on_change(e, r);
   }
@@ -107,7 +114,9 @@ void LifeListener::on_fork(const TraceEvent& e, LifeRecord r) {
     r.other = e.pid.v;
     r.value = signed_arg(e, Field::kNewFlags);
     r.text = name_arg(e, Field::kNewComm);
+    const km::u32 uid = e.pid.v ? known_.at(e.pid).uid : 0;
     known_.at(r.pid) = Known{};
+    known_.at(r.pid).uid = uid;
     return push(r);
   }
   const bool same = !records_.empty() && records_.back().kind == LifeKind::fork && records_.back().pid == pid_arg(e, Field::kForkChild);
@@ -137,7 +146,7 @@ void LifeListener::on_wake(const TraceEvent& e, LifeRecord r) {
   push(r);
 }
 
-/// Names, programs, signals, attributes.
+/// Names, programs, signals.
 void LifeListener::on_change(const TraceEvent& e, LifeRecord r) {
   switch (e.id) {
     case Tp::task_rename:
@@ -158,24 +167,48 @@ void LifeListener::on_change(const TraceEvent& e, LifeRecord r) {
       r.text = name_arg(e, Field::kExecFile);
       known_.at(r.pid).nr = -1;  // no sys_exit follows on arm64
       break;
-    case Tp::signal_generate:
+    default:
       if (arg(e, Field::kSigRes) != 0) return;
       r.kind = LifeKind::signal;
       r.pid = pid_arg(e, Field::kSigPid);
       r.other = e.pid.v;
       r.value = signed_arg(e, Field::kSig);
       break;
-    default:
-      r.kind = LifeKind::attr;
-      r.pid = pid_arg(e, Field::kSubject);
-      r.other = pid_arg(e, Field::kAttrPgrp).v;
-      r.value = pid_arg(e, Field::kAttrSession).v;
-      push(r);
-      r.kind = LifeKind::prio;
-      r.other = 0;
-      r.value = signed_arg(e, Field::kAttrPrio);
-      break;
   }
+  push(r);
+}
+
+void LifeListener::on_attr(const TraceEvent& e, LifeRecord r) {
+  r.kind = LifeKind::attr;
+  r.pid = pid_arg(e, Field::kSubject);
+  r.other = pid_arg(e, Field::kAttrPgrp).v;
+  r.value = pid_arg(e, Field::kAttrSession).v;
+  push(r);
+  r.kind = LifeKind::prio;
+  r.other = 0;
+  r.value = signed_arg(e, Field::kAttrPrio);
+  push(r);
+  Known& known = known_.at(r.pid);
+  if (known.uid == arg(e, Field::kAttrUid)) return;
+  known.uid = static_cast<km::u32>(arg(e, Field::kAttrUid));
+  r.kind = LifeKind::user;
+  r.value = known.uid;
+  push(r);
+}
+
+/// Terminal, command line, memory.
+void LifeListener::on_view(const TraceEvent& e, LifeRecord r) {
+  r.pid = pid_arg(e, Field::kSubject);
+  if (e.id == Tp::cmdline) {
+    r.kind = LifeKind::command;
+    r.text = name_arg(e, Field::kCommand);
+    return push(r);
+  }
+  const bool memory = e.id == Tp::rss_stat;
+  r.kind = memory ? LifeKind::memory : LifeKind::tty;
+  r.other = signed_arg(e, memory ? Field::kTotalVm : Field::kTtyPgrp);
+  r.value = signed_arg(e, memory ? Field::kRss : Field::kTtyIndex);
+  if (memory && arg(e, Field::kLocked)) r.state = 'L';
   push(r);
 }
 

@@ -3,7 +3,7 @@
 // Purpose: life.csv, from which the process table at any date and the phases of any task can be rebuilt without running again.
 // Source:  sched_switch, sched_stat_runtime, sched_waking, sched_wakeup, sched_wakeup_new, sched_migrate_task, task_newtask,
 // sched_process_fork, task_rename,
-//          sched_process_exec, signal_generate, forksim:{task_attr,de_thread,do_exit,exit_notify,reparent,release_task,task_struct_free},
+//          sched_process_exec, signal_generate, forksim:{task_attr,tty,cmdline,rss_stat,de_thread,do_exit,exit_notify,reparent,release_task,task_struct_free},
 //          and sys_enter and sys_exit for the system call that a sleeper sleeps in. Kinds of rows: life_events.def.
 // Units:   ns. Ownership: the caller's. Errors: none.
 // Limit:   at most `limit` rows; later ones are only counted (cut()), complete_until() tells how far the file reaches.
@@ -56,6 +56,7 @@ class LifeListener final : public km::TraceListener {
   /// What the stream said of a task so far.
   struct Known {
     km::s32 nr = -1;  ///< system call it is in, -1 outside
+    km::u32 uid = 0;
     bool running = false, woken = false;
     km::Ns runtime;   ///< sum of sched_stat_runtime
     LifeRecord wake;  ///< woken: sched_waking came while it was still on its CPU, sched_wakeup has not come yet
@@ -66,6 +67,8 @@ class LifeListener final : public km::TraceListener {
   void on_fork(const km::TraceEvent& e, LifeRecord r);
   void on_wake(const km::TraceEvent& e, LifeRecord r);
   void on_change(const km::TraceEvent& e, LifeRecord r);
+  void on_attr(const km::TraceEvent& e, LifeRecord r);
+  void on_view(const km::TraceEvent& e, LifeRecord r);
   void on_end(const km::TraceEvent& e, LifeRecord r);
 
   km::u32 limit_;

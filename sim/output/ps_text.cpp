@@ -17,6 +17,7 @@ namespace {
 
 constexpr u64 kSecond = 1'000'000'000, kClockTick = kSecond / 100;
 constexpr s64 kInit = 1;
+constexpr u64 kPageKib = 4;
 
 bool zombie(const ProcessRow& p) { return p.state == 'Z' || p.state == 'X'; }
 
@@ -35,10 +36,14 @@ std::string stat(const ProcessRow& p) {
   std::string s(1, p.state);
   if (!realtime(p) && p.prio < 120) s += '<';
   if (p.prio > 120) s += 'N';
+  if (p.locked && !zombie(p)) s += 'L';
   if (p.session == p.pid) s += 's';
   if (p.threads > 1) s += 'l';
+  if (p.tty >= 0 && p.pgrp == p.tpgid) s += '+';
   return s;
 }
+
+std::string tty(const ProcessRow& p) { return p.tty < 0 ? "?" : fmt::format("pts/{}", p.tty); }
 
 u64 percent(const ProcessRow& p, u64 now) {
   const u64 age = now > p.start ? now - p.start : 0;
@@ -53,18 +58,19 @@ std::string command(const ProcessRow& p) {
 std::string line(const ProcessRow& p, PsLayout layout, const std::string& tree, u64 now) {
   switch (layout) {
     case PsLayout::ely: {
-      const char* memory = p.kernel || zombie(p) ? "0" : "-";
+      const bool memory = !p.kernel && !zombie(p);
       const std::string wchan = p.wchan.empty() ? "-" : p.wchan.substr(p.wchan.find_first_not_of('_'));
-      return fmt::format("{} {:>5} {:>5} {:>5} {:>2} {:>3} {:>3} {:>5} {:>5} {:<6.6} {:<8} {:>8} {}\n", p.state, 0, p.pid, p.ppid,
-                         percent(p, now), p.prio - 40, nice(p), memory, memory, wchan, "?", unix_time(p.cputime), p.comm);
+      return fmt::format("{} {:>5} {:>5} {:>5} {:>2} {:>3} {:>3} {:>5} {:>5} {:<6.6} {:<8} {:>8} {}\n", p.state, p.uid, p.pid, p.ppid,
+                         percent(p, now), p.prio - 40, nice(p), memory ? p.rss * kPageKib : 0, memory ? p.vm : 0, wchan, tty(p),
+                         unix_time(p.cputime), p.comm);
     }
     case PsLayout::ejH:
-      return fmt::format("{:>5} {:>5} {:>5} {:<8} {:>8} {}{}\n", p.pid, p.pgrp, p.session, "?", unix_time(p.cputime), tree, p.comm);
-    case PsLayout::axjf:
+      return fmt::format("{:>5} {:>5} {:>5} {:<8} {:>8} {}{}\n", p.pid, p.pgrp, p.session, tty(p), unix_time(p.cputime), tree, p.comm);
+    default:
       break;
   }
-  return fmt::format("{:>5} {:>5} {:>5} {:>5} {:<8} {:>5} {:<4} {:>5} {:>6} {}{}\n", p.ppid, p.pid, p.pgrp, p.session, "?", -1, stat(p), 0,
-                     bsd_time(p.cputime), tree, command(p));
+  return fmt::format("{:>5} {:>5} {:>5} {:>5} {:<8} {:>5} {:<4} {:>5} {:>6} {}{}\n", p.ppid, p.pid, p.pgrp, p.session, tty(p), p.tpgid,
+                     stat(p), p.uid, bsd_time(p.cputime), tree, command(p));
 }
 
 std::string_view header(PsLayout layout) {
@@ -73,6 +79,8 @@ std::string_view header(PsLayout layout) {
       return "S   UID   PID  PPID  C PRI  NI   RSS    SZ WCHAN  TTY          TIME CMD\n";
     case PsLayout::ejH:
       return "  PID  PGID   SID TTY          TIME CMD\n";
+    case PsLayout::refs:
+      return "  PID  TGID S FILES    FS SIGHAND SIGNAL    MM NSPROXY COMMAND\n";
     case PsLayout::axjf:
       break;
   }
@@ -123,10 +131,19 @@ class Forest {
   std::string out_;
 };
 
+std::string references_line(const RefRow& r) {
+  const auto count = [&](Shared kind) {
+    const u64 n = r.users[static_cast<std::size_t>(kind)];
+    return n ? std::to_string(n) : "-";
+  };
+  return fmt::format("{:>5} {:>5} {} {:>5} {:>5} {:>7} {:>6} {:>5} {:>7} {}\n", r.pid, r.tgid, r.state, count(Shared::files), count(Shared::fs),
+                     count(Shared::sighand), count(Shared::signal), count(Shared::mm), count(Shared::nsproxy), r.comm);
+}
+
 }  // namespace
 
 std::optional<PsLayout> find_ps_layout(std::string_view options) {
-  constexpr std::pair<std::string_view, PsLayout> kKnown[] = {{"ely", PsLayout::ely}, {"Hej", PsLayout::ejH}, {"afjx", PsLayout::axjf}};
+  constexpr std::pair<std::string_view, PsLayout> kKnown[] = {{"ely", PsLayout::ely}, {"Hej", PsLayout::ejH}, {"afjx", PsLayout::axjf}, {"efrs", PsLayout::refs}};
   std::string letters(options.starts_with('-') ? options.substr(1) : options);
   std::ranges::sort(letters);
   for (const auto& [known, layout] : kKnown)
@@ -138,6 +155,12 @@ std::string render_ps(const std::vector<ProcessRow>& rows, PsLayout layout, u64 
   std::string out(header(layout));
   if (layout != PsLayout::ely) return out + Forest(rows, layout, now).text();
   for (const ProcessRow& p : rows) out += line(p, layout, {}, now);
+  return out;
+}
+
+std::string render_references(const std::vector<RefRow>& rows) {
+  std::string out(header(PsLayout::refs));
+  for (const RefRow& r : rows) out += references_line(r);
   return out;
 }
 

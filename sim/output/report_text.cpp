@@ -75,6 +75,16 @@ void throttling(const Report& r, std::string& out) {
       out += fmt::format("real-time tasks of CPU {} throttled: {}, held back {:.3f} ms\n", c.cpu, c.rt_throttled, ms(c.rt_throttled_ns));
 }
 
+/// The columns of CpuRow that are about kernel stacks, when any were made or freed.
+void stacks(const Report& r, std::string& out) {
+  u64 any = 0;
+  for (const CpuRow& c : r.cpus) any += c.stack_hits + c.stack_misses + c.stack_cached + c.stack_full;
+  if (any == 0) return;
+  out += fmt::format("\n{:<14}{:>14}{:>14}{:>20}{:>20}\n", "kernel stacks", "cache hits", "misses", "cached at death", "full: freed");
+  for (const CpuRow& c : r.cpus)
+    out += fmt::format("CPU {:<10}{:>14}{:>14}{:>20}{:>20}\n", c.cpu, c.stack_hits, c.stack_misses, c.stack_cached, c.stack_full);
+}
+
 void placement_line(std::string_view name, const PlacementReport& p, std::string& out) {
   const PlacementRow& w = p.row;
   out += fmt::format("{:<20}{:>9}", name, w.total);
@@ -147,6 +157,7 @@ std::string render_report_text(const Report& r) {
   latency(r, out);
   cpus(r, out);
   throttling(r, out);
+  stacks(r, out);
   placement(r, out);
   locks(r, out);
   regret(r, out);

@@ -74,6 +74,7 @@ void Compiler::declare_programs() {
     Program p;
     p.name = v["name"].text;
     p.file = v["file"] ? v["file"].text : "/usr/bin/" + p.name;
+    p.command = v["command"].text;
     p.shape = shape_of(v["shape"]);
     p.has_nice = bool(v["nice"]);
     p.nice = static_cast<int>(v["nice"].num);
@@ -122,6 +123,11 @@ km::ProcessShape Compiler::shape_of(const Value& v) {
   s.working_set_kib = static_cast<u32>(v["working_set"].num / 1024);
   if (v["working_set"].num % 1024 != 0)
     error(v["working_set"], v["working_set"].text + " is not a whole number of KiB", "allowed are multiples of 1KiB");
+  constexpr s64 kPage = 4096;
+  s.vm_pages = static_cast<u32>(std::max<s64>((v["vm"].num + kPage - 1) / kPage, s64{s.anon_pages} + s.file_pages));
+  if (v["vm"] && v["vm"].num < (s64{s.anon_pages} + s.file_pages) * kPage)
+    error(v["vm"], v["vm"].text + " is less than the pages present", "at least anon_pages + file_pages, 4KiB each");
+  s.locked = v["locked"].num != 0;
   take(s.child_cow, "child_cow");
   take(s.child_file, "child_file");
   take(s.child_anon, "child_anon");
@@ -355,7 +361,7 @@ void Compiler::link_specs() {
   for (std::size_t e = 0; e < w_.execs.size(); ++e) {
     ExecSite& site = w_.execs[e];
     const Program& p = w_.programs[site.program];
-    site.spec = {p.file, &p.shape, static_cast<u32>(e)};
+    site.spec = {p.file, &p.shape, static_cast<u32>(e), p.command};
   }
 }
 

@@ -284,6 +284,12 @@ void Compiler::simple(Scope& s, const Value& v, const std::string& action) {
   } else if (action == "pdeath") {
     i.code = Code::pdeath;
     i.arg = signal_number(main.text);
+  } else if (action == "ioprio") {
+    const std::string& c = main.text;
+    constexpr int kClassShift = 13;
+    i.code = Code::ioprio;
+    i.num = (c == "realtime" ? 1 : c == "best_effort" ? 2 : c == "idle" ? 3 : 0) << kClassShift;
+    i.num |= v["level"].num;
   } else if (action == "ctty") {
     i.code = Code::ctty;
   }

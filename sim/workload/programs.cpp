@@ -39,6 +39,7 @@ constexpr bool has_result(Code c) {
     case Code::set_name:
     case Code::setsid:
     case Code::nice:
+    case Code::ioprio:
     case Code::affinity:
     case Code::policy:
     case Code::cgroup:
@@ -476,6 +477,9 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       return true;
     case Code::setsid:
       out.kind = km::OpKind::setsid;
+      return true;
+    case Code::ioprio:
+      set(out, km::OpKind::ioprio_set, i.num);
       return true;
     case Code::nice:
     case Code::affinity:

@@ -181,6 +181,7 @@ void Programs::instantiate(KernelT& kernel) {
       spec.rt_priority = policy.rt_priority;
       spec.group = s.has_group ? s.group : p.group;
       if (policy.deadline) count(Anomaly::unmodelled_deadline);
+      spec.command = p.command;
       kernel.start(spec);
       attach(kernel, user, instance, s.program);
     }

@@ -44,6 +44,7 @@ enum class Code : u8 {
   set_name,
   setsid,
   nice,
+  ioprio,
   affinity,
   policy,
   cgroup,
@@ -168,7 +169,7 @@ struct PolicyChoice {
 };
 
 struct Program {
-  std::string name, file;
+  std::string name, file, command;
   u32 entry = 0;
   u16 slots = 1;  ///< size of the frame; slot 0 is `index`, then the args
   u16 args = 0;

@@ -5,7 +5,7 @@ set title "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1 (samples in brac
 set xlabel "latency (us, logarithmic)"
 set ylabel "share of samples that took at most this long (%)"
 set logscale x
-set xrange [0.000625:267328.7152]
+set xrange [0.000625:267329.2992]
 set yrange [0:102]
 set ytics 0,10,100
 set format x "%.10g"
@@ -19,7 +19,7 @@ plot "cdf-fork_to_run-run_delay.dat" index 0 using 1:2 with steps lw 2 dt 1 lc r
      "cdf-fork_to_run-run_delay.dat" index 1 every ::1::1 using 1:2 with points pt 9 ps 1.2 lc rgb "#0072b2" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 1 every ::2::2 using 1:2 with points pt 5 ps 1.2 lc rgb "#0072b2" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 1 every ::3::3 using 1:2 with points pt 13 ps 1.2 lc rgb "#0072b2" notitle, \
-     "cdf-fork_to_run-run_delay.dat" index 2 using 1:2 with steps lw 2 dt 1 lc rgb "#d55e00" title "run_delay (825)", \
+     "cdf-fork_to_run-run_delay.dat" index 2 using 1:2 with steps lw 2 dt 1 lc rgb "#d55e00" title "run_delay (824)", \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::0::0 using 1:2 with points pt 7 ps 1.2 lc rgb "#d55e00" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::1::1 using 1:2 with points pt 9 ps 1.2 lc rgb "#d55e00" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::2::2 using 1:2 with points pt 5 ps 1.2 lc rgb "#d55e00" notitle, \

@@ -184,7 +184,7 @@ TEST_SUITE("cli") {
                              std::string(6 - p.bash.size(), ' ') + p.bash + std::string(6 - p.bash.size(), ' ') + p.bash +
                              " ?        00:00:00     raspbian_proc\n"));
     const std::string long_list = forksim("ps out --at 5s -ely").out;
-    CHECK(contains(long_list, " 80   0     -     - hrtime ?        00:00:00 raspbian_proc\n"));
+    CHECK(contains(long_list, " 80   0   672   168 hrtime ?        00:00:00 raspbian_proc\n"));
     const std::string bsd = forksim("ps out --at 5s axjf").out;
     CHECK(contains(bsd, "[kthreadd]\n"));
     CHECK(contains(bsd, " Ss       0   0:00 bash\n"));

@@ -5,7 +5,7 @@ set title "governors: fork_to_run.p50 by governor"
 set xlabel "fork_to_run.p50 relative to performance, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.6109:8257]
+set xrange [0.568:8200]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)

@@ -3,7 +3,7 @@ set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-totals-forks.svg"
 set title "governors: totals.forks by governor"
 set xlabel "totals.forks relative to performance, 95 % interval"
-set xrange [0.545:1.022]
+set xrange [0.5451:1.022]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)

@@ -5,7 +5,7 @@ set title "rules: fork_to_run.p50 by rule"
 set xlabel "fork_to_run.p50 relative to kernel, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.3491:723.1]
+set xrange [0.3491:756.1]
 set format x "%.4g"
 set yrange [0.4:9.6]
 set ytics ("parent_cpu" 9, "idlest_load" 8, "idlest_util" 7, "lowest_idle" 6, "round_robin" 5, "random" 4, "cache_warm" 3, "least_queued" 2, "pack" 1)

@@ -5,7 +5,7 @@ set title "rules: run_delay.p99 by rule"
 set xlabel "run_delay.p99 relative to kernel, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.1003:132.2]
+set xrange [0.1003:134.7]
 set format x "%.4g"
 set yrange [0.4:9.6]
 set ytics ("parent_cpu" 9, "idlest_load" 8, "idlest_util" 7, "lowest_idle" 6, "round_robin" 5, "random" 4, "cache_warm" 3, "least_queued" 2, "pack" 1)

@@ -5,7 +5,7 @@ set title "stack_cache: exit_to_stack_free.p99 by stacks"
 set xlabel "exit_to_stack_free.p99 relative to 2, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.1891:3.165]
+set xrange [0.1894:3.165]
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

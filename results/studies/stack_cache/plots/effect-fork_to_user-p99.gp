@@ -5,7 +5,7 @@ set title "stack_cache: fork_to_user.p99 by stacks"
 set xlabel "fork_to_user.p99 relative to 2, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.007286:1.578]
+set xrange [0.007286:1.789]
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

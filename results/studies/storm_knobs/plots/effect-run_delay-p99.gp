@@ -5,7 +5,7 @@ set title "storm_knobs: run_delay.p99 by knob"
 set xlabel "run_delay.p99 relative to as shipped, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.05451:39.5]
+set xrange [0.05451:39.33]
 set format x "%.4g"
 set yrange [0.4:7.6]
 set ytics ("child_runs_first" 7, "NO_START_DEBIT" 6, "child_runs_first and NO_START_DEBIT" 5, "imbalance_pct 101" 4, "imbalance_pct 110" 3, "imbalance_pct 150" 2, "imbalance_pct 200" 1)

@@ -5,7 +5,7 @@ set title "topology: exit_to_reap.p99 by kernel"
 set xlabel "exit_to_reap.p99 relative to rpi-4.19-arm64, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.004767:1.416]
+set xrange [0.004658:1.416]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

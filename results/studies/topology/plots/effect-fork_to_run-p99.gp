@@ -5,7 +5,7 @@ set title "topology: fork_to_run.p99 by kernel"
 set xlabel "fork_to_run.p99 relative to rpi-4.19-arm64, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.001212:27.54]
+set xrange [0.001212:40.87]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

@@ -5,7 +5,7 @@ set title "topology: totals.ipis by kernel"
 set xlabel "totals.ipis relative to rpi-4.19-arm64, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.2274:10.73]
+set xrange [0.2274:10.86]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

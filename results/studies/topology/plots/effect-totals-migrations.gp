@@ -5,7 +5,7 @@ set title "topology: totals.migrations by kernel"
 set xlabel "totals.migrations relative to rpi-4.19-arm64, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.228:147]
+set xrange [0.2287:145.7]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

@@ -5,7 +5,7 @@ set title "topology: wakeup.p99 by kernel"
 set xlabel "wakeup.p99 relative to rpi-4.19-arm64, 95 % interval"
 set logscale x
 set mxtics 10
-set xrange [0.003542:65.66]
+set xrange [0.003461:65.66]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

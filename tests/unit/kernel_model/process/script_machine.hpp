@@ -68,7 +68,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
   /// A handle for one task that runs `program`, for a test that has a Core of its own.
   u32 user_of(u32 program) { return new_user(program); }
   void start(u32 program, Ns at = Ns(0), const CpuMask* mask = nullptr, u32 uid = 0) {
-    kernel().start({"test", &shape, new_user(program), at, 0, mask, uid});
+    kernel().start({"test", &shape, new_user(program), at, 0, mask, uid, {}});
   }
   /// Runs to the end (or `limit`), closes the books.
   void run(Ns limit = Ns(60'000'000'000)) {

@@ -52,18 +52,24 @@ void compare(const std::vector<std::string>& expected, const std::string& text) 
   for (std::size_t i = 0; i < lines.size(); ++i) CHECK(lines[i] == expected[i]);
 }
 
-std::map<s64, ProcessRow> recorded_axjf(std::vector<std::string>& lines) {
+/// "pts/1" is 1, "?" is -1.
+s64 terminal(const std::string& text) { return text.starts_with("pts/") ? std::stoll(text.substr(4)) : -1; }
+
+std::map<s64, ProcessRow> recorded_axjf(const std::vector<std::string>& lines) {
   std::map<s64, ProcessRow> rows;
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    std::string& l = lines[i];
+    const std::string& l = lines[i];
     ProcessRow p;
     p.ppid = number(l, 0, 5);
     p.pid = number(l, 6, 5);
     p.pgrp = number(l, 12, 5);
     p.session = number(l, 18, 5);
-    std::string stat = l.substr(39, 4);
-    for (const char* unmodelled : {"+", "L"})
-      if (const auto at = stat.find(*unmodelled); at != std::string::npos) stat.erase(at, 1).push_back(' ');
+    p.tty = terminal(l.substr(24, 8));
+    p.tpgid = number(l, 33, 5);
+    p.uid = number(l, 44, 5);
+    const std::string stat = l.substr(39, 4);
+    p.locked = stat.find('L') != std::string::npos;
+    CHECK((stat.find('+') != std::string::npos) == (p.pgrp == p.tpgid));
     p.state = stat[0];
     if (stat.find('<') != std::string::npos) p.prio = 100;
     if (stat.find('N') != std::string::npos) p.prio = 130;
@@ -73,8 +79,6 @@ std::map<s64, ProcessRow> recorded_axjf(std::vector<std::string>& lines) {
     p.command = without_tree(l.substr(57));
     p.kernel = p.pid == 2 || p.ppid == 2;
     if (p.command[0] == '[') p.comm = p.command.substr(1, p.command.find(']') - 1);
-    l.replace(24, 14, "?           -1");
-    l.replace(39, 10, stat + "     0");
     rows[p.pid] = p;
   }
   return rows;
@@ -88,20 +92,21 @@ std::vector<ProcessRow> by_pid(const std::map<s64, ProcessRow>& rows) {
 
 }  // namespace
 
-TEST_CASE("ps axjf: the recorded table, branch for branch, but for terminals and users") {
-  std::vector<std::string> lines = recorded("axjf");
+TEST_CASE("ps axjf: the recorded table, column for column and branch for branch") {
+  const std::vector<std::string> lines = recorded("axjf");
   const auto rows = recorded_axjf(lines);
   REQUIRE(rows.size() > 60);
   compare(lines, render_ps(by_pid(rows), PsLayout::axjf, 1000 * kSecond));
 }
 
-TEST_CASE("ps -ejH: the recorded table, but for terminals") {
-  std::vector<std::string> parents = recorded("axjf"), lines = recorded("ejH");
-  const auto known = recorded_axjf(parents);
+TEST_CASE("ps -ejH: the recorded table, column for column") {
+  const std::vector<std::string> lines = recorded("ejH");
+  const auto known = recorded_axjf(recorded("axjf"));
   std::map<s64, ProcessRow> rows;
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    std::string& l = lines[i];
+    const std::string& l = lines[i];
     ProcessRow p;
+    p.tty = terminal(l.substr(18, 8));
     p.pid = number(l, 0, 5);
     p.pgrp = number(l, 6, 5);
     p.session = number(l, 12, 5);
@@ -110,20 +115,23 @@ TEST_CASE("ps -ejH: the recorded table, but for terminals") {
     p.start = static_cast<u64>(p.pid) * kTick;
     const auto parent = known.find(p.pid);
     p.ppid = parent == known.end() ? 99 : parent->second.ppid;  // ps itself, started by the script 99
-    l.replace(18, 8, "?       ");
     rows[p.pid] = p;
   }
   REQUIRE(rows.size() > 60);
   compare(lines, render_ps(by_pid(rows), PsLayout::ejH, 1000 * kSecond));
 }
 
-TEST_CASE("ps -ely: the recorded table, but for users, memory and terminals") {
-  std::vector<std::string> lines = recorded("ely");
+TEST_CASE("ps -ely: the recorded table, column for column") {
+  const std::vector<std::string> lines = recorded("ely");
   const u64 now = 1'000'000 * kSecond;
   std::vector<ProcessRow> rows;
   for (std::size_t i = 1; i < lines.size(); ++i) {
-    std::string& l = lines[i];
+    const std::string& l = lines[i];
     ProcessRow p;
+    p.uid = number(l, 2, 5);
+    p.rss = static_cast<u64>(number(l, 31, 5)) / 4;
+    p.vm = static_cast<u64>(number(l, 37, 5));
+    p.tty = terminal(l.substr(50, 8));
     p.state = l[0];
     p.pid = number(l, 8, 5);
     p.ppid = number(l, 14, 5);
@@ -135,9 +143,6 @@ TEST_CASE("ps -ely: the recorded table, but for users, memory and terminals") {
     p.start = percent ? now - p.cputime * 100 / percent : 0;
     p.comm = l.substr(68);
     p.kernel = p.pid == 2 || p.ppid == 2;
-    l.replace(2, 5, "    0");
-    if (number(l, 37, 5) != 0) l.replace(31, 11, "    -     -");
-    l.replace(50, 8, "?       ");
     rows.push_back(p);
   }
   REQUIRE(rows.size() > 60);
@@ -161,7 +166,7 @@ TEST_CASE("ps: more than a day of CPU time shows its days, and a share of a CPU 
   p.cputime = (86400 + 3661) * kSecond;
   const std::string text = render_ps({p}, PsLayout::ely, p.cputime);
   CHECK(text.find("S     0") == std::string::npos);
-  CHECK(text.ends_with("R     0     7     0 99  80   0     -     - -      ?        1-01:01:01 hog\n"));
+  CHECK(text.ends_with("R     0     7     0 99  80   0     0     0 -      ?        1-01:01:01 hog\n"));
 }
 
 TEST_SUITE_END();
