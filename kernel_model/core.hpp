@@ -72,6 +72,10 @@ class Core : public SchedHooks {
   u32 nr_cpus() const { return static_cast<u32>(cpus_.size()); }
   /// Re-reads the CPU's next date after something outside its own run changed it.
   void touch(Cpu& c);
+  /// Makes advance() look again at `t`: whether that is the end.
+  void stop_ahead(Ns t) {
+    if (t < kNever) bound_ = std::min(bound_, t.v * 2);
+  }
   /// Ends the open-ended step of `c` (WFI, spin) at this instant.
   void end_segment_now(Cpu& c);
   void set_power(Cpu& c, bool busy);
@@ -272,6 +276,7 @@ class Core : public SchedHooks {
  private:
   friend void boot(Core& k);
   void run_ahead(Cpu& c, u64 end);
+  bool only_idle_timers() const;
   bool interrupt(Cpu& c);
   u64 key_of(const Cpu& c) const;
   void run_steps(Cpu& c);

@@ -12,7 +12,17 @@ Ns Core::next_event() const {
   const u64 key = next_.min_key();
   Ns d = key == kNoKey ? kNever : Ns(key / 2);
   if (next_start_ < starts_.size()) d = std::min(d, std::max(starts_[next_start_].at, now_));
-  return d;
+  return d == sched_timers.first() && only_idle_timers() ? kNever : d;
+}
+
+/// Whether every CPU idles without a tick, nobody sleeps until a date, and only the scheduler's timers are armed, which have nothing to do.
+bool Core::only_idle_timers() const {
+  if (next_start_ < starts_.size()) return false;
+  for (const auto& c : cpus_) {
+    const Ns other = std::min({c->seg_end, c->ipi_at, c->tick_at, c->timers.next(), c->dev_at, c->irq_work_at, c->call_at});
+    if (other != kNever) return false;
+  }
+  return sched_timers.idle(*this);
 }
 
 void Core::advance(Ns limit) {
@@ -25,8 +35,10 @@ void Core::advance(Ns limit) {
       start_process(starts_[next_start_++]);
       continue;
     }
-    if (d > limit || d == kNever) return;
-    run_ahead(*cpus_[next_.winner()], std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, start < kNever ? start.v * 2 : kNoKey));
+    const Ns timer = sched_timers.first();
+    if (d > limit || d == kNever || (d == timer && only_idle_timers())) return;
+    const u64 look_again = std::min(start < kNever ? start.v * 2 : kNoKey, timer < kNever ? timer.v * 2 : kNoKey);
+    run_ahead(*cpus_[next_.winner()], std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, look_again));
   }
 }
 

@@ -17,6 +17,9 @@ void SchedTimers::program(Core& k, CpuId cpu) {
   c.sched_timer_at = e ? e->expires : kNever;
   c.update_timer();
   k.touch(c);
+  first_ = kNever;
+  for (const Entry& a : armed_) first_ = std::min(first_, a.expires);
+  k.stop_ahead(first_);
 }
 
 void SchedTimers::start(Core& k, SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) {
@@ -44,6 +47,14 @@ void SchedTimers::run(Core& k, Cpu& c) {
       k.sched.fair().sched_cfs_slack_timer(*e.tg);
       break;
   }
+}
+
+bool SchedTimers::idle(const Core& k) const {
+  for (const Entry& e : armed_)
+    if (e.tg && !e.tg->bandwidth.throttled_cfs_rq.empty()) return false;
+  for (u32 i = 0; i < k.nr_cpus(); ++i)
+    if (k.sched.rq(CpuId(i)).rt.rt_nr_running) return false;
+  return true;
 }
 
 u64 SchedTimers::work_ahead(const Cpu& c) const {

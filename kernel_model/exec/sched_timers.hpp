@@ -1,7 +1,8 @@
 // The scheduler's own hrtimers, on the CPUs where the kernel arms them.
 //
 // Purpose: rt_period_timer, and period_timer and slack_timer of every group with a quota: which is armed where, and when it expires.
-//          They share the clock event with sleepers' timers (exec/irq.cpp serves both in order of their dates).
+//          They share the clock event with sleepers' timers (exec/irq.cpp serves both in order of their dates). Also when they are all that is
+//          left of a run: a period timer goes on for one period after its last user, and a run does not wait for that.
 // Source:  Linux 4.19 kernel/sched/{rt,fair}.c, kernel/time/hrtimer.c. Units: ns since boot.
 // Ownership: the Core's; groups are borrowed and outlive their timers. Errors: contracts.
 // Not modelled: the hrtimer softirq; a timer that was armed elsewhere keeps that CPU's clock event as the kernel does.
@@ -23,6 +24,10 @@ class SchedTimers {
   void run(Core& k, Cpu& c);
   /// Queues that the earliest timer of `c` may put back.
   u64 work_ahead(const Cpu& c) const;
+  /// Date of the earliest timer on any CPU.
+  Ns first() const { return first_; }
+  /// No armed timer has anything to put back: until a task runs again they only find that their period was idle.
+  bool idle(const Core& k) const;
   /// hrtimers_dead_cpu.
   void migrate(Core& k, CpuId from, CpuId to);
 
@@ -38,6 +43,7 @@ class SchedTimers {
   void program(Core& k, CpuId cpu);
 
   std::vector<Entry> armed_;
+  Ns first_ = kNever;
   u64 seq_ = 0;
 };
 

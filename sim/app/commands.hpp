@@ -68,11 +68,13 @@ int compare_command(const CompareCommand& c);
 
 struct SweepCommand {
   std::string study, out;     ///< out empty: results/runs/<study>
+  std::vector<std::string> add;  ///< FACTOR=VALUE
   std::string shard;          ///< i/n, or slurm: from SLURM_ARRAY_TASK_ID
   unsigned jobs = 0;          ///< 0: one for each CPU
   unsigned shards = 0;        ///< of --emit-commands; 0: one for each cell
   unsigned patience_s = 30;   ///< silence after which a rank is lost
   bool resume = false, merge = false, emit_commands = false, quiet = false;
+  std::vector<std::string> argv;  ///< for the manifest
 };
 int sweep_command(const SweepCommand& c);
 

@@ -31,7 +31,7 @@ Diagnostics check_file(const std::string& file) {
   const YamlNode* schema = diags.ok() ? doc.root.find("schema") : nullptr;
   const std::string name = schema ? schema->scalar : std::string{};
   if (name.starts_with("forksim.study/")) {
-    const Study study = load_study(file, app_vocabulary(), diags);
+    const Study study = load_study(file, {}, app_vocabulary(), diags);
     if (diags.ok()) check_cells(study, app_vocabulary(), diags);
     return diags;
   }

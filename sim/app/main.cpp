@@ -76,6 +76,7 @@ void add_sweep(CLI::App& app, SweepCommand& c) {
   sweep->add_option("study", c.study, "study file (YAML)")->required()->check(CLI::ExistingFile);
   sweep->add_option("--jobs", c.jobs, "processes at a time (default: one for each CPU)")->check(CLI::Range(1, 4096));
   sweep->add_option("--out", c.out, "folder of the results (default results/runs/<study>)");
+  sweep->add_option("--add", c.add, "FACTOR=VALUE: one more value of a factor of the study, such as rule=./my_rule.so; repeatable")->allow_extra_args(false);
   sweep->add_flag("--resume", c.resume, "keep the runs that are there and whose input is the same");
   sweep->add_option("--shard", c.shard, "only part I of N, as I/N; slurm takes both from SLURM_ARRAY_TASK_ID and its limits");
   sweep->add_flag("--merge", c.merge, "run nothing: make the tables of what all shards have finished");
@@ -171,6 +172,7 @@ int main(int argc, char** argv) {
   add_compare(app, compare);
 
   SweepCommand sweep;
+  sweep.argv.assign(argv, argv + argc);
   add_sweep(app, sweep);
 
   std::string later;

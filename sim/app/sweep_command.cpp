@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "kernel_model/base/contract.hpp"
+#include "sim/app/build_info.hpp"
 #include "sim/app/commands.hpp"
 #include "sim/app/guarded.hpp"
 #include "sim/app/platform_files.hpp"
@@ -18,6 +19,7 @@
 #include "sim/app/stop_flag.hpp"
 #include "sim/app/vocabulary.hpp"
 #include "sim/config/overrides.hpp"
+#include "sim/output/manifest.hpp"
 #include "sim/output/out_file.hpp"
 #include "sim/output/plot.hpp"
 #include "sim/output/sha256.hpp"
@@ -30,6 +32,16 @@ namespace forksim {
 namespace fs = std::filesystem;
 
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// What a call of the command is about.
+struct Task {
+  const SweepCommand& c;
+  const Study& study;
+  const fs::path& dir;
+  Clock::time_point started;
+};
 
 /// The line on a terminal: how far, how fast, how long still.
 class SweepProgress {
@@ -47,22 +59,25 @@ class SweepProgress {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   bool on_;
   Clock::time_point start_ = Clock::now(), last_ = start_;
 };
 
-std::string platform_of(const Cell& cell, std::string& wrong) {
+CellInputs inputs_of(const Cell& cell, std::string& wrong) {
   std::vector<Override> overrides;
   for (const std::string& set : cell.sets) overrides.push_back(parse_set(set));
   Diagnostics diags;
   const ResolvedRun run = resolve_run(cell.workload, overrides, app_vocabulary(), diags);
-  std::string file;
+  CellInputs in;
   if (!diags.ok())
     wrong = diags.text();
-  else if (file = find_platform(run.platform); file.empty())
+  else if (in.platform = find_platform(run.platform); in.platform.empty())
     wrong = fmt::format("{}: platform: no platform \"{}\"", cell.workload, run.platform);
-  return file;
+  if (!wrong.empty()) return in;
+  in.machine = fmt::format("platform {}, kernel {}", fs::path(run.platform).stem().string(), run.kernel.name);
+  for (const std::string& rule : run.workload.placements)
+    if (!km::find_placement(rule)) in.plugins.push_back(rule);
+  return in;
 }
 
 RunOutcome run_cell(const Cell& cell, km::u64 seed, bool with_resolved, std::unique_ptr<SimEngine>& warm) {
@@ -142,11 +157,45 @@ std::unique_ptr<Ranks> join_ranks() {
   return std::unique_ptr<Ranks>(make());
 }
 
-int finish(Sweep& sweep, const Study& study, const fs::path& dir, bool quiet, bool interrupted) {
+/// For a shell.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char ch : text) out += ch == '\'' ? "'\\''" : std::string(1, ch);
+  return out + "'";
+}
+
+/// `--add` of the command, with a space before each.
+std::string additions(const SweepCommand& c) {
+  std::string out;
+  for (const std::string& a : c.add) out += " --add " + quoted(a);
+  return out;
+}
+
+/// Versions, host, hashes of what was read and written.
+void write_manifest(const Sweep& sweep, const Task& t) {
+  const double wall_s = std::chrono::duration<double>(Clock::now() - t.started).count();
+  ManifestInfo info{.command = t.c.argv,
+                    .versions = build_versions(),
+                    .git = build_git(),
+                    .seeds = {},
+                    .inputs = {{t.study.file, read_file(t.study.file)}},
+                    .wall_s = wall_s,
+                    .sched_events = 0};
+  for (km::u64 s = 0; s < t.study.seeds; ++s) info.seeds.push_back(t.study.first_seed + s);
+  for (const auto& [name, content] : sweep.files()) info.inputs.push_back({name, content});
+  std::vector<std::pair<std::string, std::string>> outputs;
+  for (const char* name : {"results.csv", "cells.csv", "summary.csv", "report.md"})
+    if (std::error_code ec; fs::is_regular_file(t.dir / name, ec)) outputs.emplace_back(name, sha256_file(t.dir / name));
+  replace_file(t.dir / "manifest.json", render_manifest(info, outputs));
+}
+
+int finish(Sweep& sweep, const Task& t, bool interrupted) {
+  const auto& [c, study, dir, started] = t;
   const SweepCounts n = sweep.write();
-  const std::string again = fmt::format("forksim sweep {} --out {} --resume", study.file, dir.string());
-  if (study.report && n.missing == 0 && n.finished > 0) write_study_report(dir, study);
-  if (!quiet) fmt::print("{}: {} cells, {} runs: {} finished, {} failed, {} missing\n{}\n", study.name, study.cells.size(), study.jobs(), n.finished, n.failed, n.missing, dir.string());
+  const std::string again = fmt::format("forksim sweep {}{} --out {} --resume", study.file, additions(c), dir.string());
+  if (study.report && n.missing == 0 && n.finished > 0) write_study_report(dir, study, {"forksim " + build_version(), sweep.machines()});
+  write_manifest(sweep, t);
+  if (!c.quiet) fmt::print("{}: {} cells, {} runs: {} finished, {} failed, {} missing\n{}\n", study.name, study.cells.size(), study.jobs(), n.finished, n.failed, n.missing, dir.string());
   if (n.failed) fmt::print(stderr, "{} runs failed, see {}\n", n.failed, (dir / "cells.csv").string());
   if (n.violated) fmt::print(stderr, "{} runs violated an invariant, see {}\n", n.violated, (dir / "cells.csv").string());
   if (n.missing) fmt::print(stderr, "{} runs are missing; {} goes on\n", n.missing, again);
@@ -158,18 +207,18 @@ int finish(Sweep& sweep, const Study& study, const fs::path& dir, bool quiet, bo
 void emit_commands(const SweepCommand& c, const Study& study, const fs::path& dir) {
   const std::size_t n = c.shards ? c.shards : study.cells.size();
   const std::string self = fs::read_symlink("/proc/self/exe").string();
-  for (std::size_t i = 1; i <= n; ++i) fmt::print("{} sweep {} --out {} --jobs 1 --quiet --shard {}/{}{}\n", self, c.study, dir.string(), i, n, c.resume ? " --resume" : "");
+  for (std::size_t i = 1; i <= n; ++i) fmt::print("{} sweep {}{} --out {} --jobs 1 --quiet --shard {}/{}{}\n", self, c.study, additions(c), dir.string(), i, n, c.resume ? " --resume" : "");
 }
 
-int run_ranks(Ranks& ranks, Sweep& sweep, const SweepCommand& c, const Study& study, const fs::path& dir) {
-  const int patience = static_cast<int>(c.patience_s) * 1000;
+int run_ranks(Ranks& ranks, Sweep& sweep, const Task& t) {
+  const int patience = static_cast<int>(t.c.patience_s) * 1000;
   if (ranks.rank() > 0) {
     ranks.leave(sweep.serve_ranks(ranks, patience));
     std::_Exit(ExitCode::kOk);  // below mpirun a rank that ends otherwise would end the others
   }
-  sweep.open(c.resume, {});
+  sweep.open(t.c.resume, {});
   const bool all_there = sweep.run_ranks(ranks, patience, stop_flag());
-  const int code = finish(sweep, study, dir, c.quiet, stop_flag());
+  const int code = finish(sweep, t, stop_flag());
   std::fflush(stdout);
   ranks.leave(all_there);
   std::_Exit(code);
@@ -177,7 +226,7 @@ int run_ranks(Ranks& ranks, Sweep& sweep, const SweepCommand& c, const Study& st
 
 int sweep_study(const SweepCommand& c) {
   Diagnostics diags;
-  const Study study = load_study(c.study, app_vocabulary(), diags);
+  const Study study = load_study(c.study, c.add, app_vocabulary(), diags);
   Shard shard;
   if (!diags.ok()) fmt::print(stderr, "{}", diags.text());
   if (!diags.ok() || !read_shard(c.shard, shard)) return ExitCode::kBadInput;
@@ -186,12 +235,13 @@ int sweep_study(const SweepCommand& c) {
     emit_commands(c, study, dir);
     return ExitCode::kOk;
   }
+  const Task t{c, study, dir, Clock::now()};
   const std::unique_ptr<Ranks> ranks = join_ranks();
   install_stop_handler();
   std::unique_ptr<SimEngine> warm;
   SweepProgress progress(!c.quiet);
   SweepPort port;
-  port.platform_of = platform_of;
+  port.inputs_of = inputs_of;
   port.warm = [&](const std::string& platform) {
     Diagnostics found;
     warm = std::make_unique<SimEngine>(platform, found);
@@ -202,11 +252,11 @@ int sweep_study(const SweepCommand& c) {
   port.progress = [&](std::size_t done, std::size_t todo, std::size_t failed) { progress.update(done, todo, failed); };
   port.say = [](const std::string& line) { fmt::print(stderr, "{}\n", line); };
   Sweep sweep(study, port, dir, sha256_file("/proc/self/exe"));
-  if (ranks) return run_ranks(*ranks, sweep, c, study, dir);
-  if (c.merge) return finish(sweep, study, dir, c.quiet, false);
+  if (ranks) return run_ranks(*ranks, sweep, t);
+  if (c.merge) return finish(sweep, t, false);
   sweep.open(c.resume, shard);
   sweep.run_local(c.jobs ? c.jobs : cpus_here(), stop_flag());
-  if (shard.count == 0) return finish(sweep, study, dir, c.quiet, stop_flag());
+  if (shard.count == 0) return finish(sweep, t, stop_flag());
   return stop_flag() ? ExitCode::kInterrupted : ExitCode::kOk;
 }
 

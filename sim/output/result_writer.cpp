@@ -27,6 +27,7 @@ void refuse_foreign(const fs::path& target) {
   std::error_code ec;
   if (!fs::exists(target, ec)) return;
   if (!fs::is_directory(target, ec)) throw OutputRefused(target.string() + ": exists and is not a folder; give another --out");
+  if (fs::exists(target / "sweep.txt", ec)) throw OutputRefused(target.string() + ": is the folder of a sweep; give another --out");
   if (fs::is_empty(target, ec) || fs::exists(target / "manifest.json", ec)) return;
   throw OutputRefused(target.string() + ": exists and is not a result folder of forksim (no manifest.json); give another --out");
 }

@@ -115,7 +115,10 @@ class Comparer {
       for (double& x : b) x = std::log(x);
       for (std::size_t i = 0; i < d.size(); ++i) d[i] = d[i] == 0 ? 0 : b[i] - a[i];
     }
-    const auto share = [&](double shift) { return ratios ? std::expm1(shift) : r.base == 0 ? 0 : shift / r.base; };
+    // With a 0 in it there is no logarithm; each pair still has its own relative change, unless its base is 0.
+    const bool relative = !ratios && s.paired && *std::ranges::min_element(a) > 0;
+    for (std::size_t i = 0; relative && i < d.size(); ++i) d[i] /= a[i];
+    const auto share = [&](double shift) { return ratios ? std::expm1(shift) : relative ? shift : r.base == 0 ? 0 : std::max(shift / r.base, -1.0); };
     r.effect = share(s.paired ? paired_shift(d) : unpaired_shift(a, b));
     if (same) {
       r.verdict = Verdict::same;
@@ -172,7 +175,7 @@ void correct(Comparison& c, const CompareOptions& options) {
   for (std::size_t i = 0; i < tested.size(); ++i) {
     MeasureResult& r = *tested[i];
     r.corrected = corrected[i];
-    if (r.corrected >= options.alpha || !measure_table()[r.measure].judged) continue;
+    if (r.corrected >= options.alpha || !measure_table()[r.measure].less_is_better) continue;
     r.verdict = std::abs(r.effect) < options.least_effect ? Verdict::small : r.effect > 0 ? Verdict::worse : Verdict::better;
   }
 }

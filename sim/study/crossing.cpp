@@ -156,13 +156,14 @@ void plot_crossings(const fs::path& dir, const Study& study, const std::vector<C
   }
   const fs::path folder = plots_folder(dir);
   write_file(folder / "crossing.dat", data);
-  const std::string unit = m.unit == "ns" ? " (ms, logarithmic)" : " (logarithmic)";
+  const std::string &along = study.factors[study.report->along], &unit = study.units[study.report->along];
+  const std::string scale_text = m.unit == "ns" ? " (ms, logarithmic)" : " (logarithmic)";
   const std::string body = fmt::format(
       "set title {}\nset xlabel {}\nset ylabel {}\nset logscale y\nset format y \"%.4g\"\nset border 3\nset tics nomirror\n"
       "set grid xtics ytics lt 1 lw 1 lc rgb \"#c8c8c8\"\nset key outside right top vertical Left reverse samplen 2 spacing 1.2\n"
       "plot {:.6g} with lines lw 1.5 dt 2 lc rgb \"#404040\" title {}{}\n",
-      gnuplot_quote(fmt::format("{}: {} by {}, median and quartiles over the seeds", study.name, m.name(), study.factors[study.report->along])), gnuplot_quote(study.factors[study.report->along]),
-      gnuplot_quote(m.name() + unit), *study.report->limit / scale, gnuplot_quote("limit " + human(*study.report->limit, m.unit)), plots);
+      gnuplot_quote(fmt::format("{}: {} by {}, median and quartiles over {} seeds", study.name, m.name(), along, study.seeds)), gnuplot_quote(unit.empty() ? along : along + " (" + unit + ")"),
+      gnuplot_quote(m.name() + scale_text), *study.report->limit / scale, gnuplot_quote("limit " + human(*study.report->limit, m.unit)), plots);
   run_gnuplot(folder, "crossing", {"svg", "png"}, 1000, 560, body);
 }
 

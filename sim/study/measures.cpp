@@ -33,6 +33,7 @@ std::vector<MeasureInfo> make_table() {
     });
   t.push_back({"run", "simulated_ns", "ns", true});
   t.push_back({"run", "energy_j", "J", true});
+  t.push_back({"run", "energy_per_fork_j", "J", false, true});
   each_number(TotalsRow{}, [&](const ColumnInfo& c, double) { t.push_back({"totals", std::string(c.name), "", false}); });
   return t;
 }
@@ -61,6 +62,7 @@ Values values_of(const Report& report) {
   }
   v.push_back(static_cast<double>(report.simulated_ns));
   v.push_back(report.energy_j);
+  v.push_back(report.totals.forks ? report.energy_j / static_cast<double>(report.totals.forks) : kNone);
   each_number(report.totals, [&](const ColumnInfo&, double value) { v.push_back(value); });
   return v;
 }

@@ -1,6 +1,7 @@
 // The numbers of a run that studies and comparisons work on.
 //
 // Purpose: one list of names (`fork_to_run.p99`, `energy_j`, `totals.migrations`) for CSV, SQLite, comparisons and --fail-on.
+//          energy_per_fork_j is energy_j over totals.forks.
 // Source:  columns.def (LatencyRow, TotalsRow) and metrics.def. Units: as in the columns; ns for latencies, J for energy_j.
 // Ownership: static table, values by value. Errors: find_measure returns nothing for an unknown name; a latency without samples has no
 //          value (NaN) but its count. Not here: what a difference means (compare.hpp).
@@ -18,7 +19,8 @@ namespace forksim {
 struct MeasureInfo {
   std::string metric, statistic;  ///< fork_to_run and p99; run and energy_j
   std::string unit;               ///< ns, J or empty
-  bool judged = false;            ///< part of every comparison; less is better
+  bool judged = false;            ///< part of every comparison
+  bool less_is_better = judged;   ///< a difference is better or worse
   std::string name() const { return metric == "run" ? statistic : metric + "." + statistic; }
 };
 

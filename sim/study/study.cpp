@@ -27,12 +27,17 @@ struct Level {
   std::vector<std::string> sets;
 };
 struct Factor {
-  std::string name;
+  std::string name, key, unit;
   std::vector<Level> levels;
 };
 
 /// "workloads/fork_storm.yaml" -> fork_storm
 std::string stem(const std::string& file) { return fs::path(file).stem().string(); }
+
+bool names_file(const std::string& value) { return value.find('/') != std::string::npos || value.ends_with(".so"); }
+
+/// How tables call a value.
+std::string label_of(const std::string& value) { return names_file(value) ? stem(value) : value; }
 
 /// A number with what follows it: 20ms -> 20 and ms.
 struct Quantity {
@@ -51,7 +56,8 @@ std::optional<Quantity> quantity(const std::string& text) {
 
 class StudyReader {
  public:
-  StudyReader(const YamlDocument& doc, const Vocabulary& vocabulary, Diagnostics& diags) : doc_(doc), diags_(diags) {
+  StudyReader(const YamlDocument& doc, const std::vector<std::string>& additions, const Vocabulary& vocabulary, Diagnostics& diags)
+      : doc_(doc), additions_(additions), diags_(diags) {
     tree_ = Reader(doc, vocabulary, diags).read("study");
   }
 
@@ -68,9 +74,13 @@ class StudyReader {
       s.seeds = static_cast<km::u64>(seeds["count"].num);
     }
     read_grid();
+    for (const std::string& text : additions_) add_level(s, text);
     const std::vector<Factor> samples = read_random();
     s.factors = {"workload"};
     for (const Factor& f : grid_) s.factors.push_back(f.name);
+    s.units = {""};
+    for (const Factor& f : grid_) s.units.push_back(f.unit);
+    s.units.resize(s.units.size() + tree_["random"]["over"].items.size());
     for (const Value& r : tree_["random"]["over"].items) s.factors.push_back(r["name"].text);
     check_names(s.factors);
     if (diags_.ok()) make_cells(s, samples);
@@ -101,11 +111,11 @@ class StudyReader {
 
   void read_grid() {
     for (const Value& f : tree_["grid"].items) {
-      Factor factor{f["name"].text, {}};
+      Factor factor{f["name"].text, f["key"].text, f["unit"].text, {}};
       const bool values = bool(f["values"]), cases = bool(f["cases"]);
       if (values == cases || values != bool(f["key"]))
         error(f, "a factor is a key with values, or cases", "write {name: N, key: K, values: [...]} or {name: N, cases: [...]}");
-      for (const Value& v : f["values"].items) factor.levels.push_back({v.text, {f["key"].text + "=" + v.text}});
+      for (const Value& v : f["values"].items) factor.levels.push_back({label_of(v.text), {f["key"].text + "=" + v.text}});
       for (const Value& c : f["cases"].items) factor.levels.push_back({c["label"].text, sets(c["set"])});
       if (factor.levels.empty()) error(f, "the factor has no value", "at least one");
       for (std::size_t i = 0; i < factor.levels.size(); ++i)
@@ -114,6 +124,28 @@ class StudyReader {
       if (f["key"] && f["key"].text == "seed") error(f["key"], "seeds are the study's own", "use seeds: {first: ..., count: ...}");
       grid_.push_back(std::move(factor));
     }
+  }
+
+  /// `sweep --add FACTOR=VALUE`; the factor goes by its name or by its key.
+  void add_level(Study& s, const std::string& text) {
+    const Override o = parse_set(text);
+    const auto refuse = [&](std::string what, std::string allowed, std::string hint = {}) {
+      diags_.add({{}, 0, 0, "--add " + text, std::move(what), std::move(allowed), std::move(hint), {}});
+    };
+    if (o.key.empty() || o.value.empty()) return refuse("this is no FACTOR=VALUE", "such as rule=./my_rule.so");
+    std::vector<std::string_view> names;
+    for (const Factor& f : grid_)
+      if (!f.key.empty()) names.push_back(f.name);
+    const auto f = std::ranges::find_if(grid_, [&](const Factor& x) { return !x.key.empty() && (x.name == o.key || x.key == o.key); });
+    if (f == grid_.end())
+      return refuse("the study has no factor \"" + o.key + "\" with a key and values", names.empty() ? "it has none" : "allowed are " + one_of(names), did_you_mean(o.key, names));
+    std::error_code ec;
+    if (names_file(o.value) && !fs::is_regular_file(o.value, ec)) return refuse("there is no file " + o.value, "the path of a file, from the current folder");
+    const std::string label = label_of(o.value);
+    if (std::ranges::find(f->levels, label, &Level::label) != f->levels.end())
+      return refuse("\"" + f->name + "\" has a value \"" + label + "\" already", "each value once", names_file(o.value) ? "a file goes by its name without .so: rename it" : "");
+    f->levels.push_back({label, {f->key + "=" + o.value}});
+    s.added.push_back(f->name + " = " + label + (names_file(o.value) ? " (" + fs::path(o.value).filename().string() + ")" : ""));
   }
 
   /// One text of a range; linear or logarithmic, rounded to the digits of its ends.
@@ -135,7 +167,7 @@ class StudyReader {
         error(r, "min and max are no range", "two numbers with the same unit, min below max, above 0 for a log scale");
         continue;
       }
-      Factor f{r["name"].text, {}};
+      Factor f{r["name"].text, {}, {}, {}};
       km::u64 stream = derive_key(static_cast<km::u64>(random["seed"].num), hash_name(f.name));
       for (std::int64_t i = 0; i < random["samples"].num; ++i) {
         const std::string text = draw(*low, *high, log, stream);
@@ -202,8 +234,8 @@ class StudyReader {
     const Value& r = tree_["report"];
     StudyReport out;
     out.factor = factor_named(s, r["factor"]);
-    out.base = r["base"].text;
-    if (std::ranges::none_of(s.cells, [&](const Cell& c) { return c.values[out.factor] == out.base; })) error(r["base"], "the factor has no value \"" + out.base + "\"", "one of its values");
+    out.base = label_of(r["base"].text);
+    if (!s.cells.empty() && std::ranges::none_of(s.cells, [&](const Cell& c) { return c.values[out.factor] == out.base; })) error(r["base"], "the factor has no value \"" + out.base + "\"", "one of its values");
     for (const Value& m : r["measures"].items) {
       const auto row = find_measure(m.text);
       if (!row || !s.kept[*row]) error(m, "there is no measure \"" + m.text + "\"", "such as fork_to_run.p99, energy_j, totals.migrations, of the metrics kept");
@@ -222,6 +254,7 @@ class StudyReader {
   }
 
   const YamlDocument& doc_;
+  const std::vector<std::string>& additions_;
   Diagnostics& diags_;
   Value tree_;
   std::vector<Factor> grid_;
@@ -229,10 +262,10 @@ class StudyReader {
 
 }  // namespace
 
-Study load_study(const std::string& file, const Vocabulary& vocabulary, Diagnostics& diags) {
+Study load_study(const std::string& file, const std::vector<std::string>& additions, const Vocabulary& vocabulary, Diagnostics& diags) {
   const YamlDocument doc = load_yaml(file, diags);
   if (!diags.ok()) return {};
-  return StudyReader(doc, vocabulary, diags).read();
+  return StudyReader(doc, additions, vocabulary, diags).read();
 }
 
 void check_cells(const Study& study, const Vocabulary& vocabulary, Diagnostics& diags) {

@@ -68,22 +68,37 @@ std::string summary_csv(const Study& study, const std::vector<Effect>& effects) 
   return out;
 }
 
-/// A logarithmic axis shows ratios; where a measure can be 0 a ratio may be 0 too, and is drawn at the left end.
-double ratio(double effect) { return std::max(1 + effect, 1e-3); }
-
-/// The axis of ratios: logarithmic when they spread, and never wider than what is drawn.
-std::string ratio_axis(const std::vector<Effect>& effects, std::size_t measure) {
+/// The axis of the ratios 1 + effect: logarithmic when they spread, never wider than what is drawn. A ratio of 0 (a count may become 0) has
+/// no place on a logarithmic axis and is drawn at its left end.
+struct RatioAxis {
   double low = 1, high = 1;
+  bool logarithmic = false;
+  double place(double effect) const { return logarithmic ? std::max(1 + effect, low / 1.3) : 1 + effect; }
+  std::string commands() const {
+    if (logarithmic) return fmt::format("set logscale x\nset mxtics 10\nset xrange [{:.4g}:{:.4g}]\n", low / 1.3, high * 1.3);
+    const double margin = std::max(0.05 * (high - low), 0.01);
+    return fmt::format("set xrange [{:.4g}:{:.4g}]\n", low - margin, high + margin);
+  }
+};
+
+RatioAxis ratio_axis(const std::vector<Effect>& effects, std::size_t measure) {
+  constexpr double kSpread = 3, kZero = 1e-9;
+  RatioAxis axis;
+  bool zero = false;
   for (const Effect& e : effects) {
     if (e.result.measure != measure) continue;
     const Interval i = e.result.interval.value_or(Interval{e.result.effect, e.result.effect});
-    low = std::min({low, ratio(i.low), ratio(e.result.effect)});
-    high = std::max({high, ratio(i.high), ratio(e.result.effect)});
+    for (const double effect : {e.result.effect, i.low, i.high}) {
+      axis.high = std::max(axis.high, 1 + effect);
+      if (1 + effect > kZero)
+        axis.low = std::min(axis.low, 1 + effect);
+      else
+        zero = true;
+    }
   }
-  constexpr double kSpread = 3, kLeast = 0.01;
-  if (high / low >= kSpread) return fmt::format("set logscale x\nset mxtics 10\nset xrange [{:.4g}:{:.4g}]\n", low / 1.3, high * 1.3);
-  const double margin = std::max(0.05 * (high - low), kLeast);
-  return fmt::format("set xrange [{:.4g}:{:.4g}]\n", low - margin, high + margin);
+  axis.logarithmic = axis.high / axis.low >= kSpread;
+  if (zero && !axis.logarithmic) axis.low = 0;
+  return axis;
 }
 
 std::string percent(double share) { return fmt::format("{:+.1f} %", 100 * share); }
@@ -112,6 +127,7 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
   const std::vector<std::string> groups = groups_of(effects);
   std::vector<std::string> levels = levels_of(study, study.report->factor);
   std::erase(levels, study.report->base);
+  const RatioAxis axis = ratio_axis(effects, measure);
   std::string data, tics, plots;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     for (std::size_t l = 0; l < levels.size(); ++l) {
@@ -119,7 +135,7 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
       if (!e) continue;
       const Interval i = e->result.interval.value_or(Interval{e->result.effect, e->result.effect});
       const double y = static_cast<double>(levels.size() - l) + 0.35 - 0.7 * (static_cast<double>(g) + 0.5) / static_cast<double>(groups.size());
-      data += fmt::format("{:.5g} {:.5g} {:.5g} {:.5g}\n", ratio(e->result.effect), y, ratio(i.low), ratio(i.high));
+      data += fmt::format("{:.5g} {:.5g} {:.5g} {:.5g}\n", axis.place(e->result.effect), y, axis.place(i.low), axis.place(i.high));
     }
     data += "\n\n";
     plots += fmt::format("{}\"{{data}}\" index {} using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb \"#{:06x}\" title {}", g ? ", \\\n     " : "", g,
@@ -133,11 +149,12 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
   const fs::path folder = plots_folder(dir);
   write_file(folder / (name + ".dat"), data);
   const std::string body = fmt::format(
-      "set title {}\nset xlabel \"{} relative to {}, 95 % interval\"\n{}set format x \"%.4g\"\n"
+      "set title {}\nset xlabel {}\n{}set format x \"%.4g\"\n"
       "set yrange [0.4:{}]\nset ytics ({})\nset border 3\nset tics nomirror\n"
       "set grid xtics mxtics lt 1 lw 1 lc rgb \"#c8c8c8\", lt 1 lw 1 lc rgb \"#ebebeb\"\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb \"#404040\"\n"
       "set key outside right top vertical Left reverse samplen 1 spacing 1.2\nplot {}\n",
-      gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)), measure_name, study.report->base, ratio_axis(effects, measure), static_cast<double>(levels.size()) + 0.6, tics, plots);
+      gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)),
+      gnuplot_quote(fmt::format("{} relative to {} = {}, 95 % interval, {} seeds", measure_name, factor, study.report->base, study.seeds)), axis.commands(), static_cast<double>(levels.size()) + 0.6, tics, plots);
   run_gnuplot(folder, name, {"svg", "png"}, 1000, std::max(320, 180 + 48 * static_cast<int>(levels.size())), body);
 }
 
@@ -189,27 +206,29 @@ std::string effect_findings(const Study& study, const std::vector<Effect>& effec
       const Interval i = e.result.interval.value_or(Interval{e.result.effect, e.result.effect});
       return fmt::format("{} ({}, interval {} to {})", e.level, percent(e.result.effect), percent(i.low), percent(i.high));
     };
-    if (better) out += "; shortest with " + say(*best);
-    if (worse) out += "; longest with " + say(*worst);
+    if (better) out += "; lowest with " + say(*best);
+    if (worse) out += "; highest with " + say(*worst);
     out += ".\n";
   }
   return out;
 }
 
-std::string head(const Study& study) {
+std::string head(const Study& study, const Provenance& from) {
   std::string out = "# " + study.name + "\n\n";
   if (!study.description.empty()) out += study.description + ".\n\n";
   if (!study.source.empty()) out += "Source: " + study.source + ".\n\n";
-  out += fmt::format("{} cells, seeds {} to {} in each, the same in all (common random numbers).", study.cells.size(), study.first_seed, study.first_seed + study.seeds - 1);
-  return out + " Written by the sweep from its results.csv.\n";
+  for (const std::string& a : study.added) out += "Added to the study on the command line: " + a + ".\n\n";
+  out += fmt::format("{} cells, seeds {} to {} in each, the same in all (common random numbers): {} runs. {}; {}.", study.cells.size(), study.first_seed, study.first_seed + study.seeds - 1,
+                     study.jobs(), from.program, fmt::join(from.machines, "; "));
+  return out + " Written by the sweep from its results.csv; versions, host and hashes of all inputs are in manifest.json.\n";
 }
 
 std::string picture_link(const std::string& name) { return fmt::format("\n![{}](plots/{}.png)\n", name, name); }
 
-void report_effects(const fs::path& dir, const Study& study) {
+void report_effects(const fs::path& dir, const Study& study, const Provenance& from) {
   const std::vector<Effect> effects = effects_of(dir, study);
   replace_file(dir / "summary.csv", summary_csv(study, effects));
-  std::string text = head(study);
+  std::string text = head(study, from);
   text += fmt::format("Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
                       "whose p-value, corrected for all comparisons, is below 1 %.\n",
                       study.report->base);
@@ -219,8 +238,8 @@ void report_effects(const fs::path& dir, const Study& study) {
       text += "\n## " + name + "\n\nNo samples.\n";
       continue;
     }
-    text += "\n## " + name + "\n\n" + effect_table(study, effects, m) + '\n';
-    if (measure_table()[m].judged) text += effect_findings(study, effects, m);
+    text += "\n## " + name + "\n\n" + effect_table(study, effects, m);
+    if (measure_table()[m].less_is_better) text += '\n' + effect_findings(study, effects, m);
     plot_effects(dir, study, effects, m);
     std::string picture = "effect-" + name;
     std::ranges::replace(picture, '.', '-');
@@ -229,22 +248,22 @@ void report_effects(const fs::path& dir, const Study& study) {
   replace_file(dir / "report.md", text);
 }
 
-void report_crossings(const fs::path& dir, const Study& study) {
+void report_crossings(const fs::path& dir, const Study& study, const Provenance& from) {
   const std::vector<Crossing> crossings = crossings_of(load_result_set(dir.string()), study);
   replace_file(dir / "summary.csv", crossing_csv(study, crossings));
   plot_crossings(dir, study, crossings);
-  replace_file(dir / "report.md", head(study) + crossing_text(study, crossings) + picture_link("crossing"));
+  replace_file(dir / "report.md", head(study, from) + crossing_text(study, crossings) + picture_link("crossing"));
 }
 
 }  // namespace
 
-void write_study_report(const fs::path& dir, const Study& study) {
+void write_study_report(const fs::path& dir, const Study& study, const Provenance& from) {
   std::error_code ec;
   fs::remove_all(dir / "plots", ec);
   if (study.report->limit)
-    report_crossings(dir, study);
+    report_crossings(dir, study, from);
   else
-    report_effects(dir, study);
+    report_effects(dir, study, from);
 }
 
 }  // namespace forksim

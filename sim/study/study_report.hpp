@@ -13,6 +13,11 @@
 
 namespace forksim {
 
-void write_study_report(const std::filesystem::path& dir, const Study& study);
+/// What the numbers come from, for whoever cites them.
+struct Provenance {
+  std::string program;                ///< forksim and its version
+  std::vector<std::string> machines;  ///< "platform P, kernel K", each once
+};
+void write_study_report(const std::filesystem::path& dir, const Study& study, const Provenance& from);
 
 }  // namespace forksim

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "sim/config/overrides.hpp"
 #include "sim/output/out_file.hpp"
 #include "sim/output/sha256.hpp"
 #include "sim/study/pool.hpp"
@@ -18,22 +17,19 @@ namespace {
 
 constexpr const char* kMark = "sweep.txt";  ///< says that a folder is a sweep's
 
-/// Content of a file that a text names, else the text: a plug-in or a platform that changes makes another run.
-std::string content_or_text(const std::string& text) {
-  std::error_code ec;
-  return fs::is_regular_file(text, ec) ? read_file(text) : text;
-}
-
 /// Every cost file beside a platform; which one it uses is its own affair.
-std::string all_costs(const fs::path& folder) {
-  std::vector<fs::path> files;
+std::vector<std::string> all_costs(const fs::path& folder) {
+  std::vector<std::string> files;
   std::error_code ec;
   for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, ec))
-    if (entry.path().string().ends_with(".costs.yaml")) files.push_back(entry.path());
+    if (entry.path().string().ends_with(".costs.yaml")) files.push_back(entry.path().string());
   std::ranges::sort(files);
-  std::string text;
-  for (const fs::path& f : files) text += read_file(f);
-  return text;
+  return files;
+}
+
+bool is_file(const std::string& text) {
+  std::error_code ec;
+  return fs::is_regular_file(text, ec);
 }
 
 std::string how_it_ended(int status) {
@@ -47,28 +43,35 @@ Sweep::Sweep(const Study& study, const SweepPort& port, fs::path dir, const std:
   plan(build);
 }
 
+/// The key of a run is made from what it reads: a plug-in or a platform that changes makes another run.
 void Sweep::plan(const std::string& build) {
-  std::map<std::string, std::string> files;
+  const auto content = [&](const std::string& file) -> const std::string& {
+    const auto at = files_.find(file);
+    return at != files_.end() ? at->second : files_[file] = read_file(file);
+  };
   for (const Cell& cell : study_.cells) {
     std::string wrong;
-    const std::string platform = port_.platform_of(cell, wrong);
+    const CellInputs in = port_.inputs_of(cell, wrong);
     wrong_.push_back(wrong);
-    if (std::ranges::find(platforms_, platform) == platforms_.end()) platforms_.push_back(platform);
-    if (!files.contains(cell.workload)) files[cell.workload] = read_file(cell.workload);
+    const auto keep = [](std::vector<std::string>& list, const std::string& text) {
+      if (std::ranges::find(list, text) == list.end()) list.push_back(text);
+    };
+    keep(platforms_, in.platform);
+    if (wrong.empty()) keep(machines_, in.machine);
     std::string input;
     const auto add = [&](const std::string& part) { input += fmt::format("{} {}\n", part.size(), part); };
     add(build);
     add(fs::path(cell.workload).stem().string());
-    add(files[cell.workload]);
-    if (wrong.empty()) add(content_or_text(platform));
-    if (wrong.empty()) add(all_costs(fs::path(platform).parent_path()));
-    for (const std::string& set : cell.sets) {
-      add(set);
-      add(content_or_text(parse_set(set).value));
-    }
+    add(content(cell.workload));
+    if (wrong.empty()) add(content(in.platform));
+    if (wrong.empty())
+      for (const std::string& costs : all_costs(fs::path(in.platform).parent_path())) add(content(costs));
+    for (const std::string& file : in.plugins)
+      if (is_file(file)) add(content(file));  // the run says what is wrong with one that is not there
+    for (const std::string& set : cell.sets) add(set);
     for (bool kept : study_.kept) input += kept ? '1' : '0';
     const std::string cell_key = sha256_hex(input);
-    const auto at = static_cast<std::size_t>(std::ranges::find(platforms_, platform) - platforms_.begin());
+    const auto at = static_cast<std::size_t>(std::ranges::find(platforms_, in.platform) - platforms_.begin());
     for (km::u64 s = 0; s < study_.seeds; ++s) jobs_.push_back({fmt::format("{}-{}", cell_key.substr(0, 32), study_.first_seed + s), at});
   }
 }

@@ -19,9 +19,16 @@
 
 namespace forksim {
 
+/// What a run of a cell reads besides the workload file.
+struct CellInputs {
+  std::string platform;              ///< path
+  std::string machine;               ///< platform and kernel by name, for people
+  std::vector<std::string> plugins;  ///< files of placement rules, also those that the workload names itself
+};
+
 struct SweepPort {
-  /// Path of the platform a cell asks for, or what is wrong with the cell.
-  std::function<std::string(const Cell& cell, std::string& wrong)> platform_of;
+  /// Inputs of a cell, or what is wrong with it.
+  std::function<CellInputs(const Cell& cell, std::string& wrong)> inputs_of;
   /// Loads a platform, once in a process that then forks its runs.
   std::function<void(const std::string& platform)> warm;
   /// One run, in a child. `with_resolved`: its resolved.yaml is wanted.
@@ -52,6 +59,10 @@ class Sweep {
   /// Outcomes by job, after write().
   const JobOutcomes& outcomes() const { return outcomes_; }
   std::size_t todo() const { return todo_.size(); }
+  /// CellInputs::machine of the cells, each once, in their order.
+  const std::vector<std::string>& machines() const { return machines_; }
+  /// Every file that a run reads, each once, by name.
+  const std::map<std::string, std::string>& files() const { return files_; }
 
  private:
   struct Job {
@@ -68,6 +79,8 @@ class Sweep {
   std::filesystem::path dir_;
   std::vector<Job> jobs_;
   std::vector<std::string> platforms_, wrong_;  ///< wrong_: by cell
+  std::vector<std::string> machines_;
+  std::map<std::string, std::string> files_;  ///< content by name
   std::vector<std::size_t> todo_;
   std::unique_ptr<Journal> journal_;
   std::size_t done_ = 0, failed_ = 0;

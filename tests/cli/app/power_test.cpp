@@ -114,6 +114,21 @@ TEST_SUITE("cli") {
     CHECK(user_time("--set governor=schedutil") > fast);
   }
 
+  TEST_CASE("a run under schedutil, whose thread is real-time, ends with its work and not with the second of that class's timer") {
+    const Session forksim;
+    const std::string w = forksim.file("w.yaml",
+                                       "schema: forksim.workload/1\nprocesses:\n  - name: a\n    phases: [{run: 20ms}]\n"
+                                       "start: [{process: a}]\n");
+    for (const char* governor : {"performance", "schedutil"}) {
+      CAPTURE(governor);
+      const Result r = forksim("run " + w + " --json --out a --set governor=" + governor);
+      REQUIRE_MESSAGE(r.code == 0, r.err);
+      const long long end = Json::parse(r.out)["simulated_ns"];
+      CHECK(end > 20'000'000);
+      CHECK(end < 100'000'000);
+    }
+  }
+
   TEST_CASE("governor and frequency: what is wrong is told") {
     const Session forksim;
     const auto refused = [&](const std::string& set) {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string>
 
 #include "tests/cli/study/study.hpp"
@@ -78,6 +79,129 @@ TEST_SUITE("cli") {
     CHECK(contains(refusal(study_text("random:\n  samples: 3\n  over: [{name: a, key: until, min: 2ms, max: 1ms}]\n")), "min and max are no range"));
     CHECK(contains(refusal(study_text(kGrid + "report: {factor: stakcs, base: \"2\", measures: [fork_call.p99]}\n")), "did you mean \"stacks\"?"));
     CHECK(contains(refusal(study_text(kGrid + "report: {factor: stacks, base: \"3\", measures: [fork_call.p98]}\n")), "there is no measure \"fork_call.p98\""));
+  }
+
+  TEST_CASE("a plug-in, built by its documented line elsewhere, is one more row of a study's tables and plots") {
+    const Session forksim;
+    forksim.file("tiny.yaml", kTiny);
+    forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, parent_cpu, least_queued]}\n"
+                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99, energy_per_fork_j]}\n", 6));
+    const std::string source = read_file(kSource + "/sim/placement/example/shortest_queue.cpp");
+    std::string line = source.substr(source.find("g++ "));
+    line = line.substr(0, line.find('\n'));
+    for (std::size_t at; (at = line.find("FORKSIM")) != std::string::npos;) line.replace(at, 7, kSource);
+    const Result built = shell(forksim, line);
+    REQUIRE_MESSAGE(built.code == 0, built.err);
+    const auto part = [&](const char* name) { return read_file(forksim.path() / "out" / name); };
+    for (const char* factor : {"rule", "placement.fork"}) {
+      const Result r = forksim(std::string("sweep study.yaml --out out --add ") + factor + "=./my_rule.so");
+      REQUIRE_MESSAGE(r.code == 0, r.err);
+      CHECK(contains(r.out, "4 cells, 24 runs: 24 finished"));
+    }
+    CHECK(contains(part("results.csv"), "\n0003,tiny,my_rule,6,run,energy_per_fork_j,"));
+    CHECK(contains(part("summary.csv"), "\nmy_rule,workload=tiny,fork_to_run.p99,ns,6,"));
+    CHECK(contains(part("summary.csv"), "\nmy_rule,workload=tiny,energy_per_fork_j,J,6,"));
+    const std::string report = part("report.md");
+    CHECK(contains(report, "Added to the study on the command line: rule = my_rule (my_rule.so)."));
+    CHECK(contains(report, "4 cells, seeds 1 to 6 in each, the same in all (common random numbers): 24 runs. forksim "));
+    CHECK(contains(report, "; platform bcm2711, kernel rpi-4.19-arm64."));
+    CHECK(contains(report, "\n| least_queued | "));
+    CHECK(contains(report, "\n| my_rule | "));
+    CHECK_FALSE(contains(report, "./"));
+    // three rows beside the base, from top to bottom in the order of the study
+    CHECK(contains(part("plots/effect-fork_to_run-p99.gp"), "set ytics (\"parent_cpu\" 3, \"least_queued\" 2, \"my_rule\" 1)"));
+    CHECK(contains(part("plots/effect-fork_to_run-p99.gp"), "fork_to_run.p99 relative to rule = kernel, 95 % interval, 6 seeds"));
+    CHECK(std::filesystem::file_size(forksim.path() / "out/plots/effect-fork_to_run-p99.png") > 1000);
+    CHECK(contains(part("manifest.json"), "\"./my_rule.so\": \""));
+  }
+
+  TEST_CASE("a plug-in that was built anew is run anew, also one that the workload itself names; nothing else is") {
+    const Session forksim;
+    forksim.file("tiny.yaml", kTiny);
+    forksim.file("own.yaml", "placement: ./rule.so\n" + kTiny);
+    forksim.file("study.yaml", "schema: forksim.study/1\nworkloads: [tiny.yaml, own.yaml]\nseeds: {count: 2}\n"
+                               "grid:\n  - {name: rule, key: placement.exec, values: [kernel]}\n");
+    const auto build = [&](const std::string& answer) {
+      forksim.file("rule.cpp", "#include \"sim/placement/plugin.hpp\"\nnamespace plugin = forksim_plugin;\nstruct forksim_plugin::Rule {};\n"
+                               "plugin::Rule* forksim_rule_create(std::uint32_t, std::uint32_t, std::uint64_t) { return new plugin::Rule; }\n"
+                               "void forksim_rule_destroy(plugin::Rule* r) { delete r; }\n"
+                               "std::int32_t forksim_rule_select(plugin::Rule*, const plugin::Decision*) { return " + answer + "; }\n");
+      const Result r = shell(forksim, "g++ -std=c++20 -shared -fPIC -I '" + kSource + "' rule.cpp -o rule.so");
+      REQUIRE_MESSAGE(r.code == 0, r.err);
+    };
+    const auto sweep = [&] {
+      const Result r = forksim("sweep study.yaml --out out --resume --add rule=./rule.so");
+      REQUIRE_MESSAGE(r.code == 0, r.err);
+      const std::string journal = read_file(forksim.path() / "out/journal.txt");
+      return std::count(journal.begin(), journal.end(), '\n') / 2;
+    };
+    build("plugin::kAsKernel");
+    CHECK(sweep() == 8);
+    const std::string before = tables(forksim, "out");
+    CHECK(sweep() == 8);
+    CHECK(tables(forksim, "out") == before);
+    build("2");
+    CHECK(sweep() == 8 + 6);  // all but tiny.yaml under the kernel's rule
+    CHECK(tables(forksim, "out") != before);
+    REQUIRE(forksim("sweep study.yaml --out fresh --add rule=./rule.so").code == 0);
+    CHECK(tables(forksim, "out") == tables(forksim, "fresh"));
+  }
+
+  TEST_CASE("--add is refused where it makes no sense, and shards and commands carry it on") {
+    const Session forksim;
+    forksim.file("tiny.yaml", kTiny);
+    forksim.file("kernel.so", "");
+    forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, pack]}\n  - {name: side, cases: [{label: one}]}\n"
+                                          "report: {factor: rule, base: kernel, measures: [energy_j]}\n"));
+    const auto refusal = [&](const std::string& add) {
+      const Result r = forksim("sweep study.yaml --out out --add " + add);
+      CHECK(r.code == 2);
+      CHECK(r.out.empty());
+      return r.err;
+    };
+    CHECK(refusal("rlue=random") == "command line: --add rlue=random: the study has no factor \"rlue\" with a key and values, allowed are rule, did you mean \"rule\"?\n");
+    CHECK(contains(refusal("side=two"), "no factor \"side\" with a key and values"));
+    CHECK(contains(refusal("rule"), "this is no FACTOR=VALUE, such as rule=./my_rule.so"));
+    CHECK(contains(refusal("rule=pack"), "\"rule\" has a value \"pack\" already"));
+    CHECK(contains(refusal("rule=./none.so"), "there is no file ./none.so"));
+    CHECK(contains(refusal("rule=./kernel.so"), "a file goes by its name without .so: rename it"));
+    CHECK(contains(refusal("rule=random --add rule=random"), "has a value \"random\" already"));
+    REQUIRE(shell(forksim, "'" + kForksim + "' sweep study.yaml --add rule=random --out parts --emit-commands --shards 2 >commands && sh commands").code == 0);
+    REQUIRE(forksim("sweep study.yaml --add rule=random --out parts --merge").code == 0);
+    REQUIRE(forksim("sweep study.yaml --add rule=random --out local").code == 0);
+    CHECK(tables(forksim, "parts") == tables(forksim, "local"));
+    CHECK(contains(read_file(forksim.path() / "parts/cells.csv"), "0002,tiny,random,one,4,0,0,0,\n"));
+  }
+
+  TEST_CASE("a sweep's folder says what it was made from, and a run does not replace it") {
+    const Session forksim;
+    forksim.file("tiny.yaml", kTiny);
+    forksim.file("study.yaml", study_text(kGrid + "report: {factor: stacks, base: \"2\", measures: [totals.stack_cache_hits]}\n"));
+    REQUIRE(forksim("sweep study.yaml --out out").code == 0);
+    const std::string manifest = read_file(forksim.path() / "out/manifest.json");
+    for (const char* part : {"\"study.yaml\": \"", "\"tiny.yaml\": \"", "bcm2711.xml\": \"", "bcm2711.costs.yaml\": \"", "\"results.csv\": \"", "\"report.md\": \"", "\"simgrid\": ", "\"wall_s\": "})
+      CHECK_MESSAGE(contains(manifest, part), part);
+    CHECK(is_json(manifest));
+    const Result r = forksim("run tiny.yaml --out out");
+    CHECK(r.code == 2);
+    CHECK(contains(r.err, "out: is the folder of a sweep; give another --out"));
+    // no stack is cached: each run has lost all of its hits
+    CHECK(contains(read_file(forksim.path() / "out/report.md"), "\n| 0 | -100.0 % |\n"));
+    CHECK(contains(read_file(forksim.path() / "out/summary.csv"), "\n0,workload=tiny,totals.stack_cache_hits,,4,"));
+  }
+
+  TEST_CASE("an axis has the unit that the study gives") {
+    const Session forksim;
+    forksim.file("tiny.yaml", kTiny);
+    forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, pack]}\n"
+                                          "  - {name: width, unit: children, key: parameters.children, values: [4, 40]}\n"
+                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99], limit: 1ms, along: width}\n", 3));
+    const Result r = forksim("sweep study.yaml --out out");
+    REQUIRE_MESSAGE(r.code == 0, r.err);
+    const std::string plot = read_file(forksim.path() / "out/plots/crossing.gp");
+    CHECK(contains(plot, "set xlabel \"width (children)\""));
+    CHECK(contains(plot, "median and quartiles over 3 seeds"));
+    CHECK(contains(plot, "set ylabel \"fork_to_run.p99 (ms, logarithmic)\""));
   }
 
   TEST_CASE("random samples are the same in every cell of the grid and repeat with their seed") {

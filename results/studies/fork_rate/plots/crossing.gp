@@ -1,8 +1,8 @@
 # Drawn by forksim plot; run `gnuplot crossing.gp` in this folder to draw it again.
 set terminal svg size 1000,560 font "DejaVu Sans,13" background "white" noenhanced name "crossing"
 set output "crossing.svg"
-set title "fork_rate: fork_to_run.p99 by rate, median and quartiles over the seeds"
-set xlabel "rate"
+set title "fork_rate: fork_to_run.p99 by rate, median and quartiles over 10 seeds"
+set xlabel "rate (children a second)"
 set ylabel "fork_to_run.p99 (ms, logarithmic)"
 set logscale y
 set format y "%.4g"

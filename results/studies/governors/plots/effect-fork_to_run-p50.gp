@@ -2,7 +2,7 @@
 set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p50"
 set output "effect-fork_to_run-p50.svg"
 set title "governors: fork_to_run.p50 by governor"
-set xlabel "fork_to_run.p50 relative to performance, 95 % interval"
+set xlabel "fork_to_run.p50 relative to governor = performance, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.568:8200]
@@ -15,7 +15,9 @@ set grid xtics mxtics lt 1 lw 1 lc rgb "#c8c8c8", lt 1 lw 1 lc rgb "#ebebeb"
 set arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb "#404040"
 set key outside right top vertical Left reverse samplen 1 spacing 1.2
 plot "effect-fork_to_run-p50.dat" index 0 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#0072b2" title "fork_rate", \
-     "effect-fork_to_run-p50.dat" index 1 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#d55e00" title "fork_clients"
+     "effect-fork_to_run-p50.dat" index 1 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#d55e00" title "fork_clients", \
+     "effect-fork_to_run-p50.dat" index 2 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#009e73" title "fork_storm", \
+     "effect-fork_to_run-p50.dat" index 3 using 1:2:3:4 with xerrorbars pt 7 ps 0.8 lw 1.6 lc rgb "#cc79a7" title "make_j4"
 unset output
 set terminal pngcairo size 1000,324 font "DejaVu Sans,13" background "white" noenhanced
 set output "effect-fork_to_run-p50.png"

@@ -2,7 +2,7 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_energy_j"
 set output "effect-energy_j.svg"
 set title "rules: energy_j by rule"
-set xlabel "energy_j relative to kernel, 95 % interval"
+set xlabel "energy_j relative to rule = kernel, 95 % interval, 20 seeds"
 set xrange [0.9528:1.089]
 set format x "%.4g"
 set yrange [0.4:9.6]

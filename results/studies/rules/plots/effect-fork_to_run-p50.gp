@@ -2,7 +2,7 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p50"
 set output "effect-fork_to_run-p50.svg"
 set title "rules: fork_to_run.p50 by rule"
-set xlabel "fork_to_run.p50 relative to kernel, 95 % interval"
+set xlabel "fork_to_run.p50 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.3491:756.1]

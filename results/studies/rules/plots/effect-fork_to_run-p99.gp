@@ -2,10 +2,10 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p99"
 set output "effect-fork_to_run-p99.svg"
 set title "rules: fork_to_run.p99 by rule"
-set xlabel "fork_to_run.p99 relative to kernel, 95 % interval"
+set xlabel "fork_to_run.p99 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
-set xrange [0.0007692:543.1]
+set xrange [0.0005943:543.1]
 set format x "%.4g"
 set yrange [0.4:9.6]
 set ytics ("parent_cpu" 9, "idlest_load" 8, "idlest_util" 7, "lowest_idle" 6, "round_robin" 5, "random" 4, "cache_warm" 3, "least_queued" 2, "pack" 1)

@@ -2,7 +2,7 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_user_p99"
 set output "effect-fork_to_user-p99.svg"
 set title "rules: fork_to_user.p99 by rule"
-set xlabel "fork_to_user.p99 relative to kernel, 95 % interval"
+set xlabel "fork_to_user.p99 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.004053:81.41]

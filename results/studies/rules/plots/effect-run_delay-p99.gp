@@ -2,7 +2,7 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_run_delay_p99"
 set output "effect-run_delay-p99.svg"
 set title "rules: run_delay.p99 by rule"
-set xlabel "run_delay.p99 relative to kernel, 95 % interval"
+set xlabel "run_delay.p99 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.1003:134.7]

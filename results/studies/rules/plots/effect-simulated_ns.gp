@@ -2,7 +2,7 @@
 set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanced name "effect_simulated_ns"
 set output "effect-simulated_ns.svg"
 set title "rules: simulated_ns by rule"
-set xlabel "simulated_ns relative to kernel, 95 % interval"
+set xlabel "simulated_ns relative to rule = kernel, 95 % interval, 20 seeds"
 set xrange [0.9762:1.159]
 set format x "%.4g"
 set yrange [0.4:9.6]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_exit_to_stack_free_p99"
 set output "effect-exit_to_stack_free-p99.svg"
 set title "stack_cache: exit_to_stack_free.p99 by stacks"
-set xlabel "exit_to_stack_free.p99 relative to 2, 95 % interval"
+set xlabel "exit_to_stack_free.p99 relative to stacks = 2, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.1894:3.165]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_user_p99"
 set output "effect-fork_to_user-p99.svg"
 set title "stack_cache: fork_to_user.p99 by stacks"
-set xlabel "fork_to_user.p99 relative to 2, 95 % interval"
+set xlabel "fork_to_user.p99 relative to stacks = 2, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.007286:1.789]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,516 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_call_p99"
 set output "effect-fork_call-p99.svg"
 set title "storm_knobs: fork_call.p99 by knob"
-set xlabel "fork_call.p99 relative to as shipped, 95 % interval"
+set xlabel "fork_call.p99 relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.001696:90.81]

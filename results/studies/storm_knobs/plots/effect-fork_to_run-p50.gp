@@ -2,10 +2,10 @@
 set terminal svg size 1000,516 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p50"
 set output "effect-fork_to_run-p50.svg"
 set title "storm_knobs: fork_to_run.p50 by knob"
-set xlabel "fork_to_run.p50 relative to as shipped, 95 % interval"
+set xlabel "fork_to_run.p50 relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
-set xrange [0.0007692:1.704]
+set xrange [9.197e-05:1.704]
 set format x "%.4g"
 set yrange [0.4:7.6]
 set ytics ("child_runs_first" 7, "NO_START_DEBIT" 6, "child_runs_first and NO_START_DEBIT" 5, "imbalance_pct 101" 4, "imbalance_pct 110" 3, "imbalance_pct 150" 2, "imbalance_pct 200" 1)

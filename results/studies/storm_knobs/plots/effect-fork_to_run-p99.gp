@@ -2,7 +2,7 @@
 set terminal svg size 1000,516 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p99"
 set output "effect-fork_to_run-p99.svg"
 set title "storm_knobs: fork_to_run.p99 by knob"
-set xlabel "fork_to_run.p99 relative to as shipped, 95 % interval"
+set xlabel "fork_to_run.p99 relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.05216:85.63]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,516 font "DejaVu Sans,13" background "white" noenhanced name "effect_run_delay_p99"
 set output "effect-run_delay-p99.svg"
 set title "storm_knobs: run_delay.p99 by knob"
-set xlabel "run_delay.p99 relative to as shipped, 95 % interval"
+set xlabel "run_delay.p99 relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.05451:39.33]

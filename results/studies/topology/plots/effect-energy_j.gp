@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_energy_j"
 set output "effect-energy_j.svg"
 set title "topology: energy_j by kernel"
-set xlabel "energy_j relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "energy_j relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set xrange [0.9476:1.03]
 set format x "%.4g"
 set yrange [0.4:1.6]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_exit_to_reap_p99"
 set output "effect-exit_to_reap-p99.svg"
 set title "topology: exit_to_reap.p99 by kernel"
-set xlabel "exit_to_reap.p99 relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "exit_to_reap.p99 relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.004658:1.416]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_fork_to_run_p99"
 set output "effect-fork_to_run-p99.svg"
 set title "topology: fork_to_run.p99 by kernel"
-set xlabel "fork_to_run.p99 relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "fork_to_run.p99 relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.001212:40.87]

@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_totals_ipis"
 set output "effect-totals-ipis.svg"
 set title "topology: totals.ipis by kernel"
-set xlabel "totals.ipis relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "totals.ipis relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.2274:10.86]

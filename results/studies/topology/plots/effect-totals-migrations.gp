@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_totals_migrations"
 set output "effect-totals-migrations.svg"
 set title "topology: totals.migrations by kernel"
-set xlabel "totals.migrations relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "totals.migrations relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.2287:145.7]

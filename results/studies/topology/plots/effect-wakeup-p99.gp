@@ -2,7 +2,7 @@
 set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanced name "effect_wakeup_p99"
 set output "effect-wakeup-p99.svg"
 set title "topology: wakeup.p99 by kernel"
-set xlabel "wakeup.p99 relative to rpi-4.19-arm64, 95 % interval"
+set xlabel "wakeup.p99 relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
 set mxtics 10
 set xrange [0.003461:65.66]

@@ -100,6 +100,23 @@ TEST_SUITE("sim/study") {
     CHECK_FALSE(c.regression);
   }
 
+  TEST_CASE("where a value is 0 each pair has its own relative change: all gone is -100 %, whatever there was") {
+    const auto effect = [](const std::vector<double>& base, const std::vector<double>& next) {
+      const Comparison c = compare(set_of("base", 1, base), set_of("next", 1, next), {});
+      return c.cells.at(0).measures.at(0);
+    };
+    // Differences of -3, -60, -100, -103 and -906 over the median 100 would make the typical change -103 %.
+    const MeasureResult gone = effect({3, 60, 100, 103, 906}, {0, 0, 0, 0, 0});
+    CHECK(gone.effect == -1);
+    REQUIRE(gone.interval);
+    CHECK(gone.interval->low == -1);
+    CHECK(gone.interval->high == -1);
+    // Changes of -1, -1/2, -1/2, -1/2 and -1/2: the median of their averages in pairs is -1/2.
+    CHECK(effect({3, 60, 100, 102, 906}, {0, 30, 50, 51, 453}).effect == doctest::Approx(-0.5));
+    // A base of 0 has no relative change: the shift over the median, never below -100 %.
+    CHECK(effect({0, 1, 1, 9, 9}, {0, 0, 0, 0, 0}).effect >= -1);
+  }
+
   TEST_CASE("a limit on a change is broken only past it and only when it is no accident") {
     const ResultSet base = set_of("base", 1, noisy(7, 20, 1)), next = set_of("new", 1, noisy(7, 20, 1.05));
     const auto broken = [&](const std::string& text, const ResultSet& side) {
