@@ -115,7 +115,7 @@ TEST_SUITE("cli") {
     CHECK(contains(part("manifest.json"), "\"./my_rule.so\": \""));
   }
 
-  TEST_CASE("a plug-in that was built anew is run anew, also one that the workload itself names; nothing else is") {
+  TEST_CASE("a plug-in that was built anew is run anew, also one that the workload itself names, and nothing else is") {
     const Session forksim;
     forksim.file("tiny.yaml", kTiny);
     forksim.file("own.yaml", "placement: ./rule.so\n" + kTiny);
