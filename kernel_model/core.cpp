@@ -73,6 +73,7 @@ void Core::put_task_struct(Task& t) {
   put_signal(*t.signal);
   kernel_bytes -= KernelBytes::task_struct;
   graph_.forget(t);
+  FS_CONTRACT(!t.pi_lock.in_use() && !t.join_bucket.in_use(), "a task_struct is freed while its lock is in use");
   task_pool.free(t.id.v);
 }
 
@@ -118,6 +119,7 @@ void Core::mmput(Mm& mm) {
   graph_.mm_gone(&mm);
   kernel_bytes -= mm.bytes();
   if (--mm.family->live == 0) families_.free(mm.family->index);
+  FS_CONTRACT(!mm.mmap_sem.in_use(), "a mm is freed while its lock is in use");
   mms_.free(mm.index);
 }
 
@@ -228,6 +230,7 @@ void Core::put_signal(Signal& s) {
   if (--s.sigcnt) return;
   put_autogroup(s.autogroup);
   kernel_bytes -= KernelBytes::signal;
+  FS_CONTRACT(!s.siglock.in_use(), "a signal_struct is freed while its lock is in use");
   signals_.free(s.index);
 }
 
@@ -346,12 +349,13 @@ u32 Core::create_object(ObjectKind kind, u64 param) {
     if (param) pipes.back().capacity = param;
     objects.emplace_back(kind, static_cast<u32>(pipes.size() - 1));
   } else {
-    locks.emplace_back();
-    locks.back().kind = kind;
-    locks.back().param = param;
-    locks.back().robust = kind == ObjectKind::mutex && param;
-    if (kind == ObjectKind::semaphore) locks.back().value = param;
-    objects.emplace_back(kind, static_cast<u32>(locks.size() - 1));
+    const u32 i = locks.alloc();
+    Lock& l = locks[i];
+    l.kind = kind;
+    l.param = param;
+    l.robust = kind == ObjectKind::mutex && param;
+    if (kind == ObjectKind::semaphore) l.value = param;
+    objects.emplace_back(kind, i);
   }
   return static_cast<u32>(objects.size() - 1);
 }

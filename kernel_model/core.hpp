@@ -74,8 +74,13 @@ class Core : public SchedHooks {
   void touch(Cpu& c);
   /// Makes advance() look again at `t`: whether that is the end.
   void stop_ahead(Ns t) {
-    if (t < kNever) bound_ = std::min(bound_, t.v * 2);
+    if (t == kNever) return;
+    end_ = std::min(end_, t.v * 2);
+    bound_ = std::min(bound_, end_);
   }
+  /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because nothing comes in between, false when they
+  /// have to be a step of their own.
+  bool pass_user_time(Cpu& c, Ns ref);
   /// Ends the open-ended step of `c` (WFI, spin) at this instant.
   void end_segment_now(Cpu& c);
   void set_power(Cpu& c, bool busy);
@@ -258,7 +263,7 @@ class Core : public SchedHooks {
     return totals;
   }
   std::deque<Pipe> pipes;
-  std::deque<Lock> locks;
+  Pool<Lock, 16> locks;
   std::vector<std::pair<ObjectKind, u32>> objects;  ///< facade id -> index in pipes or locks
   u32 nr_threads = 0;
   PidMap pids;
@@ -275,14 +280,17 @@ class Core : public SchedHooks {
 
  private:
   friend void boot(Core& k);
-  void run_ahead(Cpu& c, u64 end);
+  void run_ahead(u64 end);
   bool only_idle_timers() const;
   bool interrupt(Cpu& c);
   u64 key_of(const Cpu& c) const;
   void run_steps(Cpu& c);
   void run_effect(Cpu& c);
   void apply(Cpu& c, FrameStack& st, Frame& f, Next n);
+  template <bool kAhead>
   void enter_step(Cpu& c);
+  void begin_segment(Cpu& c, const Step& s, Ns len);
+  bool undisturbed(const Cpu& c) const;
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
   bool timer_due(Cpu& c);
@@ -295,10 +303,15 @@ class Core : public SchedHooks {
   u64 step_scale(const Cpu& c) const;
   void set_in_mm(Cpu& c, bool in);
   bool take_locks(Ctx& x, u32 missing);
+  bool take_other(Ctx& x, LockWord& l, LockId id);
   void hold(Cpu& c, Task& t, LockWord& l, LockId id);
+  void hold_spinning(Cpu& c, LockWord& l, LockId id);
+  void trace_acquired(Cpu& c, LockWord& l, LockId id);
   void wait_for(Ctx& x, LockWord& l, LockId id, u32 who);
   void drop_locks(Cpu& c, u32 set);
-  void drop_lock(Cpu& c, LockId id);
+  void drop_other(Cpu& c, LockId id);
+  const HeldLock& top_lock(Cpu& c, LockId id);
+  void released(Cpu& c, const HeldLock& h);
   void hand_over(Cpu& c, LockWord& l);
   void end_spin(LockWaiter& w, Ns after);
   u64 lock_number(LockWord& l);
@@ -323,7 +336,8 @@ class Core : public SchedHooks {
   std::vector<std::unique_ptr<Cpu>> cpus_;
   WinnerTree next_;
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
-  u64 bound_ = 0;                 ///< run_ahead must stop before this key
+  u64 end_ = 0;                   ///< run_ahead must stop before this key
+  u64 bound_ = 0;                 ///< running_ must stop before this key: that, or the next event of another CPU
   std::vector<StartSpec> starts_;
   std::size_t next_start_ = 0;
   std::vector<std::pair<u32, u32>> preset_pipes_;

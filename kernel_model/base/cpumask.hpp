@@ -4,6 +4,7 @@
 // Units: bit i is CPU i. Ownership: a value. Errors: indices must be < kMaxCpus (contract).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
@@ -30,45 +31,51 @@ class CpuMask {
   static constexpr CpuMask from_word(u64 w) {
     CpuMask m;
     m.words_[0] = w;
+    m.used_ = 1;
     return m;
   }
-  constexpr void set(CpuId c) { words_[c.v / 64] |= u64{1} << (c.v % 64); }
+  constexpr void set(CpuId c) {
+    words_[c.v / 64] |= u64{1} << (c.v % 64);
+    if (used_ <= c.v / 64) used_ = c.v / 64 + 1;
+  }
   constexpr void clear(CpuId c) { words_[c.v / 64] &= ~(u64{1} << (c.v % 64)); }
   constexpr bool test(CpuId c) const { return (words_[c.v / 64] >> (c.v % 64)) & 1; }
-  constexpr bool operator==(const CpuMask&) const = default;
+  constexpr bool operator==(const CpuMask& o) const { return words_ == o.words_; }
   constexpr CpuMask operator&(const CpuMask& o) const {
     CpuMask m;
-    for (u32 i = 0; i < kWords; ++i) m.words_[i] = words_[i] & o.words_[i];
+    m.used_ = std::min(used_, o.used_);
+    for (u32 i = 0; i < m.used_; ++i) m.words_[i] = words_[i] & o.words_[i];
     return m;
   }
   constexpr CpuMask operator|(const CpuMask& o) const {
     CpuMask m;
-    for (u32 i = 0; i < kWords; ++i) m.words_[i] = words_[i] | o.words_[i];
+    m.used_ = std::max(used_, o.used_);
+    for (u32 i = 0; i < m.used_; ++i) m.words_[i] = words_[i] | o.words_[i];
     return m;
   }
   constexpr u32 count() const {
     u32 n = 0;
-    for (u64 w : words_) n += static_cast<u32>(std::popcount(w));
+    for (u32 i = 0; i < used_; ++i) n += static_cast<u32>(std::popcount(words_[i]));
     return n;
   }
   constexpr bool empty() const {
-    for (u64 w : words_)
-      if (w) return false;
+    for (u32 i = 0; i < used_; ++i)
+      if (words_[i]) return false;
     return true;
   }
   constexpr bool intersects(const CpuMask& o) const {
-    for (u32 i = 0; i < kWords; ++i)
+    for (u32 i = 0; i < std::min(used_, o.used_); ++i)
       if (words_[i] & o.words_[i]) return true;
     return false;
   }
   constexpr bool subset_of(const CpuMask& o) const {
-    for (u32 i = 0; i < kWords; ++i)
+    for (u32 i = 0; i < used_; ++i)
       if (words_[i] & ~o.words_[i]) return false;
     return true;
   }
   /// First CPU at or after `from`, or kMaxCpus when there is none.
   constexpr u32 next(u32 from) const {
-    for (u32 i = from / 64; i < kWords; ++i) {
+    for (u32 i = from / 64; i < used_; ++i) {
       u64 w = words_[i];
       if (i == from / 64) w &= ~u64{0} << (from % 64);
       if (w) return i * 64 + static_cast<u32>(std::countr_zero(w));
@@ -82,6 +89,7 @@ class CpuMask {
  private:
   static constexpr u32 kWords = kMaxCpus / 64;
   std::array<u64, kWords> words_{};
+  u32 used_ = 0;  ///< words behind these are 0
 };
 
 }  // namespace forksim::km

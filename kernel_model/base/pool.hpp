@@ -25,7 +25,9 @@ class Pool {
       i = size_++;
       if (i / kChunk == chunks_.size()) chunks_.push_back(std::make_unique<T[]>(kChunk));
     }
-    (*this)[i] = T{};
+    T& slot = (*this)[i];
+    std::destroy_at(&slot);
+    std::construct_at(&slot);
     ++live_;
     return i;
   }

@@ -122,7 +122,7 @@ struct Cpu {
 
   LockWord rq_lock;                   ///< rq.lock
   std::array<HeldLock, 12> held;      ///< spinning locks, in the order taken
-  u32 nr_held = 0, nr_held_irqs_off = 0;
+  u32 nr_held = 0;
   u8 lock_flags = 0;                  ///< StepFlags that the held locks imply
   std::array<LockWaiter, 2> spin_waiters;  ///< of its task, of an interrupt or softirq
   bool in_mm = false;                 ///< the step in progress is mm work

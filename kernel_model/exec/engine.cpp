@@ -38,27 +38,33 @@ void Core::advance(Ns limit) {
     const Ns timer = sched_timers.first();
     if (d > limit || d == kNever || (d == timer && only_idle_timers())) return;
     const u64 look_again = std::min(start < kNever ? start.v * 2 : kNoKey, timer < kNever ? timer.v * 2 : kNoKey);
-    run_ahead(*cpus_[next_.winner()], std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, look_again));
+    run_ahead(std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, look_again));
   }
 }
 
-/// Runs `c`, whose event is the earliest, for as long as its next one comes before `end` and before that of every other CPU. An effect that
-/// changes another CPU's date lowers bound_ through touch(). The innermost loop of a run: everything it calls per step is inline.
-void Core::run_ahead(Cpu& c, u64 end) {
-  running_ = &c;
-  bound_ = std::min(end, next_.second_key());
-  u64 key = next_.key(c.id.v);
+/// Takes the earliest event, and all others that come before `end`, each CPU for as long as its next one comes before that of every other.
+/// An effect that changes another CPU's date lowers bound_ through touch(). The innermost loop of a run: what it calls per step is inline.
+void Core::run_ahead(u64 end) {
+  end_ = end;
+  WinnerTree::Firsts next = next_.firsts();
   do {
-    set_clock(Ns(key / 2));
-    charge(c);
-    if (key % 2)
-      run_effect(c);
-    else if (!interrupt(c))
-      continue;
-    enter_step(c);
-  } while ((key = key_of(c)) < bound_);
+    Cpu& c = *cpus_[next.winner];
+    running_ = &c;
+    bound_ = std::min(end_, next.second_key);
+    u64 key = next.key;
+    do {
+      set_clock(Ns(key / 2));
+      charge(c);
+      if (key % 2)
+        run_effect(c);
+      else if (!interrupt(c))
+        continue;
+      enter_step<true>(c);
+    } while ((key = key_of(c)) < bound_);
+    next_.update(c.id.v, key);
+    next = next_.firsts();
+  } while (next.key < end_);
   running_ = nullptr;
-  next_.update(c.id.v, key);
 }
 
 inline void Core::set_clock(Ns t) {
@@ -109,7 +115,7 @@ bool Core::timer_due(Cpu& c) {
 }
 
 void Core::run_steps(Cpu& c) {
-  enter_step(c);
+  enter_step<false>(c);
   touch(c);
 }
 
@@ -148,7 +154,14 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
   if (gone) drop_locks(c, gone);
 }
 
-/// Starts the next step of `c` that takes time; the effects of those before it follow at once. Part of the innermost loop, so forced into it.
+/// Whether the step that `c` has just started is over before anything else happens on the machine. Only while run_ahead runs `c`.
+inline bool Core::undisturbed(const Cpu& c) const {
+  return c.seg_end.v < bound_ / 2 && ((c.seg_flags & StepFlag::kIrqsOff) || c.seg_end < c.irq_next);
+}
+
+/// Goes from step to step: the effects of those that take no time follow at once, and so do, when `kAhead`, those that nothing disturbs.
+/// Returns within a step, at its start. Part of the innermost loop, so forced into it.
+template <bool kAhead>
 [[gnu::always_inline]] inline void Core::enter_step(Cpu& c) {
   for (;;) {
     FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
@@ -164,20 +177,26 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
     if (graph_on() && !f.started) [[unlikely]]
       graph_.step(x, s);
     const Ns len = f.started ? f.remaining : step_cost(x, s);
-    if (len == Ns(0)) {
-      f.started = false;
-      apply(c, st, f, s.effect(x));
-      continue;
+    if (len != Ns(0)) {
+      begin_segment(c, s, len);
+      if (!kAhead || !undisturbed(c)) return;
+      set_clock(c.seg_end);
+      charge(c);
     }
-    const bool mm = s.flags & mm_flag_;
-    if (mm != c.in_mm) set_in_mm(c, mm);
-    c.seg_flags = s.flags | c.lock_flags;
-    c.seg_scale = s.flags & StepFlag::kUser ? c.user_scale : c.kernel_scale;
-    if (mm) c.seg_scale = step_scale(c);
-    c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_scale);
-    c.kind = kind_of(c, s.flags);
-    return;
+    f.started = false;
+    apply(c, st, f, s.effect(x));
   }
+}
+
+/// `c` is in step `s` from now on, of which `len` reference ns are to be paid.
+inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
+  const bool mm = s.flags & mm_flag_;
+  if (mm != c.in_mm) set_in_mm(c, mm);
+  c.seg_flags = s.flags | c.lock_flags;
+  c.seg_scale = s.flags & StepFlag::kUser ? c.user_scale : c.kernel_scale;
+  if (mm) c.seg_scale = step_scale(c);
+  c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_scale);
+  c.kind = kind_of(c, s.flags);
 }
 
 inline Ns Core::step_cost(Ctx& x, const Step& s) {
@@ -223,7 +242,9 @@ u64 Core::step_scale(const Cpu& c) const {
 /// `c` enters or leaves mm code: what remains of the mm steps of the other CPUs takes longer or shorter from now on.
 void Core::set_in_mm(Cpu& c, bool in) {
   c.in_mm = in;
-  nr_mm_ = in ? nr_mm_ + 1 : nr_mm_ - 1;
+  const u32 others = in ? nr_mm_ : nr_mm_ - 1;
+  nr_mm_ = others + in;
+  if (!others) return;
   for (auto& o : cpus_) {
     if (!o->in_mm || o.get() == &c || o->seg_end == kNever) continue;
     const Ns left = unscaled(o->seg_end - now_, o->seg_scale);
@@ -255,6 +276,16 @@ inline void Core::charge(Cpu& c) {
   const auto kind = static_cast<std::size_t>(c.kind);
   c.times.*kCpuTime[kind] += dt;
   if (kind < kTaskTime.size()) c.cur->*kTaskTime[kind] += dt;
+}
+
+bool Core::pass_user_time(Cpu& c, Ns ref) {
+  if (&c != running_ || c.kind != TimeKind::user || c.in_mm || c.cur->ti_flags || ref >= c.irq_next || graph_on()) return false;
+  const Ns end = now_ + scaled(ref, c.user_scale);
+  if (end >= c.irq_next || end.v >= bound_ / 2) return false;
+  c.seg_end = end;
+  set_clock(end);
+  charge(c);
+  return true;
 }
 
 void Core::switch_frames(Cpu& c, Task& next) {

@@ -15,16 +15,28 @@ namespace forksim::km {
 
 struct Path;  // exec/path.hpp
 
+/// Has no initial values: a task has sixteen of them, and call() sets the one that is used.
 struct Frame {
-  const Path* path = nullptr;
-  u16 pc = 0;
-  bool started = false;   ///< the current step was interrupted: `remaining` is what is left of its cost
+  const Path* path;
+  u16 pc;
+  bool started;   ///< the current step was interrupted: `remaining` is what is left of its cost
   static constexpr u8 kNoFn = 0xff;
-  u8 fn_base = kNoFn;     ///< depth of the task's call stack when the path was called; only while somebody listens (exec/func_graph.hpp)
-  u8 fn_depth = kNoFn;    ///< depth that lasts beyond the current step
-  u16 held = 0;           ///< LockSet that the path holds here
-  Ns remaining{0};        ///< of the current step, when started
-  std::array<u64, 6> a{};  ///< locals of the path; each path documents its own
+  u8 fn_base;     ///< depth of the task's call stack when the path was called; only while somebody listens (exec/func_graph.hpp)
+  u8 fn_depth;    ///< depth that lasts beyond the current step
+  u16 held;       ///< LockSet that the path holds here
+  Ns remaining;   ///< of the current step, when started
+  std::array<u64, 6> a;  ///< locals of the path; each path documents its own
+
+  /// At the first step of `p`.
+  void call(const Path& p) {
+    path = &p;
+    pc = 0;
+    started = false;
+    fn_base = fn_depth = kNoFn;
+    held = 0;
+    remaining = Ns(0);
+    a = {};
+  }
 };
 
 class FrameStack {
@@ -33,8 +45,7 @@ class FrameStack {
   Frame& push(const Path& p) {
     FS_CONTRACT(depth_ < kMax, "kernel path nesting");
     Frame& f = frames_[depth_++];
-    f = Frame{};
-    f.path = &p;
+    f.call(p);
     return f;
   }
   void pop() { --depth_; }

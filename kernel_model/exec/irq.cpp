@@ -24,8 +24,7 @@ Next invoke_softirq(Ctx& x) {
     return ret();
   }
   const Frame before = x.f;
-  x.f = Frame{};
-  x.f.path = &kSoftirq;
+  x.f.call(kSoftirq);
   x.f.fn_base = before.fn_base;
   x.f.fn_depth = before.fn_depth;
   return hold();

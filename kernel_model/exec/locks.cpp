@@ -12,6 +12,7 @@
 // queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "kernel_model/process/paths.hpp"
 
@@ -49,14 +50,15 @@ constexpr u32 set_of(F&& f) {
     if (f(kLockTable[i])) set |= 1u << i;
   return set;
 }
-constexpr u32 kIrqsOffLocks = set_of([](const LockInfo& i) { return i.irqs_off; });
 /// Spinning and exclusive: nearly all of them, taken without detours.
 constexpr u32 kPlainLocks = set_of([](const LockInfo& i) { return !i.shared() && !i.sleeps(); });
-
-u8 flags_of_held(const Cpu& c) {
-  if (!c.nr_held) return 0;
-  return c.nr_held_irqs_off ? StepFlag::kNoPreempt | StepFlag::kIrqsOff : StepFlag::kNoPreempt;
-}
+/// What a spinning lock adds to the StepFlags of its CPU.
+constexpr auto kFlagsOf = [] {
+  std::array<u8, kLocks> flags{};
+  for (std::size_t i = 0; i < kLocks; ++i)
+    flags[i] = static_cast<u8>(StepFlag::kNoPreempt | (kLockTable[i].irqs_off ? StepFlag::kIrqsOff : 0));
+  return flags;
+}();
 
 bool reads_already(const Cpu& c, const LockWord& l) {
   return std::any_of(c.held.begin(), c.held.begin() + c.nr_held, [&l](const HeldLock& h) { return h.lock == &l; });
@@ -72,38 +74,49 @@ bool Core::take_locks(Ctx& x, u32 missing) {
     LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
     missing &= missing - 1;
     if (!l) continue;
-    const bool plain = (kPlainLocks >> n) & 1;
-    const u32 who = plain || !info(id).sleeps() ? x.c.id.v + 1 : x.t.id.v + 1;
-    if (plain && !(l->owner | l->readers)) {
-      l->owner = who;
-    } else {
-      if (l->owner == who || (info(id).shared() && reads_already(x.c, *l))) continue;
-      if (!l->try_take(id, who, !x.c.irq.empty())) {
-        wait_for(x, *l, id, who);
-        return false;
-      }
+    if (((kPlainLocks >> n) & 1) && !(l->owner | l->readers)) [[likely]] {
+      l->owner = x.c.id.v + 1;
+      x.f.held |= lock_bit(id);
+      hold_spinning(x.c, *l, id);
+    } else if (!take_other(x, *l, id)) {
+      return false;
     }
-    x.f.held |= lock_bit(id);
-    hold(x.c, x.t, *l, id);
   } while (missing);
   return true;
 }
 
-inline void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
-  if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
-    emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
-  const u32 bit = lock_bit(id);
-  if (bit & kSleepingLocks) {
-    FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
-    t.sleep_lock = {&l, id, now_};
-    return;
+/// One that sleeps, is shared or is not free; false when the CPU has to wait for it.
+[[gnu::noinline]] bool Core::take_other(Ctx& x, LockWord& l, LockId id) {
+  const u32 who = info(id).sleeps() ? x.t.id.v + 1 : x.c.id.v + 1;
+  if (l.owner == who || (info(id).shared() && reads_already(x.c, l))) return true;
+  if (!l.try_take(id, who, !x.c.irq.empty())) {
+    wait_for(x, l, id, who);
+    return false;
   }
+  x.f.held |= lock_bit(id);
+  hold(x.c, x.t, l, id);
+  return true;
+}
+
+void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
+  if (!(lock_bit(id) & kSleepingLocks)) return hold_spinning(c, l, id);
+  trace_acquired(c, l, id);
+  FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
+  t.sleep_lock = {&l, id, 0, now_};
+}
+
+inline void Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
+  trace_acquired(c, l, id);
   const u32 n = c.nr_held;
   FS_CONTRACT(n < c.held.size() && (!n || c.held[n - 1].id < id), "locks are taken in the order of lock_ids.def");
-  c.held[n] = {&l, id, now_};
+  c.held[n] = {&l, id, c.lock_flags, now_};
   c.nr_held = n + 1;
-  c.nr_held_irqs_off += (bit & kIrqsOffLocks) != 0;
-  c.lock_flags = flags_of_held(c);
+  c.lock_flags |= kFlagsOf[static_cast<std::size_t>(id)];
+}
+
+inline void Core::trace_acquired(Cpu& c, LockWord& l, LockId id) {
+  if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
+    emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
 }
 
 /// Numbers are given when somebody looks.
@@ -227,33 +240,45 @@ void Core::drop_locks(Cpu& c, u32 set) {
   do {
     const u32 top = static_cast<u32>(std::bit_width(set)) - 1;
     set &= ~(1u << top);
-    drop_lock(c, static_cast<LockId>(top));
+    const LockId id = static_cast<LockId>(top);
+    if (!((kPlainLocks >> top) & 1)) {
+      drop_other(c, id);
+      continue;
+    }
+    const HeldLock& h = top_lock(c, id);
+    FS_CONTRACT(h.lock->owner, "a lock is released that nobody holds");
+    h.lock->owner = 0;
+    released(c, h);
   } while (set);
 }
 
-inline void Core::drop_lock(Cpu& c, LockId id) {
-  HeldLock h;
-  const u32 bit = lock_bit(id);
-  if (bit & kSleepingLocks) {
-    h = c.cur->sleep_lock;
-    c.cur->sleep_lock = {};
-  } else {
-    FS_CONTRACT(c.nr_held && c.held[c.nr_held - 1].id == id, "locks are dropped in the opposite order");
-    h = c.held[--c.nr_held];
-    c.nr_held_irqs_off -= (bit & kIrqsOffLocks) != 0;
-    c.lock_flags = flags_of_held(c);
-  }
-  LockStats& s = lock_stats_[static_cast<std::size_t>(id)];
+/// The lock taken last by `c`, which is of class `id`; it is not in its list any more.
+inline const HeldLock& Core::top_lock(Cpu& c, LockId id) {
+  FS_CONTRACT(c.nr_held && c.held[c.nr_held - 1].id == id, "locks are dropped in the opposite order");
+  const HeldLock& h = c.held[--c.nr_held];
+  c.lock_flags = h.outer_flags;
+  return h;
+}
+
+/// One that sleeps or is shared.
+[[gnu::noinline]] void Core::drop_other(Cpu& c, LockId id) {
+  const HeldLock h = info(id).sleeps() ? std::exchange(c.cur->sleep_lock, {}) : top_lock(c, id);
+  h.lock->release(id);
+  released(c, h);
+}
+
+/// The books, and who is next.
+inline void Core::released(Cpu& c, const HeldLock& h) {
+  const std::size_t id = static_cast<std::size_t>(h.id);
+  LockStats& s = lock_stats_[id];
   const Ns held = now_ - h.since;
   ++s.acquisitions;
   s.hold_total += held;
   if (held > s.hold_max) s.hold_max = held;
   if (trace_.enabled(Tp::lock_release)) [[unlikely]]
-    emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(*h.lock));
-  LockWord& l = *h.lock;
-  l.release(id);
-  if (l.head) [[unlikely]]
-    hand_over(c, l);
+    emit(Tp::lock_release, c, lock_names_[id], lock_number(*h.lock));
+  if (h.lock->head) [[unlikely]]
+    hand_over(c, *h.lock);
 }
 
 void Core::hand_over(Cpu& c, LockWord& l) {

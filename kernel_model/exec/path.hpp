@@ -57,14 +57,21 @@ struct StepFlag {
   static constexpr u8 kMm = 16;        ///< its cost is made of mm rows (phases.def): grows while other CPUs are in such steps
 };
 
+/// Written in the order of the constructor; laid out in 32 bytes.
 struct Step {
-  Next (*effect)(Ctx&);
-  Phase phase = Phase::count_;    ///< fixed cost; count_: none
-  Ns (*cost)(Ctx&) = nullptr;     ///< variable cost at the reference frequency, added to the phase
-  u8 flags = 0;
-  const FnMark* marks = nullptr;  ///< functions that begin and end with the step, see exec/fn_mark.hpp
-  u16 locks = 0;                  ///< LockSet: held from the start of the step, see above
+  using Effect = Next (*)(Ctx&);
+  using Cost = Ns (*)(Ctx&);
+  constexpr Step(Effect effect_, Phase phase_ = Phase::count_, Cost cost_ = nullptr, u8 flags_ = 0, const FnMark* marks_ = nullptr,
+                 u16 locks_ = 0)
+      : effect(effect_), cost(cost_), marks(marks_), locks(locks_), phase(phase_), flags(flags_) {}
+  Effect effect;
+  Cost cost;             ///< variable cost at the reference frequency, added to the phase
+  const FnMark* marks;   ///< functions that begin and end with the step, see exec/fn_mark.hpp
+  u16 locks;             ///< LockSet: held from the start of the step, see above
+  Phase phase;           ///< fixed cost; count_: none
+  u8 flags;
 };
+static_assert(sizeof(Step) == 32);
 
 struct Path {
   std::string_view name;  ///< the kernel function it follows

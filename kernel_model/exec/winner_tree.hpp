@@ -1,7 +1,8 @@
 // Tournament of the CPUs' next dates.
 //
 // Purpose: the CPU with the earliest event, ties to the lower index, after one date changed. Units: keys are dates (ns) with a phase bit.
-// Cost: log2(CPUs) comparisons per update, O(1) for the winner; measured fastest for per-CPU slots among the structures considered.
+// Cost:    up to kScan CPUs, one pass over the keys for the two earliest; above, a tournament: log2(CPUs) comparisons per update and for
+//          the second, O(1) for the winner. Measured fastest for per-CPU slots among the structures considered.
 // Ownership: a value. Errors: none.
 #pragma once
 
@@ -16,25 +17,44 @@ namespace forksim::km {
 
 class WinnerTree {
  public:
-  explicit WinnerTree(u32 n) : leaves_(std::bit_ceil(n)), key_(leaves_, std::numeric_limits<u64>::max()), win_(2 * leaves_) {
+  /// The earliest event, and the date of the earliest of the other CPUs.
+  struct Firsts {
+    u32 winner;
+    u64 key, second_key;
+  };
+
+  explicit WinnerTree(u32 n) : leaves_(std::bit_ceil(n)), key_(leaves_, kNone), win_(n > kScan ? 2 * leaves_ : 0) {
+    if (n <= kScan) return;
     for (u32 i = 0; i < leaves_; ++i) win_[leaves_ + i] = i;
     for (u32 i = leaves_ - 1; i > 0; --i) win_[i] = better(win_[2 * i], win_[2 * i + 1]);
   }
   void update(u32 i, u64 key) {
     key_[i] = key;
+    if (win_.empty()) return;
     for (u32 n = (leaves_ + i) / 2; n > 0; n /= 2) win_[n] = better(win_[2 * n], win_[2 * n + 1]);
   }
-  u32 winner() const { return leaves_ == 1 ? 0 : win_[1]; }
-  /// Smallest key of all but the winner.
-  u64 second_key() const {
-    u64 k = std::numeric_limits<u64>::max();
-    for (u32 n = leaves_ + winner(); n > 1; n /= 2) k = std::min(k, key_[win_[n ^ 1]]);
-    return k;
+  Firsts firsts() const {
+    if (win_.empty()) return scan();
+    Firsts f{win_[1], key_[win_[1]], kNone};
+    for (u32 n = leaves_ + f.winner; n > 1; n /= 2) f.second_key = std::min(f.second_key, key_[win_[n ^ 1]]);
+    return f;
   }
-  u64 key(u32 i) const { return key_[i]; }
-  u64 min_key() const { return key_[winner()]; }
+  u64 min_key() const { return firsts().key; }
 
  private:
+  static constexpr u32 kScan = 8;
+  static constexpr u64 kNone = std::numeric_limits<u64>::max();
+  Firsts scan() const {
+    Firsts f{0, key_[0], kNone};
+    for (u32 i = 1; i < leaves_; ++i) {
+      const u64 k = key_[i];
+      const bool first = k < f.key;
+      f.second_key = first ? f.key : std::min(f.second_key, k);
+      f.winner = first ? i : f.winner;
+      f.key = first ? k : f.key;
+    }
+    return f;
+  }
   u32 better(u32 a, u32 b) const { return key_[b] < key_[a] ? b : a; }
   u32 leaves_;
   std::vector<u64> key_;

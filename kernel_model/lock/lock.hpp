@@ -80,10 +80,11 @@ struct LockWord {
   u32 number = 0;  ///< for events: in order of first use; 0: not yet
   LockWaiter *head = nullptr, *tail = nullptr;
   LockWord() = default;
+  bool in_use() const { return owner || readers || head; }
   /// A copied object has a lock of its own, free.
   LockWord(const LockWord&) : LockWord() {}
   LockWord& operator=(const LockWord&) {
-    FS_CONTRACT(!owner && !readers && !head, "an object is overwritten while its lock is in use");
+    FS_CONTRACT(!in_use(), "an object is overwritten while its lock is in use");
     number = 0;
     return *this;
   }
@@ -144,6 +145,7 @@ struct LockWord {
 struct HeldLock {
   LockWord* lock = nullptr;
   LockId id = LockId::count_;
+  u8 outer_flags = 0;  ///< StepFlags that the spinning locks taken before imply
   Ns since{0};
 };
 

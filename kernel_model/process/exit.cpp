@@ -46,7 +46,7 @@ Ns before_reap_cost(Ctx& x) { return x.k.cost(Phase::wait_reap) - reap_locked_co
 /// exit_robust_list: one held mutex per call gets FUTEX_OWNER_DIED, and a waiter of it wakes. False when none is held.
 bool release_robust(Ctx& x) {
   if (!x.t.robust_held) return false;
-  for (u32 i = 0; i < x.k.locks.size(); ++i) {
+  for (u32 i = 0; i < x.k.locks.capacity(); ++i) {
     Lock& l = x.k.locks[i];
     if (!l.robust || l.owner != x.t.id.v + 1 || !l.value) continue;
     --x.t.robust_held;

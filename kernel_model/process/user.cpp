@@ -249,7 +249,7 @@ Next due_work(Ctx& x) {
 }
 
 /// The next user instruction: what is due first, then the operation.
-Next fetch(Ctx& x) {
+Next instruction(Ctx& x) {
   Task& t = x.t;
   if (user_due(t)) return due_work(x);
   if (t.result && restart(x)) {
@@ -271,6 +271,15 @@ Next fetch(Ctx& x) {
   }
   x.k.user.next_op(t.user, result, x.k.now(), op(x));
   return dispatch(x);
+}
+
+/// User instructions one after the other, as long as each is over before anything else happens on the machine.
+Next fetch(Ctx& x) {
+  for (;;) {
+    const Next n = instruction(x);
+    if (!x.f.started || &x.st.top() != &x.f || !x.k.pass_user_time(x.c, x.f.remaining)) return n;
+    x.f.started = false;
+  }
 }
 
 /// The next operation follows at once unless signals or rescheduling come first.

@@ -14,17 +14,37 @@ constexpr std::array<u32, LOAD_AVG_PERIOD> kRunnableAvgYnInv{
 constexpr u32 kPeriod = 1024;
 constexpr u32 kCapacityShift = 10;
 
+/// y^n with y^32 = 1/2, the same for every sum that ages by n periods: whole half-lives are a shift, the rest is one multiplication.
+class Decay {
+ public:
+  explicit Decay(u64 n) {
+    if (n > u64{LOAD_AVG_PERIOD} * 63) return;
+    shift_ = static_cast<u32>(n / LOAD_AVG_PERIOD);
+    inv_ = kRunnableAvgYnInv[n % LOAD_AVG_PERIOD];
+  }
+  u64 operator()(u64 val) const { return mul_u64_u32_shr(val >> shift_, inv_, 32); }
+  /// __accumulate_pelt_segments: d1 before the first of the boundaries, d3 after the last.
+  u32 segments(u32 d1, u32 d3) const {
+    const Decay& y = *this;
+    return static_cast<u32>(y(d1)) + static_cast<u32>(LOAD_AVG_MAX - y(LOAD_AVG_MAX) - kPeriod) + d3;
+  }
+
+ private:
+  u32 shift_ = 0, inv_ = 0;  // nothing is left after 63 half-lives
+};
+
 /// Returns the number of whole periods that passed.
 u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running) {
   u32 contrib = static_cast<u32>(delta);
   delta += sa.period_contrib;
   const u64 periods = delta / kPeriod;
   if (periods) {
-    sa.load_sum = decay_load(sa.load_sum, periods);
-    sa.runnable_load_sum = decay_load(sa.runnable_load_sum, periods);
-    sa.util_sum = static_cast<u32>(decay_load(sa.util_sum, periods));
+    const Decay y(periods);
+    sa.load_sum = y(sa.load_sum);
+    sa.runnable_load_sum = y(sa.runnable_load_sum);
+    sa.util_sum = static_cast<u32>(y(sa.util_sum));
     delta %= kPeriod;
-    contrib = accumulate_pelt_segments(periods, kPeriod - sa.period_contrib, static_cast<u32>(delta));
+    contrib = y.segments(kPeriod - sa.period_contrib, static_cast<u32>(delta));
   }
   sa.period_contrib = static_cast<u32>(delta);
   const u64 c = (contrib * scale.freq) >> kCapacityShift;
@@ -34,22 +54,24 @@ u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
   return periods;
 }
 
+/// Divides by the same number again and again: one division, then multiplications. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact
+/// while x * d < 2^64, for d not a power of two.
+class Reciprocal {
+ public:
+  explicit Reciprocal(u32 d) : d_(d), m_(~u64{0} / d + 1) {}
+  u64 operator()(u64 x) const { return x >> 48 ? x / d_ : static_cast<u64>((static_cast<u128>(x) * m_) >> 64); }
+
+ private:
+  u32 d_;  // below 2^16
+  u64 m_;
+};
+static_assert(LOAD_AVG_MAX < 65536 && LOAD_AVG_MAX - 1024 > 32768, "pelt_divider is below 2^16 and not a power of two");
+
 }  // namespace
 
-u64 decay_load(u64 val, u64 n) {
-  if (n > u64{LOAD_AVG_PERIOD} * 63) return 0;
-  if (n >= LOAD_AVG_PERIOD) {
-    val >>= n / LOAD_AVG_PERIOD;
-    n %= LOAD_AVG_PERIOD;
-  }
-  return mul_u64_u32_shr(val, kRunnableAvgYnInv[n], 32);
-}
+u64 decay_load(u64 val, u64 n) { return Decay(n)(val); }
 
-u32 accumulate_pelt_segments(u64 periods, u32 d1, u32 d3) {
-  const u32 c1 = static_cast<u32>(decay_load(d1, periods));
-  const u32 c2 = static_cast<u32>(LOAD_AVG_MAX - decay_load(LOAD_AVG_MAX, periods) - kPeriod);
-  return c1 + c2 + d3;
-}
+u32 accumulate_pelt_segments(u64 periods, u32 d1, u32 d3) { return Decay(periods).segments(d1, d3); }
 
 bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running) {
   u64 delta = now - sa.last_update_time;
@@ -69,10 +91,10 @@ bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
 }
 
 void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable) {
-  const u32 divider = pelt_divider(sa);
-  sa.load_avg = load * sa.load_sum / divider;
-  sa.runnable_load_avg = runnable * sa.runnable_load_sum / divider;
-  sa.util_avg = sa.util_sum / divider;
+  const Reciprocal by_divider(pelt_divider(sa));
+  sa.load_avg = by_divider(load * sa.load_sum);
+  sa.runnable_load_avg = by_divider(runnable * sa.runnable_load_sum);
+  sa.util_avg = by_divider(sa.util_sum);
 }
 
 bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
