@@ -26,8 +26,8 @@ void Kernel::advance(Ns limit) { impl_->advance(limit); }
 void Kernel::finish(Ns now) { impl_->finish(now); }
 void Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { impl_->cpu_onoff(cpu, on, now); }
 void Kernel::speed_changed(CpuId cpu, u64 hz, Ns now) { impl_->speed_changed(cpu, hz, now); }
-u64 Kernel::audit(CpuId cpu, Ns idle_since, std::vector<std::string>& broken) {
-  return impl_->auditor.check(impl_->sched, cpu, idle_since, broken);
+u64 Kernel::audit(CpuId cpu, Ns idle_since, Ns bound, std::vector<std::string>& broken) {
+  return impl_->auditor.check(impl_->sched, cpu, idle_since, broken, bound);
 }
 Ns Kernel::now() const { return impl_->now(); }
 const Totals& Kernel::totals() const { return impl_->all_totals(); }

@@ -186,8 +186,8 @@ class Kernel {
   void speed_changed(CpuId cpu, u64 hz, Ns now);
 
   /// Checks the run queue of `cpu` as it is now (sched/audit.hpp); `idle_since`: since when the CPU idles, by run-queue clock, kNever: it does
-  /// not. What is broken is appended as text; returns how many checks were made. Changes nothing.
-  u64 audit(CpuId cpu, Ns idle_since, std::vector<std::string>& broken);
+  /// not. What is broken is appended as text; returns how many checks were made. Changes nothing. `bound`: how long a task may wait for it.
+  u64 audit(CpuId cpu, Ns idle_since, Ns bound, std::vector<std::string>& broken);
   /// The run queues' clocks read simulated time plus this.
   static constexpr Ns kClockBase{10'000'000'000};
 

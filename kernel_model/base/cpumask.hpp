@@ -83,11 +83,14 @@ class CpuMask {
     return kMaxCpus;
   }
   constexpr u32 first() const { return next(0); }
+  static constexpr u32 kWords = kMaxCpus / 64;
+  /// CPUs 64 i to 64 i + 63.
+  constexpr u64 word(u32 i) const { return words_[i]; }
+  constexpr void set_word(u32 i, u64 bits) { words_[i] = bits; }
   /// CPUs 0..63 as one word (placement events, small machines).
   constexpr u64 low_word() const { return words_[0]; }
 
  private:
-  static constexpr u32 kWords = kMaxCpus / 64;
   std::array<u64, kWords> words_{};
   u32 used_ = 0;  ///< words behind these are 0
 };

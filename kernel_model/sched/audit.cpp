@@ -11,6 +11,9 @@ std::string on(CpuId cpu) { return " on the queue of CPU " + std::to_string(cpu.
 /// The first task waiting below `q` that may run on `cpu` and has waited since before `limit`.
 const Task* first_overdue(const CfsRq& q, CpuId cpu, Ns limit) {
   if (q.throttled) return nullptr;
+  // the group that runs here is in no tree, but who waits inside of it is
+  if (q.curr && q.curr->on_rq && !q.curr->task)
+    if (const Task* t = first_overdue(*q.curr->my_q, cpu, limit)) return t;
   for (const SchedEntity* se = q.leftmost; se; se = rb_next(*se)) {
     if (!se->task) {
       if (const Task* t = first_overdue(*se->my_q, cpu, limit)) return t;
@@ -61,22 +64,22 @@ SchedAudit::Sums SchedAudit::walk(const CfsRq& q, CpuId cpu) {
   return sums;
 }
 
-void SchedAudit::overdue(Scheduler& s, CpuId cpu, Ns idle_since) {
+void SchedAudit::overdue(Scheduler& s, CpuId cpu, Ns idle_since, Ns bound) {
   const Ns now = s.now() + s.clock_base();
-  if (now < kBalanceBound) return;
-  const Ns limit = now - kBalanceBound;
+  if (now < bound) return;
+  const Ns limit = now - bound;
   if (idle_since >= limit || !s.rq(cpu).online) return;
   for (u32 i = 0; i < s.cpus(); ++i) {
     if (i == cpu.v || !s.rq(CpuId(i)).online || s.rq(CpuId(i)).nr_running < 2) continue;
     const Task* t = first_overdue(s.rq(CpuId(i)).cfs, cpu, limit);
     expect(!t, t ? "CPU " + std::to_string(cpu.v) + " idles while pid " + std::to_string(t->pid.v) +
-                       ", which it may run, has waited on CPU " + std::to_string(i) + " for more than " + std::to_string(kBalanceBound.v) +
+                       ", which it may run, has waited on CPU " + std::to_string(i) + " for more than " + std::to_string(bound.v) +
                        " ns"
                  : std::string());
   }
 }
 
-u64 SchedAudit::check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::string>& broken) {
+u64 SchedAudit::check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::string>& broken, Ns bound) {
   checks_ = 0;
   broken_ = &broken;
   const Rq& rq = s.rq(cpu);
@@ -86,7 +89,7 @@ u64 SchedAudit::check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::s
   expect(!last.seen || !rq.cfs.min_vruntime.before(last.min_vruntime),
          "min_vruntime went back by " + std::to_string(last.min_vruntime.minus(rq.cfs.min_vruntime)) + " ns" + on(cpu));
   last = {true, rq.cfs.min_vruntime};
-  if (idle_since != kNever) overdue(s, cpu, idle_since);
+  if (idle_since != kNever) overdue(s, cpu, idle_since, bound);
   return checks_;
 }
 

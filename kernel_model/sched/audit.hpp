@@ -9,6 +9,7 @@
 //          an idle one, at the latest when the longest interval of a domain whose tasks were all pinned is over (512 ms); a task that is
 //          cache hot every time is taken once cache_nice_tries (1) and two attempts more have failed: 100 ms + 4 x 512 ms. Only a waiting
 //          fair task counts that the idle CPU may run, of a queue that is not throttled, with both the wait and the idle time that long.
+//          A caller may ask for a tighter bound than the kernel keeps.
 // Units:   ns. Ownership: keeps the last min_vruntime of each CPU. Errors: texts. Not modelled: min_vruntime of group queues is not
 // followed
 //          (a group's queue may be a new one at the same place); real-time queues are checked by their counts only.
@@ -28,7 +29,7 @@ class SchedAudit {
   explicit SchedAudit(u32 cpus) : last_(cpus) {}
   /// Checks the queue of `cpu`, and when that is idle since `idle_since` (kNever: it is not) that nobody waited too long for it. Appends
   /// what is broken; returns how many checks were made.
-  u64 check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::string>& broken);
+  u64 check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::string>& broken, Ns bound = kBalanceBound);
 
  private:
   struct Sums {
@@ -37,7 +38,7 @@ class SchedAudit {
   };
   Sums walk(const CfsRq& q, CpuId cpu);
   void entity(const SchedEntity& se, const CfsRq& q, CpuId cpu, Sums& sums);
-  void overdue(Scheduler& s, CpuId cpu, Ns idle_since);
+  void overdue(Scheduler& s, CpuId cpu, Ns idle_since, Ns bound);
   void expect(bool ok, const std::string& text) {
     ++checks_;
     if (!ok) broken_->push_back(text);

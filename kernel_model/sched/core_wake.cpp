@@ -10,7 +10,9 @@ void Scheduler::emit_task(Tp id, const Task& p) { emit(id, this_cpu_, p.comm, p.
 void Scheduler::emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen) {
   if (!trace_.enabled(Tp::placement)) return;
   if (kind != PlacementKind::wake && trace_.enabled(Tp::placement_cpu)) emit_candidates(p);
-  emit(Tp::placement, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, prev, chosen, idle_mask().low_word(),
+  const CpuMask idle = idle_mask();
+  emit_mask(idle);
+  emit(Tp::placement, this_cpu_, static_cast<int>(kind), p.pid, this_cpu_, prev, chosen, idle.low_word(),
        placement_.weighted_cpuload(this_cpu_), placement_.weighted_cpuload(chosen));
 }
 
@@ -22,6 +24,11 @@ void Scheduler::emit_candidates(const Task& p) {
     emit(Tp::placement_cpu, this_cpu_, r.cpu, r.cfs.avg.runnable_load_avg, r.cfs.avg.load_avg, placement_.cpu_util(r.cpu), r.cpu_capacity,
          r.nr_running, idle_cpu(r.cpu));
   }
+}
+
+void Scheduler::emit_mask(const CpuMask& m) {
+  for (u32 w = 1; w * 64 < cpus(); ++w)
+    if (m.word(w)) emit(Tp::placement_mask, this_cpu_, w, m.word(w));
 }
 
 void Scheduler::set_task_cpu_raw(Task& p, CpuId cpu) {

@@ -367,6 +367,7 @@ void Placement::tell_wake(PlacementStep step, const Task& p, CpuId cpu, s64 this
 }
 
 void Placement::tell_group(PlacementStep step, const SchedDomain& sd, const SchedGroup& g, const GroupLoad& l) const {
+  s_.emit_mask(g.span);
   s_.emit(Tp::placement_group, s_.this_cpu(), static_cast<u32>(sd.kind), g.span.low_word(), l.runnable, l.avg, l.max_spare,
           static_cast<u32>(step));
 }

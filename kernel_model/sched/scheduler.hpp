@@ -286,6 +286,8 @@ class Scheduler {
   }
   /// CPUs for which idle_cpu() holds.
   CpuMask idle_mask() const;
+  /// forksim:placement_mask for what of `m` does not fit the word of the event that follows.
+  void emit_mask(const CpuMask& m);
 
   /// Emits a tracepoint in the context of `cpu`. One branch when nobody listens.
   template <class... A>

@@ -55,18 +55,6 @@ constexpr std::array kProfiles{
                   .stack_bytes = 8192,
                   .features = default_features(),
                   .tunables = default_tunables()},
-    KernelProfile{.name = "rpi-4.19-arm64-quota",
-                  .doc = "rpi-4.19-arm64 with CFS_BANDWIDTH, which later Raspberry Pi kernels switch on",
-                  .hz = 250,
-                  .preempt = true,
-                  .sched_mc = false,
-                  .fair_group_sched = true,
-                  .cfs_bandwidth = true,
-                  .autogroup = true,
-                  .vmap_stack = true,
-                  .stack_bytes = 16384,
-                  .features = default_features(),
-                  .tunables = default_tunables()},
 };
 
 }  // namespace

@@ -8,10 +8,12 @@
 #include <thread>
 
 #include "kernel_model/base/contract.hpp"
+#include "kernel_model/sched/audit.hpp"
 #include "sim/app/build_info.hpp"
 #include "sim/app/planned_plots.hpp"
 #include "sim/app/platform_files.hpp"
 #include "sim/app/progress.hpp"
+#include "sim/app/settings.hpp"
 #include "sim/app/stop_flag.hpp"
 #include "sim/app/trace_options.hpp"
 #include "sim/app/vocabulary.hpp"
@@ -55,6 +57,7 @@ struct Setup {
   std::unique_ptr<km::Trace> hub = std::make_unique<km::Trace>();
   std::unique_ptr<PlacementSet> placement;
   std::string resolved;
+  std::vector<std::string> settings;
   TraceOptions trace;
 };
 
@@ -94,6 +97,7 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   const PlatformDesc& desc = s.engine->platform();
   PlatformCosts costs = load_costs(desc.costs_file.empty() ? costs_file_of(platform) : desc.costs_file, diags);
   if (!diags.ok()) return false;
+  const km::CostTable plain_costs = costs.table();
   for (const CostOverride& o : s.run.costs) apply_cost_override(costs, o.key, o.text, o.from, diags);
   check_cpus(s.run, static_cast<km::u32>(desc.cpus.size()), diags);
   if (!diags.ok()) return false;
@@ -111,6 +115,7 @@ bool set_up(const RunCommand& c, Setup& s, Diagnostics& diags, std::unique_ptr<S
   s.config.placement.run = s.run.workload.placement;
   s.config.cpufreq = s.run.cpufreq;
   s.config.hotplug = s.run.workload.hotplug;
+  s.settings = changed_settings(s.run, s.config, plain_costs);
   s.resolved = resolved_yaml(s.run, {&s.config.profile, &s.config.costs, costs.file});
   return true;
 }
@@ -165,6 +170,7 @@ RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbe
           .platform = s.engine->platform().name,
           .kernel = std::string(s.config.profile.name),
           .seed = s.run.seed,
+          .settings = s.settings,
           .final = final,
           .energy_j = result.energy_total_j,
           .measure = s.run.measure,
@@ -210,7 +216,8 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
   if (!s.run.workload.failures.empty()) s.config.faults = &faults;
   km::Kernel kernel(s.config, programs, s.engine->power(), trace);
   for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
-  metrics.invariants.set_audit([&kernel](km::CpuId cpu, km::Ns idle_since, std::vector<std::string>& broken) { return kernel.audit(cpu, idle_since, broken); });
+  const km::Ns bound = s.run.balance_bound.value_or(km::kBalanceBound);
+  metrics.invariants.set_audit([&kernel, bound](km::CpuId cpu, km::Ns idle_since, std::vector<std::string>& broken) { return kernel.audit(cpu, idle_since, bound, broken); }, bound);
   programs.instantiate(kernel);
 
   const auto start = std::chrono::steady_clock::now();

@@ -46,9 +46,10 @@ struct Field {
                            kBalanceImbalance = 7;
   // contention_end
   static constexpr km::u32 kLockWait = 3;
-  // placement_cpu, placement_group, placement_step
+  // placement_cpu, placement_mask, placement_group, placement_step
   static constexpr km::u32 kCandCpu = 0, kCandRunnable = 1, kCandLoad = 2, kCandUtil = 3, kCandCapacity = 4, kCandRunning = 5,
                            kCandIdle = 6;
+  static constexpr km::u32 kMaskWord = 0, kMaskBits = 1;
   static constexpr km::u32 kGroupDomain = 0, kGroupSpan = 1, kGroupRunnable = 2, kGroupLoad = 3, kGroupSpare = 4, kGroupStep = 5;
   static constexpr km::u32 kStepStep = 0, kStepLevel = 1, kStepCpu = 2, kStepPct = 3;
   // cpu_power

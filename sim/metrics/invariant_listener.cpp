@@ -135,8 +135,7 @@ void InvariantListener::audit_queue(const TraceEvent& e) {
 }
 
 void InvariantListener::audit_idle(const TraceEvent& e) {
-  constexpr Ns kEvery{100'000'000};
-  next_idle_audit_ = e.ts + kEvery;
+  next_idle_audit_ = e.ts + idle_every_;
   for (u32 c = 0; c < queues_.size(); ++c)
     if (queues_[c].idle_since != km::kNever) run_audit(e, CpuId(c), queues_[c].idle_since + km::Kernel::kClockBase);
 }

@@ -5,7 +5,7 @@
 //                  no event is about a task before its task_newtask or after its task_struct was freed; a pid is not born twice;
 //                  every queue of the scheduler is what its entities say (km::Kernel::audit, see kernel_model/sched/audit.hpp): at each
 //                  switch of a CPU with few tasks, of a CPU with n tasks after every n events; a CPU that idles is asked whether a task
-//                  waits longer than the balance bound for it, once in 100 ms;
+//                  waits longer than the balance bound for it, once in 100 ms, or in a bound that is shorter;
 //   at the end:    stacks and task_structs allocated = freed + alive; totals = events seen; user time of the tasks = that of the CPUs;
 //                  user + system + irq + idle of a CPU = time online; energy of a CPU =
 //                  sum of power x time in each state to 1e-9, also by the engine's log of operating points and off; per task, the sum of the waits seen = the kernel's run_delay.
@@ -13,6 +13,7 @@
 // Not modelled: a thread that takes over its leader's pid by execve exempts that pid from the birth and free checks.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <string>
@@ -61,12 +62,17 @@ struct FinalNumbers {
 class InvariantListener final : public km::TraceListener {
  public:
   static constexpr std::size_t kKept = 20, kContext = 8;
+  static constexpr km::Ns kIdleEvery{100'000'000};
   explicit InvariantListener(km::u32 cpus) : curr_(cpus), last_ts_(cpus), power_(cpus), queues_(cpus) {}
   static km::TpSet events();
   void on_event(const km::TraceEvent& e) override;
   /// How to check the queue of a CPU (km::Kernel::audit); without, queues are not checked.
   using Audit = std::function<km::u64(km::CpuId, km::Ns idle_since, std::vector<std::string>&)>;
-  void set_audit(Audit a) { audit_ = std::move(a); }
+  /// `idle_every`: how often CPUs that idle are asked about, at most.
+  void set_audit(Audit a, km::Ns idle_every = kIdleEvery) {
+    audit_ = std::move(a);
+    idle_every_ = std::min(idle_every, kIdleEvery);
+  }
   void finish(const FinalNumbers& f);
   /// Energy of a CPU by this listener's own books (forksim:cpu_power); valid after finish() with `watts`.
   double energy_of(km::CpuId cpu) const { return power_[cpu.v].joules; }
@@ -127,7 +133,7 @@ class InvariantListener final : public km::TraceListener {
   };
   std::vector<QueueState> queues_;
   Audit audit_;
-  km::Ns next_idle_audit_;
+  km::Ns next_idle_audit_, idle_every_ = kIdleEvery;
   std::vector<std::string> broken_;
   PidTable<TaskState> tasks_;
   std::array<km::TraceEvent, kContext> ring_{};

@@ -15,7 +15,7 @@ PlacementListener::PlacementListener(u32 cpus) : cpus_(cpus) {
 }
 
 km::TpSet PlacementListener::events() {
-  return tp_set({Tp::placement, Tp::placement_cpu, Tp::placement_group, Tp::placement_step, Tp::sched_wakeup_new, Tp::sched_switch});
+  return tp_set({Tp::placement, Tp::placement_cpu, Tp::placement_mask, Tp::placement_group, Tp::placement_step, Tp::sched_wakeup_new, Tp::sched_switch});
 }
 
 void PlacementListener::on_event(const TraceEvent& e) {
@@ -42,8 +42,11 @@ bool PlacementListener::on_detail(const TraceEvent& e) {
                              arg(e, Field::kCandUtil), arg(e, Field::kCandCapacity), number(Field::kCandRunning),
                              arg(e, Field::kCandIdle) != 0});
       return true;
+    case Tp::placement_mask:
+      words_.push_back({number(Field::kMaskWord), arg(e, Field::kMaskBits)});
+      return true;
     case Tp::placement_group:
-      groups_.push_back({arg(e, Field::kGroupSpan), arg(e, Field::kGroupRunnable), arg(e, Field::kGroupLoad),
+      groups_.push_back({take_mask(arg(e, Field::kGroupSpan)), arg(e, Field::kGroupRunnable), arg(e, Field::kGroupLoad),
                          static_cast<km::PlacementStep>(arg(e, Field::kGroupStep))});
       return true;
     case Tp::placement_step: {
@@ -63,6 +66,28 @@ void PlacementListener::forget_details() {
   candidates_.resize(kept_candidates_);
   groups_.resize(kept_groups_);
   steps_.resize(kept_steps_);
+  words_.resize(kept_words_);
+  taken_words_ = kept_words_;
+}
+
+/// The mask of an event: its word and those told before it.
+MaskRecord PlacementListener::take_mask(u64 low) {
+  const Stretch high{taken_words_, static_cast<u32>(words_.size()) - taken_words_};
+  taken_words_ = static_cast<u32>(words_.size());
+  return {low, high};
+}
+
+bool PlacementListener::has(const MaskRecord& m, u32 cpu) const {
+  if (cpu < 64) return (m.low >> cpu) & 1;
+  for (const MaskWord& w : std::span(words_).subspan(m.high.first, m.high.count))
+    if (w.word == cpu / 64) return (w.bits >> (cpu % 64)) & 1;
+  return false;
+}
+
+km::CpuMask PlacementListener::mask(const MaskRecord& m) const {
+  km::CpuMask out = km::CpuMask::from_word(m.low);
+  for (const MaskWord& w : std::span(words_).subspan(m.high.first, m.high.count)) out.set_word(w.word, w.bits);
+  return out;
 }
 
 namespace {
@@ -75,11 +100,10 @@ Stretch keep(const std::vector<T>& list, u32& kept) {
   return s;
 }
 
-/// The mask holds CPUs 0..63; of a higher one it is known that it had nothing to run.
-PlacementClass classify(u32 this_cpu, u32 cpu, u64 idle_mask, u64 runnable_chosen) {
-  if (cpu == this_cpu) return PlacementClass::same_cpu;
-  if (cpu < 64 ? (idle_mask >> cpu) & 1 : runnable_chosen == 0) return PlacementClass::idle_cpu;
-  return idle_mask != 0 ? PlacementClass::busy_while_idle : PlacementClass::busy_none_idle;
+PlacementClass classify(bool same, bool idle, bool idle_existed) {
+  if (same) return PlacementClass::same_cpu;
+  if (idle) return PlacementClass::idle_cpu;
+  return idle_existed ? PlacementClass::busy_while_idle : PlacementClass::busy_none_idle;
 }
 
 void count(PlacementClass cls, bool idle_existed, PlacementCounts& c) {
@@ -104,12 +128,14 @@ void count(PlacementClass cls, bool idle_existed, PlacementCounts& c) {
 }  // namespace
 
 void PlacementListener::on_placement(const TraceEvent& e) {
-  const u64 kind = arg(e, Field::kPlaceKind), idle = arg(e, Field::kPlaceIdle);
+  const u64 kind = arg(e, Field::kPlaceKind);
   if (kind >= counts_.size()) return;
   const auto this_cpu = static_cast<u32>(arg(e, Field::kPlaceThis)), cpu = static_cast<u32>(arg(e, Field::kPlaceCpu));
-  const PlacementClass cls = classify(this_cpu, cpu, idle, arg(e, Field::kPlaceRunChosen));
+  const MaskRecord idle = take_mask(arg(e, Field::kPlaceIdle));
+  const bool idle_existed = idle.low || idle.high.count;
+  const PlacementClass cls = classify(cpu == this_cpu, has(idle, cpu), idle_existed);
   PlacementCounts& c = counts_[kind];
-  count(cls, idle != 0, c);
+  count(cls, idle_existed, c);
   if (this_cpu < cpus_ && cpu < cpus_) ++c.matrix[std::size_t{this_cpu} * cpus_ + cpu];
   if (cpu == arg(e, Field::kPlacePrev)) ++c.prev_cpu;
   if (kind != static_cast<u64>(PlacementKind::fork)) return forget_details();
@@ -126,6 +152,7 @@ void PlacementListener::on_placement(const TraceEvent& e) {
   f.candidates = keep(candidates_, kept_candidates_);
   f.groups = keep(groups_, kept_groups_);
   f.steps = keep(steps_, kept_steps_);
+  kept_words_ = taken_words_;
   forks_.push_back(f);
   pending_.at(f.child) = static_cast<u32>(forks_.size());
 }

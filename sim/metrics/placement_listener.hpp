@@ -2,9 +2,9 @@
 //
 // Purpose: one row per fork decision (forks.csv), and for every kind of decision its classes and the matrix deciding CPU x chosen CPU.
 // Classes: same_cpu (the CPU that decides: the parent's, the waker's), idle_cpu (another one, idle), busy_while_idle (a busy one although
-//          idle_mask was not empty), busy_none_idle. They are disjoint and add up to total. idle_mask is the model's, of CPUs 0..63.
+//          idle_mask was not empty), busy_none_idle. They are disjoint and add up to total. idle_mask is the model's.
 //          A fork decision keeps its candidates and the trail of comparisons that led to it.
-// Source:  forksim:placement and its placement_cpu, placement_group, placement_step; sched_wakeup_new, sched_switch.
+// Source:  forksim:placement and its placement_cpu, placement_mask, placement_group, placement_step; sched_wakeup_new, sched_switch.
 // Units:   ns; loads in the kernel's units. Ownership: the caller's. Errors: none.
 // Not modelled: the trail of exec and wake-up decisions (a trace shows them).
 #pragma once
@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "kernel_model/base/cpumask.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/trace/trace.hpp"
 #include "sim/metrics/pid_table.hpp"
@@ -29,9 +30,23 @@ struct CandidateRecord {
   km::u32 nr_running = 0;
   bool idle = false;
 };
+/// A stretch of one of the listener's lists.
+struct Stretch {
+  km::u32 first = 0, count = 0;
+};
+/// A mask: CPUs 0..63, and the words above that are not 0.
+struct MaskRecord {
+  km::u64 low = 0;
+  Stretch high;
+};
+struct MaskWord {
+  km::u32 word = 0;
+  km::u64 bits = 0;
+};
 /// A group that find_idlest_group weighed, in ring order.
 struct GroupRecord {
-  km::u64 span = 0, runnable = 0, load = 0;
+  MaskRecord span;
+  km::u64 runnable = 0, load = 0;
   km::PlacementStep step{};
 };
 /// A comparison that decided; its groups are those since the step before.
@@ -42,16 +57,13 @@ struct StepRecord {
   km::u32 pct = 0;
   km::u32 groups = 0;
 };
-/// A stretch of one of the listener's lists.
-struct Stretch {
-  km::u32 first = 0, count = 0;
-};
 
 struct ForkRecord {
   km::Ns at, woken = km::kNever, ran = km::kNever;  ///< decision, sched_wakeup_new, first switch-in; kNever: not yet
   km::Pid parent, child;
   km::CpuId this_cpu, cpu, ran_on;
-  km::u64 idle_mask = 0, runnable_this = 0, runnable_chosen = 0;
+  MaskRecord idle_mask;
+  km::u64 runnable_this = 0, runnable_chosen = 0;
   PlacementClass cls = PlacementClass::same_cpu;
   Stretch candidates, groups, steps;
 };
@@ -76,8 +88,11 @@ class PlacementListener final : public km::TraceListener {
   }
   std::span<const GroupRecord> groups(const ForkRecord& f) const { return std::span(groups_).subspan(f.groups.first, f.groups.count); }
   std::span<const StepRecord> steps(const ForkRecord& f) const { return std::span(steps_).subspan(f.steps.first, f.steps.count); }
+  km::CpuMask mask(const MaskRecord& m) const;
 
  private:
+  MaskRecord take_mask(km::u64 low);
+  bool has(const MaskRecord& m, km::u32 cpu) const;
   void on_placement(const km::TraceEvent& e);
   bool on_detail(const km::TraceEvent& e);
   void forget_details();
@@ -88,7 +103,9 @@ class PlacementListener final : public km::TraceListener {
   std::vector<CandidateRecord> candidates_;
   std::vector<GroupRecord> groups_;
   std::vector<StepRecord> steps_;
-  km::u32 kept_candidates_ = 0, kept_groups_ = 0, kept_steps_ = 0;  ///< how many belong to decisions that are done
+  std::vector<MaskWord> words_;
+  km::u32 kept_candidates_ = 0, kept_groups_ = 0, kept_steps_ = 0, kept_words_ = 0;  ///< how many belong to decisions that are done
+  km::u32 taken_words_ = 0;                                                          ///< how many belong to a mask
   PidTable<km::u32> pending_;  ///< fork row + 1 of a child that has not run yet
 };
 

@@ -3,18 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "kernel_model/base/cpumask.hpp"
 #include "sim/output/csv.hpp"
 #include "sim/output/json_lines.hpp"
 #include "sim/output/out_file.hpp"
 
 namespace forksim {
 
+using km::CpuId;
+using km::CpuMask;
 using km::s64;
+using km::u32;
 using km::u64;
 
 namespace {
@@ -24,7 +27,8 @@ constexpr u64 kNice0Load = 1024;  ///< scale_load_down(NICE_0_LOAD)
 // --- the trail of forks.csv, read back ---
 
 struct Group {
-  u64 span = 0, runnable = 0, load = 0;
+  CpuMask span;
+  u64 runnable = 0, load = 0;
   std::string step;
 };
 struct Step {
@@ -50,9 +54,23 @@ u64 number(std::string_view text) {
   return v;
 }
 
+/// A mask in hex, of any length up to kMaxCpus.
+CpuMask mask(std::string_view text) {
+  constexpr std::size_t kDigits = 16;
+  CpuMask m;
+  std::string_view digits = text.substr(std::min<std::size_t>(text.size(), 2));
+  if (!text.starts_with("0x") || digits.empty() || digits.size() > kDigits * CpuMask::kWords) throw ReportError(fmt::format("forks.csv: \"{}\" is no mask", text));
+  for (u32 w = 0; !digits.empty(); ++w) {
+    const std::size_t n = std::min(digits.size(), kDigits);
+    m.set_word(w, number("0x" + std::string(digits.substr(digits.size() - n))));
+    digits.remove_suffix(n);
+  }
+  return m;
+}
+
 Group read_group(std::string_view text) {
   Group g;
-  g.span = number(take(text, ':'));
+  g.span = mask(take(text, ':'));
   g.runnable = number(take(text, '/'));
   g.load = number(take(text, ':'));
   g.step = text;
@@ -82,15 +100,17 @@ std::vector<Step> read_trail(std::string_view text) {
 
 // --- words ---
 
-std::string cpus_of(u64 span) {
+/// As %*pbl of the kernel prints it: 0-3,7.
+std::string cpus_of(const CpuMask& span) {
   std::string out;
-  for (u64 left = span; left;) {
-    const int first = std::countr_zero(left), run = std::countr_one(left >> first);
+  for (u32 first = span.first(); first < km::kMaxCpus;) {
+    u32 end = first + 1;
+    while (end < km::kMaxCpus && span.test(CpuId(end))) ++end;
     out += fmt::format("{}{}", out.empty() ? "" : ",", first);
-    if (run > 1) out += fmt::format("-{}", first + run - 1);
-    left = first + run >= 64 ? 0 : left & (~u64{0} << (first + run));
+    if (end - first > 1) out += fmt::format("-{}", end - 1);
+    first = end < km::kMaxCpus ? span.next(end) : end;
   }
-  return span && (span & (span - 1)) == 0 ? "CPU " + out : "CPUs " + out;
+  return span.count() == 1 ? "CPU " + out : "CPUs " + out;
 }
 
 std::string task(const std::string& comm, s64 pid) {
@@ -281,14 +301,14 @@ std::string render_fork_text(const ExplainedFork& e) {
   std::string out = fmt::format("Fork {} at {}.{:09} s: {} on CPU {} made {}. ", f.fork, f.time_ns / 1'000'000'000,
                                 f.time_ns % 1'000'000'000, task(e.parent, f.parent), f.this_cpu, task(e.child, f.child));
   out += fmt::format("select_task_rq chose CPU {} ({}). {}\n\n", f.cpu, f.reason, outcome(f));
-  const u64 idle = number(f.idle_mask);
-  out += fmt::format("The CPUs as the kernel saw them ({}):\n", idle ? "idle: " + cpus_of(idle) : std::string("none was idle"));
+  const CpuMask idle = mask(f.idle_mask);
+  out += fmt::format("The CPUs as the kernel saw them ({}):\n", idle.empty() ? std::string("none was idle") : "idle: " + cpus_of(idle));
   tell_candidates(f, out);
   out += '\n';
   const std::vector<Step> steps = read_trail(f.trail);
   for (const Step& s : steps) tell_step(s, out);
   const bool weighed = std::ranges::any_of(steps, [](const Step& s) { return !s.groups.empty(); });
-  if (weighed && idle && ((idle >> f.cpu) & 1) == 0)
+  if (weighed && !idle.empty() && f.cpu < km::kMaxCpus && !idle.test(CpuId(static_cast<u32>(f.cpu))))
     out += "find_idlest_group never asks who is idle: it weighs averages, which are as old as each CPU's last update.\n";
   tell_regret(e.regret, out);
   return out;

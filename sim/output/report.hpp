@@ -37,6 +37,7 @@ struct RegretReport {
 struct Report {
   std::string workload, platform, kernel;
   km::u64 seed = 0, simulated_ns = 0;
+  std::vector<std::string> settings;  ///< KEY=VALUE, what differs from the plain kernel profile and platform
   TotalsRow totals;
   std::vector<LatencyRow> latency;  ///< in the order of metrics.def
   std::vector<CpuRow> cpus;
@@ -59,6 +60,7 @@ struct Report {
 struct RunSummary {
   std::string workload, platform, kernel;
   km::u64 seed = 0;
+  std::vector<std::string> settings = {};
   FinalNumbers final;
   double energy_j = 0;  ///< of the CPUs together, as charged by the engine
   std::vector<std::string> measure;  ///< the workload's own list

@@ -91,6 +91,7 @@ std::string violation_text(const Violation& v, const EventText& text) {
 Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::NameTable& names) {
   Report r;
   r.workload = run.workload;
+  r.settings = run.settings;
   r.platform = run.platform;
   r.kernel = run.kernel;
   r.seed = run.seed;

@@ -62,6 +62,7 @@ Report from_json(const Json& j) {
   r.kernel = j.at("kernel").get<std::string>();
   r.seed = j.at("seed").get<u64>();
   r.simulated_ns = j.at("simulated_ns").get<u64>();
+  if (j.contains("settings")) r.settings = j.at("settings").get<std::vector<std::string>>();
   r.totals = row_from_json<TotalsRow>(j.at("totals"), {}, true);
   for (const auto& [name, value] : j.at("latency").items()) {
     r.latency.push_back(row_from_json<LatencyRow>(value, "metric"));
@@ -98,6 +99,7 @@ Report from_json(const Json& j) {
 std::string render_report_json(const Report& r) {
   Json j = {{"schema", kSchema}, {"workload", r.workload},         {"platform", r.platform},         {"kernel", r.kernel},
             {"seed", r.seed},    {"simulated_ns", r.simulated_ns}, {"totals", row_to_json(r.totals)}};
+  if (!r.settings.empty()) j["settings"] = r.settings;
   Json& latency = j["latency"] = Json::object();
   for (const LatencyRow& l : r.latency) latency[l.metric] = row_to_json(l, "metric");
   Json& cpus = j["cpus"] = Json::array();

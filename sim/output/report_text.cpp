@@ -24,6 +24,7 @@ void head(const Report& r, std::string& out) {
   const TotalsRow& t = r.totals;
   out += fmt::format("{} on {}, kernel {}, seed {}: {}.{:09} s simulated\n", r.workload, r.platform, r.kernel, r.seed,
                      r.simulated_ns / 1'000'000'000, r.simulated_ns % 1'000'000'000);
+  if (!r.settings.empty()) out += fmt::format("set: {}\n", fmt::join(r.settings, ", "));
   out += fmt::format("{} forks, {} threads, {} kthreads, {} execs; {} exits: {} reaped, {} autoreaped, {} reparented; {} fork errors\n",
                      t.forks, t.threads, t.kthreads, t.execs, t.exits, t.reaped, t.autoreaped, t.reparented, t.fork_errors);
   const u64 of_tasks = t.voluntary_switches + t.involuntary_switches;

@@ -88,14 +88,26 @@ std::string candidates_text(std::span<const CandidateRecord> list) {
   return out;
 }
 
-std::string trail_text(std::span<const StepRecord> steps, std::span<const GroupRecord> groups, const km::NameTable& names) {
+/// One number in hex, however many CPUs there are.
+std::string mask_text(const km::CpuMask& m) {
+  std::string out = "0x";
+  for (km::u32 w = km::CpuMask::kWords; w-- > 0;) {
+    if (out.size() > 2)
+      out += fmt::format("{:016x}", m.word(w));
+    else if (m.word(w) || w == 0)
+      out += fmt::format("{:x}", m.word(w));
+  }
+  return out;
+}
+
+std::string trail_text(std::span<const StepRecord> steps, std::span<const GroupRecord> groups, const PlacementListener& placement, const km::NameTable& names) {
   std::string out;
   for (const StepRecord& s : steps) {
     if (!out.empty()) out += ' ';
     if (s.groups) {
       out += fmt::format("{}/{}[", names[s.level], s.pct);
       for (const GroupRecord& g : groups.first(s.groups))
-        out += fmt::format("{}0x{:x}:{}/{}:{}", out.back() == '[' ? "" : ";", g.span, g.runnable, g.load, step_name(g.step));
+        out += fmt::format("{}{}:{}/{}:{}", out.back() == '[' ? "" : ";", mask_text(placement.mask(g.span)), g.runnable, g.load, step_name(g.step));
       out += ']';
     } else if (!names[s.level].empty()) {
       out += names[s.level] + ':';
@@ -132,7 +144,7 @@ ForkRow fork_row(u64 number, const ForkRecord& f, const PlacementListener& place
   r.child = f.child.v;
   r.this_cpu = f.this_cpu.v;
   r.cpu = f.cpu.v;
-  r.idle_mask = fmt::format("0x{:x}", f.idle_mask);
+  r.idle_mask = mask_text(placement.mask(f.idle_mask));
   r.placement = placement_name(f.cls);
   r.runnable_this = f.runnable_this;
   r.runnable_chosen = f.runnable_chosen;
@@ -143,7 +155,7 @@ ForkRow fork_row(u64 number, const ForkRecord& f, const PlacementListener& place
   r.rule = rule_text(steps, names);
   r.reason = reason_text(steps);
   r.candidates = candidates_text(placement.candidates(f));
-  r.trail = trail_text(steps, placement.groups(f), names);
+  r.trail = trail_text(steps, placement.groups(f), placement, names);
   return r;
 }
 

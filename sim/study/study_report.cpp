@@ -69,35 +69,46 @@ std::string summary_csv(const Study& study, const std::vector<Effect>& effects) 
 }
 
 /// The axis of the ratios 1 + effect: logarithmic when they spread, never wider than what is drawn. A ratio of 0 (a count may become 0) has
-/// no place on a logarithmic axis and is drawn at its left end.
+/// no place on a logarithmic axis: it gets one at the left end, with a label of its own.
 struct RatioAxis {
-  double low = 1, high = 1;
-  bool logarithmic = false;
-  double place(double effect) const { return logarithmic ? std::max(1 + effect, low / 1.3) : 1 + effect; }
+  double low = 1, high = 1;  ///< of what is above 0
+  bool zero = false, logarithmic = false;
+
+  double place(double effect) const { return logarithmic && 1 + effect < low ? low / 2 : 1 + effect; }
   std::string commands() const {
-    if (logarithmic) return fmt::format("set logscale x\nset mxtics 10\nset xrange [{:.4g}:{:.4g}]\n", low / 1.3, high * 1.3);
-    const double margin = std::max(0.05 * (high - low), 0.01);
-    return fmt::format("set xrange [{:.4g}:{:.4g}]\n", low - margin, high + margin);
+    if (logarithmic) return fmt::format("set logscale x\nset xrange [{:.4g}:{:.4g}]\nset xtics ({})\n", (zero ? low / 2 : low) / 1.3, high * 1.3, tics());
+    const double left = zero ? 0 : low, margin = std::max(0.05 * (high - left), 0.01);
+    return fmt::format("set xrange [{:.4g}:{:.4g}]\n", left - margin, high + margin);
+  }
+
+ private:
+  /// Labels at the powers of ten, and at 2 and 5 between them where there are few.
+  std::string tics() const {
+    constexpr double kFew = 100;
+    std::string out = zero ? fmt::format("\"0\" {:.4g}", low / 2) : "";
+    for (int power = static_cast<int>(std::floor(std::log10(low / 1.3))); std::pow(10, power) < high * 1.3; ++power)
+      for (int digit = 1; digit < 10; ++digit) {
+        const double x = digit * std::pow(10, power);
+        const bool label = digit == 1 || (high / low < kFew && (digit == 2 || digit == 5));
+        if (x >= low / 1.3 && x <= high * 1.3) out += fmt::format("{}\"{}\" {:g}{}", out.empty() ? "" : ", ", label ? fmt::format("{:g}", x) : "", x, label ? "" : " 1");
+      }
+    return out;
   }
 };
 
 RatioAxis ratio_axis(const std::vector<Effect>& effects, std::size_t measure) {
-  constexpr double kSpread = 3, kZero = 1e-9;
+  constexpr double kSpread = 3, kZero = 1e-9, kShowsZero = 10;
   RatioAxis axis;
-  bool zero = false;
   for (const Effect& e : effects) {
     if (e.result.measure != measure) continue;
     const Interval i = e.result.interval.value_or(Interval{e.result.effect, e.result.effect});
     for (const double effect : {e.result.effect, i.low, i.high}) {
       axis.high = std::max(axis.high, 1 + effect);
-      if (1 + effect > kZero)
-        axis.low = std::min(axis.low, 1 + effect);
-      else
-        zero = true;
+      axis.zero |= 1 + effect <= kZero;
+      if (1 + effect > kZero) axis.low = std::min(axis.low, 1 + effect);
     }
   }
-  axis.logarithmic = axis.high / axis.low >= kSpread;
-  if (zero && !axis.logarithmic) axis.low = 0;
+  axis.logarithmic = axis.high / axis.low >= kSpread && !(axis.zero && axis.high <= kShowsZero);
   return axis;
 }
 

@@ -1,5 +1,7 @@
 #include "sim/workload/resolved_run.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -55,20 +57,29 @@ void apply_profile(ResolvedRun& run) {
   }
 }
 
-/// What the profile cannot do for groups.
+/// What the configuration cannot do for groups.
 void check_groups(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& diags) {
-  auto refuse = [&](const Value& v, const char* option, bool km::KernelProfile::*has) {
+  auto refuse = [&](const Value& v, const char* option, const char* why, bool km::KernelProfile::*has) {
     std::vector<std::string_view> able;
     for (const km::KernelProfile& k : km::kernel_profiles())
       if (k.*has) able.push_back(k.name);
-    diags.add(doc.at(v.line, v.col, v.path, "kernel " + std::string(run.kernel.name) + " is built without " + option,
-                     "kernels with it are " + one_of(able)));
+    diags.add(doc.at(v.line, v.col, v.path, fmt::format("kernel {} is built without CONFIG_{}: {}", run.kernel.name, option, why),
+                     "kernels with it are " + one_of(able), fmt::format("or write config: {{{}: true}}", option)));
   };
   for (const Value& v : run.tree["cgroups"].items) {
-    if (!run.kernel.fair_group_sched) return refuse(v, "CONFIG_FAIR_GROUP_SCHED: it has no groups", &km::KernelProfile::fair_group_sched);
+    if (!run.kernel.fair_group_sched) return refuse(v, "FAIR_GROUP_SCHED", "it has no groups", &km::KernelProfile::fair_group_sched);
     if (v["cfs_quota_us"].num >= 0 && !run.kernel.cfs_bandwidth)
-      return refuse(v["cfs_quota_us"], "CONFIG_CFS_BANDWIDTH: its groups have no quotas", &km::KernelProfile::cfs_bandwidth);
+      return refuse(v["cfs_quota_us"], "CFS_BANDWIDTH", "its groups have no quotas", &km::KernelProfile::cfs_bandwidth);
   }
+}
+
+/// Kconfig: SCHED_AUTOGROUP selects FAIR_GROUP_SCHED, CFS_BANDWIDTH depends on it. What is on because of the profile goes with it, what
+/// was asked for contradicts.
+void check_config(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& diags) {
+  const Value &config = run.tree["config"], &groups = config["FAIR_GROUP_SCHED"];
+  if (!groups || groups.num) return;
+  for (const char* needs : {"SCHED_AUTOGROUP", "CFS_BANDWIDTH"})
+    if (const Value& v = config[needs]; v && v.num) diags.add(doc.at(v.line, v.col, v.path, std::string(needs) + " needs FAIR_GROUP_SCHED", "leave out one of them"));
 }
 
 void apply_model(ResolvedRun& run) {
@@ -86,8 +97,11 @@ void apply_config(ResolvedRun& run) {
   if (const Value& preempt = config["PREEMPT"]) run.kernel.preempt = preempt.text == "full";
   flag("SCHED_MC", run.kernel.sched_mc);
   flag("VMAP_STACK", run.kernel.vmap_stack);
+  flag("FAIR_GROUP_SCHED", run.kernel.fair_group_sched);
+  if (!run.kernel.fair_group_sched) run.kernel.autogroup = run.kernel.cfs_bandwidth = false;
   flag("SCHED_AUTOGROUP", run.kernel.autogroup);
-  if (run.kernel.autogroup) run.kernel.fair_group_sched = true;
+  flag("CFS_BANDWIDTH", run.kernel.cfs_bandwidth);
+  run.kernel.fair_group_sched |= run.kernel.autogroup || run.kernel.cfs_bandwidth;
   run.kernel.imbalance_pct = static_cast<u32>(run.tree["sched_domain"]["imbalance_pct"].num);
 }
 
@@ -96,6 +110,10 @@ void collect_regret(ResolvedRun& run) {
   if (!v) return;
   const s64 forks = v["forks"].num;
   run.regret = RegretPlan{forks < 0 ? ~u64{0} : static_cast<u64>(forks), km::Ns(static_cast<u64>(v["horizon"].num))};
+}
+
+void collect_audit(ResolvedRun& run) {
+  if (const Value& bound = run.tree["audit"]["balance_bound"]) run.balance_bound = km::Ns(static_cast<u64>(bound.num));
 }
 
 void apply_cpufreq(ResolvedRun& run) {
@@ -178,7 +196,9 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   apply_model(run);
   apply_config(run);
   collect_regret(run);
+  collect_audit(run);
   apply_cpufreq(run);
+  check_config(run, doc, diags);
   check_groups(run, doc, diags);
   collect_costs(run);
   collect_views(run);

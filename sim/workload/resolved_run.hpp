@@ -53,6 +53,7 @@ struct ResolvedRun {
   std::vector<std::string> measure;  ///< empty: all metrics
   std::vector<PlannedPlot> plots;
   std::optional<RegretPlan> regret;
+  std::optional<km::Ns> balance_bound;  ///< of the invariants, in place of the kernel's own
   Value tree;  ///< the input as read, for resolved_yaml
 };
 

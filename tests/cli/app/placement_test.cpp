@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -186,6 +187,105 @@ TEST_CASE("explain --fork tells the numbers and the comparison behind a decision
                  "imbalance_pct 117, so imbalance = 1024 * 17 / 100 = 174 and imbalance_scale = 100 + 17 / 2 = 108"));
   CHECK(contains(s("explain out --fork 23").err, "allowed: 0 to 22"));
   CHECK(contains(s("explain out --fork 1 --pid 11").err, "give one of them"));
+}
+
+TEST_CASE("on 128 CPUs idle masks and spans are whole, and who idles is told by number") {
+  const Session s;
+  REQUIRE(s("run " + kSource + "/workloads/fork_storm.yaml --platform server128 --kernel mc-4.19-arm64 --quiet --out out").code == 0);
+  const auto rows = rows_of(s.path() / "out/forks.csv");
+  const auto column = [&](const char* name) { return static_cast<std::size_t>(std::ranges::find(rows[0], name) - rows[0].begin()); };
+  // The first process finds everybody idle; it runs on CPU 35 when it forks the second.
+  CHECK(rows[1][column("idle_mask")] == "0x" + std::string(32, 'f'));
+  CHECK(rows[2][column("this_cpu")] == "35");
+  CHECK(rows[2][column("idle_mask")] == "0x" + std::string(23, 'f') + "7" + std::string(8, 'f'));
+  bool above = false;
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    const std::string& mask = rows[i][column("idle_mask")];
+    const auto cpu = static_cast<std::size_t>(std::stoul(rows[i][column("cpu")]));
+    const std::size_t digit = mask.size() - 1 - cpu / 4;
+    const bool idle = cpu / 4 < mask.size() - 2 && ((mask[digit] <= '9' ? mask[digit] - '0' : mask[digit] - 'a' + 10) >> (cpu % 4)) & 1;
+    if (rows[i][column("placement")] != "same_cpu") CHECK_MESSAGE(idle == (rows[i][column("placement")] == "idle_cpu"), i);
+    above |= idle && cpu >= 64;
+  }
+  CHECK(above);
+  CHECK(contains(rows[2][column("trail")], "DIE/125[0xffffffff00000000:"));
+  CHECK(contains(rows[2][column("trail")], " MC/117[0x30000000000000000:0/0:local;0xc0000000000000000:"));  // CPUs 64 and 65, 66 and 67
+  CHECK(contains(s("explain out --fork 0").out, "(idle: CPUs 0-127)"));
+  CHECK(contains(s("explain out --fork 1").out, "(idle: CPUs 0-34,36-127)"));
+  CHECK(contains(s("explain out --fork 1").out, "CPUs 96-127"));
+}
+
+TEST_CASE("a report names what differs from the plain kernel, so that it can be repeated; a plain run names nothing") {
+  const Session s;
+  REQUIRE(storm(s, "", "plain").code == 0);
+  CHECK_FALSE(report_of(s, "plain").contains("settings"));
+  CHECK_FALSE(contains(read_file(s.path() / "plain/report.txt"), "\nset: "));
+  REQUIRE(storm(s, "--placement pack --set placement.wake=cache_warm --set config.HZ=1000 --set features.NO_START_DEBIT --set tunables.sched_latency_ns=6ms "
+                   "--set costs.tick=2us --set model.locks=off --set governor=powersave --set sched_domain.imbalance_pct=110 --set fail.copy_mm=nth:3", "all").code == 0);
+  const std::string line = "set: config.HZ=1000, sched_domain.imbalance_pct=110, features.NO_START_DEBIT, tunables.sched_latency_ns=6000000, governor=powersave, "
+                           "placement.fork=pack, placement.wake=cache_warm, costs.tick=2000ns, model.locks=off, fail.copy_mm=nth:3\n";
+  const std::string text = read_file(s.path() / "all/report.txt");
+  CHECK_MESSAGE(contains(text, line), text.substr(0, text.find("forks,")));
+  // what is in force counts, not who said it
+  REQUIRE(s("run all/resolved.yaml --quiet --out again").code == 0);
+  CHECK(read_file(s.path() / "again/report.json") == read_file(s.path() / "all/report.json"));
+  CHECK(s("report all").out == text);
+  REQUIRE(storm(s, "--set costs.bound=high", "high").code == 0);
+  CHECK(contains(read_file(s.path() / "high/report.txt"), "\nset: costs of "));
+  // the default said aloud is still the default
+  REQUIRE(storm(s, "--placement kernel --set config.HZ=250 --set tunables.sched_latency_ns=18ms --set features.START_DEBIT", "said").code == 0);
+  CHECK(read_file(s.path() / "said/report.json") == read_file(s.path() / "plain/report.json"));
+}
+
+TEST_CASE("a task that waits beside an idle CPU for longer than allowed is a violation: time, CPU, the events before it, exit code 1") {
+  // Four tasks wait on CPU 0 when their masks are widened; the other CPUs idle until a tick of CPU 0 asks one of them to balance.
+  const Session s;
+  s.file("widened.yaml",
+         "schema: forksim.workload/1\nprocesses:\n"
+         "  - {name: parent, affinity: 0, phases: [{fork: kid, count: 4, as: kids}, {affinity: 0-3, of: kids}, {wait: all}]}\n"
+         "  - {name: kid, phases: [{run: 20ms}]}\n"
+         "start: [{process: parent}]\n");
+  const std::string run = "run widened.yaml --set audit.balance_bound=";
+  const Result tight = s(run + "1us --out tight");
+  CHECK(tight.code == 1);
+  CHECK(contains(tight.out, "audit.balance_bound=1000ns"));
+  CHECK_FALSE(contains(tight.out, " checked, 0 violated"));
+  CHECK(contains(tight.out, "\nviolated: "));
+  const std::size_t at = tight.err.find("invariant violated: ");
+  REQUIRE(at != std::string::npos);
+  const std::string told = tight.err.substr(at, tight.err.find("invariant violated: ", at + 1) - at);
+  CAPTURE(told);
+  // invariant violated: 299749 ns, CPU 0: CPU 1 idles while pid 14, which it may run, has waited on CPU 0 for more than 1000 ns
+  std::istringstream words(told);
+  std::string word;
+  long long ns = 0, idler = -1, holder = -1;
+  words >> word >> word >> ns >> word >> word >> word >> word >> idler;
+  // the parent has widened the masks and goes to sleep: its children, in one task group, wait beside one of them that runs
+  CHECK(ns > 0);
+  CHECK(ns < 1'000'000);
+  CHECK(contains(told, " ns, CPU "));
+  CHECK(contains(told, ": CPU " + std::to_string(idler) + " idles while pid "));
+  words.str(told.substr(told.find("has waited on CPU ") + 18));
+  words.clear();
+  words >> holder;
+  CHECK(idler != holder);
+  CHECK(contains(told, " for more than 1000 ns\n"));
+  // the window: eight events in the format of the trace, the last one at the date of the violation
+  std::istringstream lines(told.substr(told.find('\n') + 1));
+  int events = 0;
+  for (std::string line; std::getline(lines, line);) events += line.find(": ") != std::string::npos && line.find(" [00") != std::string::npos;
+  CHECK(events == 8);
+  char date[32];
+  std::snprintf(date, sizeof date, "%lld.%09lld", ns / 1'000'000'000, ns % 1'000'000'000);
+  CHECK(contains(told.substr(told.rfind(" [00")), date));
+  CHECK(report_of(s, "tight")["invariants"]["violated"].get<int>() > 0);
+  CHECK(report_of(s, "tight")["violations"].size() > 0);
+  // the bound changes what is said about the run, not the run
+  const Result plain = s(run + "2148ms --out plain");
+  CHECK(plain.code == 0);
+  CHECK(plain.err.find("violated") == std::string::npos);
+  CHECK(read_file(s.path() / "plain/forks.csv") == read_file(s.path() / "tight/forks.csv"));
+  CHECK(contains(s(run + "0").err, "audit.balance_bound"));
 }
 
 TEST_CASE("regret leaves the run as it is, byte for byte, whatever the number of jobs") {

@@ -4,8 +4,8 @@ set output "effect-fork_to_user-p99.svg"
 set title "rules: fork_to_user.p99 by rule"
 set xlabel "fork_to_user.p99 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
-set mxtics 10
 set xrange [0.004053:81.41]
+set xtics ("" 0.005 1, "" 0.006 1, "" 0.007 1, "" 0.008 1, "" 0.009 1, "0.01" 0.01, "" 0.02 1, "" 0.03 1, "" 0.04 1, "" 0.05 1, "" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1, "" 40 1, "" 50 1, "" 60 1, "" 70 1, "" 80 1)
 set format x "%.4g"
 set yrange [0.4:9.6]
 set ytics ("parent_cpu" 9, "idlest_load" 8, "idlest_util" 7, "lowest_idle" 6, "round_robin" 5, "random" 4, "cache_warm" 3, "least_queued" 2, "pack" 1)

@@ -67,7 +67,8 @@ TEST_SUITE("kernel_model/exec") {
   TEST_CASE("a group with a quota: its throttled task is waited for, its idle period timer is not") {
     for (const Ns work : {20_ms, 60_ms}) {
       CAPTURE(work.v);
-      ScriptMachine m("rpi-4.19-arm64-quota", 1, 0_ns);
+      ScriptMachine m("rpi-4.19-arm64", 1, 0_ns);
+      m.config().profile.cfs_bandwidth = true;
       const u32 batch = m.kernel().create_group({.name = "batch", .cfs_period_us = 1'000'000, .cfs_quota_us = 50'000});
       m.kernel().start({"hog", &m.shape, m.user_of(m.add_list({run_op(work)})), 0_ns, 0, nullptr, 0, SchedPolicy::normal, 0, batch});
       m.run();

@@ -22,9 +22,10 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   static constexpr Ns kEnd = 300_ms;
 
   explicit RandomMachine(u64 seed) : rng_{seed} {
-    constexpr std::string_view kProfiles[] = {"rpi-4.19-arm64-quota", "rpi-4.19-arm64-quota", "rpi-4.19-arm32", "mc-4.19-arm64"};
+    constexpr std::string_view kProfiles[] = {"rpi-4.19-arm64", "rpi-4.19-arm64", "rpi-4.19-arm32", "mc-4.19-arm64"};
     KernelConfig c;
     c.profile = *find_profile(kProfiles[rng_.below(4)]);
+    c.profile.cfs_bandwidth = c.profile.fair_group_sched;
     cpus_ = static_cast<u32>(1 + rng_.below(5));
     rt_period_ = 10'000 * (1 + rng_.below(8));
     rt_runtime_ = rt_period_ * (20 + rng_.below(76)) / 100;

@@ -97,6 +97,22 @@ TEST_CASE("an idle CPU that a waiting task may use is told once the balance boun
   CHECK(a.broken.empty());
 }
 
+TEST_CASE("a bound that the caller tightens is told to the ns, and named") {
+  Audited a;
+  const Ns start = a.m.sched.now();
+  a.m.rq(0).cfs.leftmost->task->last_queued = start;
+  a.m.rq(0).cfs.leftmost->task->cpus_allowed = CpuMask::first_n(4);
+  const auto at = [&](u64 waited) {
+    a.m.at(start.v + waited);
+    a.broken.clear();
+    a.audit.check(a.m.sched, CpuId(1), start, a.broken, Ns(500));
+    return a.broken.size();
+  };
+  CHECK(at(500) == 0);
+  CHECK(at(501) == 1);
+  CHECK(a.broken[0].find("has waited on CPU 0 for more than 500 ns") != std::string::npos);
+}
+
 TEST_CASE("property: queues stay in order whatever is forked, woken, put to sleep, reniced and balanced") {
   for (u32 seed = 1; seed <= 6; ++seed) {
     CAPTURE(seed);

@@ -140,7 +140,7 @@ TEST_CASE("placement: a fork keeps its candidates, groups and steps, those of an
     CHECK(l.candidates(f)[1].runnable == 11);
     CHECK(l.candidates(f)[1].idle);
     REQUIRE(l.groups(f).size() == 2);
-    CHECK(l.groups(f)[1].span == 2);
+    CHECK(l.mask(l.groups(f)[1].span) == km::CpuMask::from_word(2));
     CHECK(l.groups(f)[1].step == km::PlacementStep::less_runnable);
     REQUIRE(l.steps(f).size() == 2);
     CHECK(l.steps(f)[0].groups == 2);
@@ -177,6 +177,37 @@ TEST_CASE("placement: classes are disjoint, add up, and the matrix has the decid
   CHECK(l.forks()[0].ran.v == 180);
   CHECK(l.forks()[0].ran_on.v == 3);
   CHECK(l.forks()[1].ran == km::kNever);
+}
+
+TEST_CASE("placement: masks are whole on a machine of 256 CPUs, and classes know who idles above CPU 63") {
+  FakeStream s;
+  PlacementListener l(256);
+  s.trace.subscribe(l, PlacementListener::events());
+  const auto word = [&](u64 w, u64 bits) { s.emit(5, 0, 10, Tp::placement_mask, {w, bits}); };
+  word(3, 1);
+  s.place(10, 0, 10, 2, 20, 0, 192, 0);  // wake: CPU 192 idles; its words are forgotten
+  word(2, 0b100);
+  s.emit(20, 0, 10, Tp::placement_group, {2, 0b11, 5, 6, 0, static_cast<u64>(km::PlacementStep::local)});
+  word(1, 1);
+  word(3, u64{1} << 63);
+  s.place(20, 0, 10, 0, 21, 0, 255, 0b1000);  // idle: 3, 64, 255
+  word(1, 1);
+  s.place(30, 0, 10, 0, 22, 0, 65, 0);  // busy although CPU 64 idles
+  s.place(40, 0, 10, 0, 23, 0, 65, 0);  // nobody idles
+  CHECK(l.counts(PlacementKind::wake).idle_cpu == 1);
+  const PlacementCounts& f = l.counts(PlacementKind::fork);
+  CHECK(f.idle_cpu == 1);
+  CHECK(f.busy_while_idle == 1);
+  CHECK(f.busy_none_idle == 1);
+  REQUIRE(l.forks().size() == 3);
+  km::CpuMask idle, span;
+  for (km::u32 c : {3u, 64u, 255u}) idle.set(km::CpuId(c));
+  for (km::u32 c : {0u, 1u, 130u}) span.set(km::CpuId(c));
+  CHECK(l.mask(l.forks()[0].idle_mask) == idle);
+  REQUIRE(l.groups(l.forks()[0]).size() == 1);
+  CHECK(l.mask(l.groups(l.forks()[0])[0].span) == span);
+  CHECK(l.mask(l.forks()[1].idle_mask) == km::CpuMask::of(km::CpuId(64)));
+  CHECK(l.mask(l.forks()[2].idle_mask).empty());
 }
 
 TEST_CASE("schedule: rows run from switch-in to switch-out, idle is a gap, and what exceeds the limit is counted") {
