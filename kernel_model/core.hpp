@@ -79,8 +79,18 @@ class Core : public SchedHooks {
     bound_ = std::min(bound_, end_);
   }
   /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because nothing comes in between, false when they
-  /// have to be a step of their own.
-  bool pass_user_time(Cpu& c, Ns ref);
+  /// have to be a step of their own. In the header because a program calls it for every instruction.
+  bool pass_user_time(Cpu& c, Ns ref) {
+    if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || ref >= c.irq_next || graph_on()) return false;
+    const Ns end = now_ + scaled(ref, c.user_scale);
+    if (end >= c.irq_next || end >= next_jiffy_ || end.v >= bound_ / 2) return false;
+    const Ns dt = end - c.acct_at;
+    now_ = c.acct_at = c.seg_end = end;
+    sched.set_now(end);
+    c.times.user += dt;
+    c.cur->utime += dt;
+    return true;
+  }
   /// Ends the open-ended step of `c` (WFI, spin) at this instant.
   void end_segment_now(Cpu& c);
   void set_power(Cpu& c, bool busy);

@@ -278,16 +278,6 @@ inline void Core::charge(Cpu& c) {
   if (kind < kTaskTime.size()) c.cur->*kTaskTime[kind] += dt;
 }
 
-bool Core::pass_user_time(Cpu& c, Ns ref) {
-  if (&c != running_ || c.kind != TimeKind::user || c.in_mm || c.cur->ti_flags || ref >= c.irq_next || graph_on()) return false;
-  const Ns end = now_ + scaled(ref, c.user_scale);
-  if (end >= c.irq_next || end.v >= bound_ / 2) return false;
-  c.seg_end = end;
-  set_clock(end);
-  charge(c);
-  return true;
-}
-
 void Core::switch_frames(Cpu& c, Task& next) {
   c.prev = c.cur;
   c.cur = &next;

@@ -26,7 +26,8 @@ Next work(Ctx& x, Ns ref) {
   x.f.remaining = ref;
   return jump(kPcWork);
 }
-Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
+// Out of line, like the rarer operations below: dispatch, through which every operation goes, then needs no stack of its own.
+[[gnu::noinline]] Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
   Frame& f = call(x, p);
   f.a[0] = a0;
   f.a[1] = a1;
@@ -82,7 +83,7 @@ Next do_sem_post(Ctx& x) {
   return take(x);
 }
 /// pthread_rwlock_rdlock, wrlock and unlock; op.arg: how far this task has come (RwRole).
-Next do_rwlock(Ctx& x) {
+[[gnu::noinline]] Next do_rwlock(Ctx& x) {
   Op& o = op(x);
   Lock& l = lock_of(x, o.object);
   const u32 i = x.k.objects[o.object].second, self = x.t.id.v + 1;
@@ -101,7 +102,7 @@ Next do_rwlock(Ctx& x) {
   return take(x);
 }
 /// op.flag: this task has arrived; op.arg: the round it waits for.
-Next do_barrier_wait(Ctx& x) {
+[[gnu::noinline]] Next do_barrier_wait(Ctx& x) {
   Op& o = op(x);
   Lock& l = lock_of(x, o.object);
   if (!o.flag) {
@@ -118,7 +119,7 @@ Next do_barrier_wait(Ctx& x) {
   return futex_wait(x, lock_ref(x, o.object), static_cast<u64>(o.arg));
 }
 /// First the mutex is released, then the condition's generation is waited for, then the operation becomes a mutex_lock.
-Next do_cond_wait(Ctx& x) {
+[[gnu::noinline]] Next do_cond_wait(Ctx& x) {
   Op& o = op(x);
   Lock& c = lock_of(x, o.object);
   if (!o.flag) {
@@ -132,7 +133,7 @@ Next do_cond_wait(Ctx& x) {
   o.object = o.object2;
   return again(x);
 }
-Next do_cond_wake(Ctx& x, u64 how_many) {
+[[gnu::noinline]] Next do_cond_wake(Ctx& x, u64 how_many) {
   Lock& c = lock_of(x, op(x).object);
   ++c.generation;
   if (!c.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), how_many);
@@ -140,7 +141,7 @@ Next do_cond_wake(Ctx& x, u64 how_many) {
 }
 
 /// pthread_join: until the thread's clear_child_tid is cleared.
-Next do_join(Ctx& x) {
+[[gnu::noinline]] Next do_join(Ctx& x) {
   const Task* p = x.k.find_task(op(x).pid);
   if (!p || p->signal != x.t.signal || !p->clear_child_tid) return take(x);
   if (!p->join_waiters.empty()) {  // glibc lets one thread join
@@ -161,6 +162,13 @@ Next do_mark(Ctx& x) {
   return jump(kPcFetch);
 }
 
+[[gnu::noinline]] Next do_tkill(Ctx& x) {
+  const Op& o = op(x);
+  const Next n = syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+  x.st.top().a[2] = 1;
+  return n;
+}
+
 /// One operation of the program. Longer than usual: one line per kind, in the order of OpKind.
 Next dispatch(Ctx& x) {
   const Op& o = op(x);
@@ -178,10 +186,7 @@ Next dispatch(Ctx& x) {
     case OpKind::exit_group: return syscall(x, kSysExit, static_cast<u64>(o.arg), 1);
     case OpKind::wait: return syscall(x, kSysWait4, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
     case OpKind::kill: return syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
-    case OpKind::tkill:
-      syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
-      x.st.top().a[2] = 1;
-      return jump(kPcFetch);
+    case OpKind::tkill: return do_tkill(x);
     case OpKind::kthread_run: return syscall(x, kSysKthreadRun);
     case OpKind::kthread_stop: return syscall(x, kSysKthreadStop, static_cast<u64>(static_cast<s64>(o.pid.v)));
     case OpKind::queue_work: return syscall(x, kQueueWork, o.ns.v, static_cast<u64>(o.arg));
@@ -248,21 +253,10 @@ Next due_work(Ctx& x) {
   return startup != Ns(0) ? work(x, startup) : jump(kPcFetch);
 }
 
-/// The next user instruction: what is due first, then the operation.
-Next instruction(Ctx& x) {
+/// What the program does next.
+Next next_operation(Ctx& x) {
   Task& t = x.t;
-  if (user_due(t)) return due_work(x);
-  if (t.result && restart(x)) {
-    t.result = 0;
-    x.f.a[kRetry] = 0;
-    return dispatch(x);
-  }
-  if (x.f.a[kRetry]) {
-    x.f.a[kRetry] = 0;
-    return dispatch(x);
-  }
-  const s64 result = t.result;
-  t.result = 0;
+  const s64 result = std::exchange(t.result, 0);
   if (x.k.now() != t.last_fetch) {
     t.last_fetch = x.k.now();
     t.idle_ops = 0;
@@ -273,13 +267,26 @@ Next instruction(Ctx& x) {
   return dispatch(x);
 }
 
-/// User instructions one after the other, as long as each is over before anything else happens on the machine.
+/// The next user instruction: what is due first, then the operation.
+Next instruction(Ctx& x) {
+  Task& t = x.t;
+  if (user_due(t)) return due_work(x);
+  const bool restarted = t.result && restart(x);
+  if (!restarted && !x.f.a[kRetry]) return next_operation(x);
+  if (restarted) t.result = 0;
+  x.f.a[kRetry] = 0;
+  return dispatch(x);
+}
+
+/// User instructions one after the other, as long as each is over before anything else happens on the machine. Nothing comes due meanwhile
+/// but the second half of an operation.
 Next fetch(Ctx& x) {
-  for (;;) {
-    const Next n = instruction(x);
-    if (!x.f.started || &x.st.top() != &x.f || !x.k.pass_user_time(x.c, x.f.remaining)) return n;
+  Next n = instruction(x);
+  while (x.f.started && &x.st.top() == &x.f && x.k.pass_user_time(x.c, x.f.remaining)) {
     x.f.started = false;
+    n = x.f.a[kRetry] ? instruction(x) : next_operation(x);
   }
+  return n;
 }
 
 /// The next operation follows at once unless signals or rescheduling come first.

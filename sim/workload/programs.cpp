@@ -268,6 +268,7 @@ u32 Programs::wrapped(Task& t, u32 at, u32 size) {
 }
 
 u32 Programs::object(Task& t, u32 decl, u32 at, u8 direction) {
+  if (at == kNoIndex && the_one_[decl] != kNone) return the_one_[decl];
   const ObjectDecl& o = w_.objects[decl];
   const u32 first = o.per_instance ? instance_base_[t.instance * w_.objects.size() + decl] : run_base_[decl];
   const u32 i = wrapped(t, at, o.count);
@@ -328,13 +329,16 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
     case Code::sem_wait:
     case Code::sem_post:
     case Code::barrier_wait:
-    case Code::cond_wait:
     case Code::cond_signal:
     case Code::cond_broadcast:
-    case Code::pipe_read:
-    case Code::pipe_write:
     case Code::pipe_close_read:
     case Code::pipe_close_write:
+      out.kind = object_op(i.code);
+      out.object = object(t, i.a, i.at, i.arg);
+      return true;
+    case Code::cond_wait:
+    case Code::pipe_read:
+    case Code::pipe_write:
       return step_object(t, i, out);
     case Code::loop_begin:
     case Code::loop_test:

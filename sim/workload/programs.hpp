@@ -118,6 +118,7 @@ class Programs final : public km::UserSpace {
   std::vector<Handlers> handlers_;
   std::vector<u32> free_handlers_;
   std::vector<u32> run_base_;       ///< first kernel object of each shared declaration
+  std::vector<u32> the_one_;        ///< kernel object of each shared declaration that is one object, else kNone
   std::vector<u32> instance_base_;  ///< [instance * declarations + declaration]
   std::array<u64, kAnomalies> anomalies_{};
   u32 live_ = 0;
@@ -155,8 +156,12 @@ void Programs::attach(KernelT& kernel, u32 user, u32 instance, u32 program) {
 template <class KernelT>
 void Programs::instantiate(KernelT& kernel) {
   run_base_.assign(w_.objects.size(), kNone);
+  the_one_.assign(w_.objects.size(), kNone);
   for (std::size_t o = 0; o < w_.objects.size(); ++o)
-    if (!w_.objects[o].per_instance) run_base_[o] = create(kernel, w_.objects[o]);
+    if (!w_.objects[o].per_instance) {
+      run_base_[o] = create(kernel, w_.objects[o]);
+      if (w_.objects[o].size() == 1) the_one_[o] = run_base_[o];
+    }
   if constexpr (requires { kernel.add_irq(km::IrqSpec{}, std::vector<km::Ns>{}); })
     for (const InterruptDecl& i : w_.interrupts) kernel.add_irq(i.spec, i.dates);
   if constexpr (requires { kernel.create_group(km::GroupSpec{}); })
