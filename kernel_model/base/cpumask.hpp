@@ -86,7 +86,10 @@ class CpuMask {
   static constexpr u32 kWords = kMaxCpus / 64;
   /// CPUs 64 i to 64 i + 63.
   constexpr u64 word(u32 i) const { return words_[i]; }
-  constexpr void set_word(u32 i, u64 bits) { words_[i] = bits; }
+  constexpr void set_word(u32 i, u64 bits) {
+    words_[i] = bits;
+    if (bits && used_ <= i) used_ = i + 1;
+  }
   /// CPUs 0..63 as one word (placement events, small machines).
   constexpr u64 low_word() const { return words_[0]; }
 
