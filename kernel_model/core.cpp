@@ -369,6 +369,7 @@ void Core::start(const StartSpec& spec) {
 u32 Core::create_group(const GroupSpec& spec) {
   TaskGroup& tg = sched.create_group(group(spec.parent));
   tg.name = name(spec.name);
+  tg.placement = spec.placement;
   sched.set_group_shares(tg, scale_load(spec.shares));
   cgroups_.push_back({spec, &tg});
   if (spec.cfs_quota_us == GroupSpec::kNoQuota && spec.cfs_period_us == GroupSpec{}.cfs_period_us) return static_cast<u32>(cgroups_.size());

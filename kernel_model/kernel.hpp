@@ -69,6 +69,7 @@ struct GroupSpec {
   u32 parent = 0;     ///< another group, 0: the root
   u64 shares = 1024;  ///< cpu.shares
   u64 cfs_period_us = 100'000, cfs_quota_us = kNoQuota;
+  PlacementIds placement{};  ///< rules of its tasks that have none of their own
 };
 
 /// What a group has consumed and when it was held back (cpu.stat).

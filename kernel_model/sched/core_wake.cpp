@@ -83,12 +83,20 @@ CpuId Scheduler::select_task_rq(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_f
   return allowed ? cpu : select_fallback_rq(p);
 }
 
+/// The task's own rule, else that of the nearest of its groups that has one, else the run's.
+u8 Scheduler::rule_of(const Task& p, std::size_t kind) const {
+  if (p.placement[kind]) return p.placement[kind];
+  for (const TaskGroup* g = p.se.cfs_rq ? p.se.cfs_rq->tg : nullptr; g; g = g->parent)
+    if (g->placement[kind]) return g->placement[kind];
+  return placement_rules_.run[kind];
+}
+
 CpuId Scheduler::select_by_rule(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags) {
   const PlacementKind kind = sd_flag & SD_BALANCE_FORK   ? PlacementKind::fork
                              : sd_flag & SD_BALANCE_EXEC ? PlacementKind::exec
                                                          : PlacementKind::wake;
   const auto k = static_cast<std::size_t>(kind);
-  const u8 id = p.placement[k] ? p.placement[k] : placement_rules_.run[k];
+  const u8 id = rule_of(p, k);
   PlacementRule* rule = id ? placement_rules_.rules[id - 1u] : nullptr;
   const PlacementView view(*this, p, kind, prev_cpu);
   const std::optional<CpuId> answer = rule ? rule->select(view) : std::nullopt;

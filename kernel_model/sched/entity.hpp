@@ -124,6 +124,7 @@ struct TaskGroup {
   CfsBandwidth bandwidth;
   std::vector<std::unique_ptr<CfsRq>> cfs_rq;
   std::vector<std::unique_ptr<SchedEntity>> se;
+  std::array<u8, 3> placement{};  ///< PlacementIds of its tasks that have none of their own (placement_rule.hpp)
 };
 
 }  // namespace forksim::km

@@ -23,6 +23,8 @@ Task* RtClass::rq_curr(Rq& rq) { return rq.curr; }
 
 RtClass::RtClass(Scheduler& s, const KernelProfile& k)
     : s_(s),
+      push_ipi_(k.feat(Feature::RT_PUSH_IPI)),
+      runtime_share_(k.feat(Feature::RT_RUNTIME_SHARE)),
       rr_timeslice_(static_cast<u32>((k.tun(Tunable::sched_rr_timeslice_ms) * k.hz + 999) / 1000)),  // msecs_to_jiffies
       rt_period_(k.tun(Tunable::sched_rt_period_us) * 1000),
       rt_runtime_(k.tun(Tunable::sched_rt_runtime_us) * 1000) {}
@@ -339,10 +341,29 @@ std::optional<CpuId> RtClass::rto_next_cpu() {
 
 void RtClass::pull_rt_task(Rq& rq) {
   if (rto_mask_.empty() || (rto_mask_.count() == 1 && rto_mask_.test(rq.cpu))) return;
+  if (!push_ipi_) return pull_from_each(rq);
   // The overloaded CPUs are told to push, one after the other; a walk under way goes round once more.
   rto_loop_next_++;
   if (rto_cpu_ >= 0) return;
   if (const std::optional<CpuId> cpu = rto_next_cpu()) s_.hooks().irq_work_queue_on(s_.this_cpu(), *cpu);
+}
+
+/// Without RT_PUSH_IPI: from every overloaded CPU its most urgent waiting task, if that is more urgent than what this one has by now.
+void RtClass::pull_from_each(Rq& rq) {
+  bool resched = false;
+  for (u32 c = rto_mask_.first(); c < s_.cpus(); c = rto_mask_.next(c + 1)) {
+    Rq& src = s_.rq(CpuId(c));
+    if (CpuId(c) == rq.cpu || src.rt.highest_prio_next >= rq.rt.highest_prio_curr) continue;
+    Task* p = src.rt.pushable_tasks.front();
+    while (p && (p == src.curr || !p->cpus_allowed.test(rq.cpu))) p = src.rt.pushable_tasks.next(p);
+    // One that preempts what runs there is about to run there.
+    if (!p || p->prio >= rq.rt.highest_prio_curr || p->prio < src.curr->prio) continue;
+    s_.deactivate_task(src, *p, 0);
+    s_.set_task_cpu(*p, rq.cpu);
+    s_.activate_task(rq, *p, 0);
+    resched = true;
+  }
+  if (resched) s_.resched_curr(rq);
 }
 
 void RtClass::rto_push_irq_work(CpuId cpu) {
@@ -371,7 +392,7 @@ void RtClass::start_rt_bandwidth() {
 
 void RtClass::balance_runtime(Rq& rq) {
   RtRq& rt = rq.rt;
-  if (rt.rt_time <= rt.rt_runtime) return;
+  if (!runtime_share_ || rt.rt_time <= rt.rt_runtime) return;
   const u64 weight = s_.cpus();
   for (u32 c = 0; c < s_.cpus(); ++c) {
     RtRq& iter = s_.rq(CpuId(c)).rt;

@@ -1,7 +1,7 @@
 // The real-time scheduling class.
 //
 // Purpose: SCHED_FIFO and SCHED_RR: priority queues, pushing and pulling between CPUs, throttling.
-// Source:  Linux 4.19 kernel/sched/{rt,cpupri}.c without RT_GROUP_SCHED, with RT_PUSH_IPI; each function carries the kernel's name.
+// Source:  Linux 4.19 kernel/sched/{rt,cpupri}.c without RT_GROUP_SCHED; each function carries the kernel's name.
 // Units:   priorities are kernel priorities (0 most urgent, 100 none); time in ns; time slices in ticks.
 // Ownership: borrows the Scheduler; run queues own their RtRq. Errors: contracts only.
 // Timers:  SchedHooks::hrtimer_start tells the driver, which calls sched_rt_period_timer at the date of period_timer().
@@ -98,6 +98,7 @@ class RtClass {
   bool push_rt_task(Rq& rq);
   void push_rt_tasks(Rq& rq);
   void pull_rt_task(Rq& rq);
+  void pull_from_each(Rq& rq);
   std::optional<CpuId> rto_next_cpu();
 
   bool rt_bandwidth_enabled() const { return rt_runtime_ != RUNTIME_INF; }
@@ -107,6 +108,7 @@ class RtClass {
   bool do_sched_rt_period_timer(u64 overrun);
 
   Scheduler& s_;
+  bool push_ipi_, runtime_share_;
   u32 rr_timeslice_;
   u64 rt_period_, rt_runtime_;
   bool rt_period_active_ = false;

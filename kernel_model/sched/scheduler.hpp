@@ -349,6 +349,7 @@ class Scheduler {
       return select_by_rule(p, prev_cpu, sd_flag, wake_flags);
     return placement_.select_task_rq_fair(p, prev_cpu, sd_flag, wake_flags);
   }
+  u8 rule_of(const Task& p, std::size_t kind) const;
   CpuId select_by_rule(Task& p, CpuId prev_cpu, u32 sd_flag, u32 wake_flags);
   bool legal_cpu(const Task& p, CpuId c) const { return c.v < cpus() && p.cpus_allowed.test(c) && active_.test(c); }
   Task& pick_next_task(Rq& rq, Task& prev);

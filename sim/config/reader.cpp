@@ -369,6 +369,11 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
     if (key.type == Type::costs) names.push_back("bound");
     std::string_view name = e.key;
     if (key.type == Type::features && name.starts_with("NO_")) name.remove_prefix(3);
+    const auto refused = std::ranges::find(km::kFeaturesNotModelled, name, &km::NotModelledFeature::name);
+    if (key.type == Type::features && refused != std::end(km::kFeaturesNotModelled)) {
+      error(e, at, std::string(name) + " is not modelled in this version", "see forksim list features", std::string(refused->doc));
+      continue;
+    }
     if (std::ranges::find(names, name) == names.end()) {
       const char* list = key.type == Type::tunables   ? "tunables"
                          : key.type == Type::features ? "features"

@@ -39,8 +39,8 @@ std::string nearest(std::string_view word, const std::vector<std::string_view>& 
     }
   }
   if (!found.empty() || word.size() < 3) return std::string(found);
-  for (std::string_view c : candidates)  // a beginning is as good as a slip
-    if (c.starts_with(word)) return std::string(c);
+  for (std::string_view c : candidates)  // a beginning or an end is as good as a slip: child_runs_first
+    if (c.starts_with(word) || c.ends_with('_' + std::string(word))) return std::string(c);
   return {};
 }
 

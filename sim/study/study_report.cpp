@@ -240,7 +240,7 @@ void report_effects(const fs::path& dir, const Study& study, const Provenance& f
   const std::vector<Effect> effects = effects_of(dir, study);
   replace_file(dir / "summary.csv", summary_csv(study, effects));
   std::string text = head(study, from);
-  text += fmt::format("Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
+  text += fmt::format("Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms, or of relative changes where a value is 0), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
                       "whose p-value, corrected for all comparisons, is below 1 %.\n",
                       study.report->base);
   for (std::size_t m : study.report->measures) {

@@ -46,6 +46,7 @@ void Compiler::declare_groups() {
     g.name = w_.texts.back();
     g.parent = group(v["parent"]);
     g.shares = static_cast<u64>(v["shares"].num);
+    g.placement = placement_of(v["placement"]);
     g.cfs_period_us = static_cast<u64>(v["cfs_period_us"].num);
     const s64 quota = v["cfs_quota_us"].num;
     if (quota >= 0) g.cfs_quota_us = static_cast<u64>(quota);

@@ -110,6 +110,25 @@ TEST_CASE("a program and a start have rules of their own") {
   CHECK(rows[3][rule] == "lowest_idle");  // plain inherits from a
 }
 
+TEST_CASE("a group has rules of its own, which its tasks follow as long as they are in it and have none themselves") {
+  const Session s;
+  s.file("w.yaml",
+         "schema: forksim.workload/1\nplacement: round_robin\n"
+         "cgroups:\n  - {name: batch, placement: parent_cpu}\n  - {name: night, parent: batch}\n  - {name: day, parent: batch, placement: {fork: lowest_idle}}\n"
+         "processes:\n"
+         "  - {name: a, phases: [{fork: kid}, {cgroup: batch}, {fork: kid}, {cgroup: night}, {fork: kid}, {fork: own}, {cgroup: day}, {fork: kid}, {cgroup: root}, {fork: kid}, {wait: all}]}\n"
+         "  - {name: kid, phases: [{run: 1ms}]}\n"
+         "  - {name: own, placement: pack, phases: [{run: 1ms}]}\n"
+         "start:\n  - {process: a}\n");
+  REQUIRE(s("run w.yaml --quiet --out out").code == 0);
+  const auto rows = rows_of(s.path() / "out/forks.csv");
+  const auto rule = static_cast<std::size_t>(std::ranges::find(rows[0], "rule") - rows[0].begin());
+  std::vector<std::string> rules;
+  for (std::size_t i = 1; i < rows.size(); ++i) rules.push_back(rows[i][rule]);
+  CHECK(rules == std::vector<std::string>{"round_robin", "round_robin", "parent_cpu", "parent_cpu", "pack", "lowest_idle", "round_robin"});
+  CHECK(contains(s("run w.yaml --set cgroups.batch.placement=nonsense").err, "\"nonsense\" is not known here"));
+}
+
 TEST_CASE("unknown rules and files that are no plug-in are refused with a hint, and nothing is written") {
   const Session s;
   s.file("empty.so", "");
@@ -215,7 +234,7 @@ TEST_CASE("on 128 CPUs idle masks and spans are whole, and who idles is told by 
   CHECK(contains(s("explain out --fork 1").out, "CPUs 96-127"));
 }
 
-TEST_CASE("a report names what differs from the plain kernel, so that it can be repeated; a plain run names nothing") {
+TEST_CASE("a report names what differs from the plain kernel, so that it can be repeated, and a plain run names nothing") {
   const Session s;
   REQUIRE(storm(s, "", "plain").code == 0);
   CHECK_FALSE(report_of(s, "plain").contains("settings"));

@@ -166,6 +166,13 @@ TEST_SUITE("kernel_model/process") {
       // Alone it gets 50 ms more from its neighbours, which is the whole period; four of them have nothing to lend to each other.
       CHECK(m.of(Tp::rt_throttle).size() == (hogs == 1 ? 0 : 4));
     }
+    // Nor does it get anything without RT_RUNTIME_SHARE: it is throttled at the tick of 952 ms.
+    ScriptMachine m("rpi-4.19-arm64", 4, 0_ns);
+    m.config().profile.features[static_cast<std::size_t>(Feature::RT_RUNTIME_SHARE)] = false;
+    m.start(m.add_list({policy_op(SchedPolicy::fifo, 10), run_op(990_ms)}));
+    m.run(1900_ms);
+    REQUIRE(m.of(Tp::rt_throttle).size() == 1);
+    CHECK(m.of(Tp::rt_throttle)[0].ts == 952_ms);
   }
 
   TEST_CASE("a push: the real-time task that a more urgent pinned one preempts goes on at once on a CPU without any") {

@@ -85,49 +85,60 @@ TEST_CASE("a second FIFO task on a CPU is placed or pushed to one that runs some
   CHECK_FALSE(m.rq(1).rt.overloaded);
 }
 
-TEST_CASE("a CPU that runs out of urgent work has the overloaded CPUs push, one after the other") {
-  struct Pull final : SchedHooks {
-    void send_reschedule(CpuId, CpuId) override {}
-    bool idle_polling(CpuId) const override { return false; }
-    u8 trace_flags(CpuId) const override { return 0; }
-    void irq_work_queue_on(CpuId, CpuId cpu) override { asked.push_back(cpu.v); }
-    std::vector<u32> asked;
-  };
-  Pull hooks;
-  Trace trace;
-  Scheduler s(rpi(), topology(2, 2), hooks, trace);
-  std::deque<Task> idle(2), tasks(3);
-  for (u32 c = 0; c < 2; ++c) s.init_idle(idle[c], CpuId(c));
-  auto add = [&](Task& t, u32 priority, u64 allowed) {
-    t.cpus_allowed = CpuMask::from_word(allowed);
-    t.nr_cpus_allowed = t.cpus_allowed.count();
-    t.se.task = &t;
-    s.set_params(t, SchedPolicy::fifo, 0, priority);
-    s.sched_fork(t, CpuId(0));
-    s.wake_up_new_task_select(t, CpuId(0));
-    s.wake_up_new_task_activate(t, CpuId(0));
-  };
-  auto schedule = [&](u32 c) {
-    Task& prev = *s.rq(CpuId(c)).curr;
-    s.schedule_begin(CpuId(c), false, false);
-    Task& next = s.schedule_pick(CpuId(c), false, Ns(0));
-    if (&next != &prev) s.finish_task_switch(prev, CpuId(c));
-  };
-  s.set_now(Ns(1'000'000'000));
-  add(tasks[0], 50, 0b01);
-  schedule(0);
-  add(tasks[1], 40, 0b10);
-  schedule(1);
-  add(tasks[2], 30, 0b11);  // waits on CPU 0: CPU 1 runs something more urgent
-  CHECK(tasks[2].cpu == CpuId(0));
-  CHECK(hooks.asked.empty());
-  tasks[1].state = TASK_INTERRUPTIBLE;
-  schedule(1);
-  CHECK(hooks.asked == std::vector<u32>{0});
-  s.set_this_cpu(CpuId(0));
-  s.rt().rto_push_irq_work(CpuId(0));
-  CHECK(tasks[2].cpu == CpuId(1));
-  CHECK(hooks.asked.size() == 1);
+TEST_CASE("a CPU that runs out of urgent work has the overloaded CPUs push, one after the other, and without RT_PUSH_IPI it pulls by itself") {
+  for (const bool push_ipi : {true, false}) {
+    CAPTURE(push_ipi);
+    struct Pull final : SchedHooks {
+      void send_reschedule(CpuId, CpuId) override {}
+      bool idle_polling(CpuId) const override { return false; }
+      u8 trace_flags(CpuId) const override { return 0; }
+      void irq_work_queue_on(CpuId, CpuId cpu) override { asked.push_back(cpu.v); }
+      std::vector<u32> asked;
+    };
+    Pull hooks;
+    Trace trace;
+    KernelProfile profile = rpi();
+    profile.features[static_cast<std::size_t>(Feature::RT_PUSH_IPI)] = push_ipi;
+    Scheduler s(profile, topology(2, 2), hooks, trace);
+    std::deque<Task> idle(2), tasks(3);
+    for (u32 c = 0; c < 2; ++c) s.init_idle(idle[c], CpuId(c));
+    auto add = [&](Task& t, u32 priority, u64 allowed) {
+      t.cpus_allowed = CpuMask::from_word(allowed);
+      t.nr_cpus_allowed = t.cpus_allowed.count();
+      t.se.task = &t;
+      s.set_params(t, SchedPolicy::fifo, 0, priority);
+      s.sched_fork(t, CpuId(0));
+      s.wake_up_new_task_select(t, CpuId(0));
+      s.wake_up_new_task_activate(t, CpuId(0));
+    };
+    auto schedule = [&](u32 c) {
+      Task& prev = *s.rq(CpuId(c)).curr;
+      s.schedule_begin(CpuId(c), false, false);
+      Task& next = s.schedule_pick(CpuId(c), false, Ns(0));
+      if (&next != &prev) s.finish_task_switch(prev, CpuId(c));
+    };
+    s.set_now(Ns(1'000'000'000));
+    add(tasks[0], 50, 0b01);
+    schedule(0);
+    add(tasks[1], 40, 0b10);
+    schedule(1);
+    add(tasks[2], 30, 0b11);  // waits on CPU 0: CPU 1 runs something more urgent
+    CHECK(tasks[2].cpu == CpuId(0));
+    CHECK(hooks.asked.empty());
+    tasks[1].state = TASK_INTERRUPTIBLE;
+    schedule(1);
+    if (!push_ipi) {
+      CHECK(tasks[2].cpu == CpuId(1));
+      CHECK(s.rq(CpuId(1)).curr == &tasks[2]);
+      CHECK(hooks.asked.empty());
+      continue;
+    }
+    CHECK(hooks.asked == std::vector<u32>{0});
+    s.set_this_cpu(CpuId(0));
+    s.rt().rto_push_irq_work(CpuId(0));
+    CHECK(tasks[2].cpu == CpuId(1));
+    CHECK(hooks.asked.size() == 1);
+  }
 }
 
 TEST_CASE("real-time tasks that use up their runtime leave the rest of the period to fair tasks") {
