@@ -53,7 +53,7 @@ Next schedule_switch(Ctx& x) {
   Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
   x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
-    x.k.sched.try_to_wake_up(*x.k.cpu(c).migration, TASK_NORMAL, 0, x.c.id);
+    wake_stopper(x.k, x.k.cpu(c), x.c.id);
   if (&next == &prev) {
     preempt_sub(x, 1);
     return jump(4);

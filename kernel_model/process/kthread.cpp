@@ -144,12 +144,18 @@ void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest) {
   call_ttwu(x, *x.k.cpu(cpu).migration, TASK_NORMAL);
 }
 
+void wake_stopper(Core& k, Cpu& c, CpuId this_cpu) {
+  if (!k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, this_cpu)) return;
+  ++k.totals.wakeups;
+  ++k.totals.sched_events;
+}
+
 void request_push(Core& k, Cpu& c, Task& t) {
   for (u32 i = 0; i < k.nr_cpus(); ++i) {
     const Cpu& o = k.cpu(CpuId(i));
     if (!o.online || o.id == c.id) continue;
     c.stop_works.push_back({&t, o.id, nullptr});
-    if (k.sched.try_to_wake_up(*c.migration, TASK_NORMAL, 0, c.id)) ++k.totals.wakeups;
+    wake_stopper(k, c, c.id);
     return;
   }
 }

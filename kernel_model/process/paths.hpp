@@ -175,6 +175,8 @@ s64 do_setpriority(Ctx& x);
 // process/kthread.cpp
 /// stop_one_cpu(migration_cpu_stop): the stopper of `cpu` moves `t`; the caller then sleeps until its stop_pending is clear.
 void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest);
+/// Wakes the stopper of `c` from `this_cpu` within an effect; sched/scheduler.hpp says what is left out.
+void wake_stopper(Core& k, Cpu& c, CpuId this_cpu);
 /// Asks the stopper of `c` to move its current task away.
 void request_push(Core& k, Cpu& c, Task& t);
 void call_stopper(Ctx& x, Task& t, CpuId dest);

@@ -292,8 +292,8 @@ u32 Scheduler::scheduler_ipi(CpuId this_cpu) {
 
 bool Scheduler::try_to_wake_up(Task& p, u32 state_mask, u32 wake_flags, CpuId this_cpu) {
   const Ttwu t = ttwu_begin(p, state_mask, wake_flags, this_cpu);
-  FS_CONTRACT(t != Ttwu::spin, "the task to wake is still on its CPU");
-  if (t != Ttwu::select) return t == Ttwu::done;
+  FS_CONTRACT(t != Ttwu::spin || p.nr_cpus_allowed == 1, "the task to wake is still on its CPU");
+  if (t != Ttwu::select && t != Ttwu::spin) return t == Ttwu::done;
   ttwu_select(p, wake_flags, this_cpu);
   ttwu_queue(p, wake_flags, this_cpu);
   return true;

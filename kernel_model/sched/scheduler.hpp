@@ -199,7 +199,8 @@ class Scheduler {
   }
   /// scheduler_ipi: the wake list, and a nohz kick (which raises SCHED_SOFTIRQ, see softirq_wanted). Returns how many were woken.
   u32 scheduler_ipi(CpuId this_cpu);
-  /// All of the above in a row with frozen time; false when not woken. Contract: the task is not `spin`.
+  /// All of the above in a row with frozen time; false when not woken. A task that is just leaving its CPU is queued there at once, where
+  /// the kernel spins until it has left; contract: it is a stopper, which cannot go elsewhere.
   bool try_to_wake_up(Task& p, u32 state_mask, u32 wake_flags, CpuId this_cpu);
 
   // --- __schedule ---
