@@ -257,6 +257,18 @@ void FairClass::sync_throttle(TaskGroup& tg, CpuId cpu) {
   q.throttled_clock_task = q.rq->clock_task;
 }
 
+void FairClass::unthrottle_offline_cfs_rq(TaskGroup& tg, CpuId cpu) {
+  CfsRq& q = *tg.cfs_rq[cpu.v];
+  if (!q.runtime_enabled) return;
+  q.runtime_remaining = 1;
+  q.runtime_enabled = false;
+  if (q.throttled) unthrottle_cfs_rq(q);
+}
+
+void FairClass::update_runtime_enabled(TaskGroup& tg, CpuId cpu) {
+  tg.cfs_rq[cpu.v]->runtime_enabled = tg.bandwidth.quota != CfsBandwidth::kInf;
+}
+
 int FairClass::tg_set_cfs_bandwidth(TaskGroup& tg, u64 period, u64 quota, const std::vector<std::unique_ptr<TaskGroup>>& all) {
   if (quota < kMinQuotaPeriod || period < kMinQuotaPeriod || period > kMaxQuotaPeriod) return -EINVAL;
   // A child may not be given more than its parent has. Parents come before their children in `all`.

@@ -195,10 +195,23 @@ void Scheduler::yield_task(CpuId cpu) {
   if (r.curr->sched_class == SchedClass::rt) rt_.yield_task_rt(r);
 }
 
+void Scheduler::rq_attach_root(const CpuMask& cpus) {
+  for (u32 c = cpus.first(); c < kMaxCpus; c = cpus.next(c + 1)) {
+    Rq& r = rq(CpuId(c));
+    rt_.rq_offline_rt(r);
+    // the list of groups begins with the youngest
+    for (auto tg = groups_.rbegin(); tg != groups_.rend(); ++tg) fair_.unthrottle_offline_cfs_rq(**tg, r.cpu);
+    if (!r.online) continue;
+    rt_.rq_online_rt(r);
+    for (const auto& tg : groups_) FairClass::update_runtime_enabled(*tg, r.cpu);
+  }
+}
+
 void Scheduler::set_cpu_active(CpuId cpu, bool active, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(cpu);
   if (r.online == active) return;
+  const CpuMask before = active_;
   r.online = active;
   if (active) {
     active_.set(cpu);
@@ -207,7 +220,10 @@ void Scheduler::set_cpu_active(CpuId cpu, bool active, CpuId this_cpu) {
     active_.clear(cpu);
   }
   FS_CONTRACT(!active_.empty(), "the last CPU stays online");
+  // detach_destroy_domains and build_sched_domains: all CPUs, whether they come, go or stay, pass through the default root domain
+  rq_attach_root(before);
   domains_ = DomainTree(machine_, profile_, active_);
+  rq_attach_root(active_);
   start_domains();
   balancer_.cpus_changed();
   fair_.update_sysctl(active_.count());

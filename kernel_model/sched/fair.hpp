@@ -98,6 +98,9 @@ class FairClass {
   bool sched_cfs_period_timer(TaskGroup& tg);
   void sched_cfs_slack_timer(TaskGroup& tg);
   static void sync_throttle(TaskGroup& tg, CpuId cpu);
+  /// unthrottle_offline_cfs_rqs and update_runtime_enabled of `tg`: what is throttled on a CPU that leaves the root domain runs again.
+  void unthrottle_offline_cfs_rq(TaskGroup& tg, CpuId cpu);
+  static void update_runtime_enabled(TaskGroup& tg, CpuId cpu);
 
   /// update_sysctl: scaled tunables follow the number of online CPUs; sched_nr_latency does not.
   void update_sysctl(u32 online);

@@ -380,6 +380,37 @@ void RtClass::set_bandwidth(u64 period, u64 runtime) {
   for (u32 c = 0; c < s_.cpus(); ++c) s_.rq(CpuId(c)).rt.rt_runtime = runtime;
 }
 
+/// __disable_runtime, less the reclaiming of what was lent: every CPU of the domain leaves it at this instant and starts afresh.
+void RtClass::rq_offline_rt(Rq& rq) {
+  RtRq& rt = rq.rt;
+  rto_mask_.clear(rq.cpu);
+  rt.rt_runtime = RUNTIME_INF;
+  if (!rt.rt_throttled) return;
+  s_.update_rq_clock(rq);
+  unthrottle(rq);
+  sched_rt_rq_enqueue(rq);
+}
+
+/// __enable_runtime.
+void RtClass::rq_online_rt(Rq& rq) {
+  if (rq.rt.overloaded) rto_mask_.set(rq.cpu);
+  rq.rt.rt_runtime = rt_runtime_;
+  rq.rt.rt_time = 0;
+}
+
+void RtClass::unthrottle(Rq& rq) {
+  RtRq& rt = rq.rt;
+  rt.rt_throttled = false;
+  rt.throttled_time += rq.clock - rt.throttled_clock;
+  s_.emit(Tp::rt_unthrottle, s_.this_cpu(), rq.cpu, rq.clock - rt.throttled_clock);
+}
+
+void RtClass::sched_rt_rq_enqueue(Rq& rq) {
+  if (!rq.rt.rt_nr_running) return;
+  enqueue_top_rt_rq(rq);
+  s_.resched_curr(rq);
+}
+
 void RtClass::start_rt_bandwidth() {
   if (!rt_bandwidth_enabled() || rt_period_active_) return;
   rt_period_active_ = true;
@@ -393,7 +424,7 @@ void RtClass::start_rt_bandwidth() {
 void RtClass::balance_runtime(Rq& rq) {
   RtRq& rt = rq.rt;
   if (!runtime_share_ || rt.rt_time <= rt.rt_runtime) return;
-  const u64 weight = s_.cpus();
+  const u64 weight = s_.cpu_active_mask().count();  // of the root domain
   for (u32 c = 0; c < s_.cpus(); ++c) {
     RtRq& iter = s_.rq(CpuId(c)).rt;
     if (&iter == &rt || iter.rt_runtime == RUNTIME_INF || !s_.rq(CpuId(c)).online) continue;
@@ -457,9 +488,7 @@ bool RtClass::do_sched_rt_period_timer(u64 overrun) {
       if (rt.rt_throttled) balance_runtime(rq);
       rt.rt_time -= std::min(rt.rt_time, overrun * rt.rt_runtime);
       if (rt.rt_throttled && rt.rt_time < rt.rt_runtime) {
-        rt.rt_throttled = false;
-        rt.throttled_time += rq.clock - rt.throttled_clock;
-        s_.emit(Tp::rt_unthrottle, s_.this_cpu(), rq.cpu, rq.clock - rt.throttled_clock);
+        unthrottle(rq);
         enqueue = true;
         // The wait for this moment must not count as run time.
         if (rt.rt_nr_running && rq.curr == rq.idle) rq.clock_skip_update = false;
@@ -470,9 +499,7 @@ bool RtClass::do_sched_rt_period_timer(u64 overrun) {
       enqueue = !rt.rt_throttled;
     }
     throttled |= rt.rt_throttled;
-    if (!enqueue || !rt.rt_nr_running) continue;
-    enqueue_top_rt_rq(rq);
-    s_.resched_curr(rq);
+    if (enqueue) sched_rt_rq_enqueue(rq);
   }
   if (!throttled && !rt_bandwidth_enabled()) return true;
   return idle;

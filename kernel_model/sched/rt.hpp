@@ -64,6 +64,10 @@ class RtClass {
   // throttling
   /// Sets sched_rt_period and sched_rt_runtime (RUNTIME_INF: no throttling) on every CPU; before any task runs.
   void set_bandwidth(u64 period, u64 runtime);
+  /// rq_offline_rt and rq_online_rt: the CPU leaves or enters the root domain. What it lent, borrowed and used up is forgotten, a throttled
+  /// queue runs again.
+  void rq_offline_rt(Rq& rq);
+  void rq_online_rt(Rq& rq);
   void set_rr_timeslice(u32 ticks) { rr_timeslice_ = ticks; }
   u32 rr_timeslice() const { return rr_timeslice_; }
   struct PeriodTimer {
@@ -104,6 +108,8 @@ class RtClass {
   bool rt_bandwidth_enabled() const { return rt_runtime_ != RUNTIME_INF; }
   void start_rt_bandwidth();
   bool sched_rt_runtime_exceeded(Rq& rq);
+  void sched_rt_rq_enqueue(Rq& rq);
+  void unthrottle(Rq& rq);
   void balance_runtime(Rq& rq);
   bool do_sched_rt_period_timer(u64 overrun);
 

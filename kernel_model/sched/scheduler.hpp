@@ -363,6 +363,8 @@ class Scheduler {
   void reset_on_fork(Task& p);
   void update_load_weight(Task& p);
 
+  /// rq_attach_root: each of `cpus` leaves its root domain and, when it is active, enters another.
+  void rq_attach_root(const CpuMask& cpus);
   /// Balancing dates of all domains start at the present jiffies.
   void start_domains();
 

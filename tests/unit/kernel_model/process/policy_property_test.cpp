@@ -1,5 +1,6 @@
-// Random small machines with every policy, groups, quotas and changes of all of them while tasks run: the books of the scheduler stay
-// closed, nobody gets more than quota or real-time bandwidth allow, and it does not matter in which steps the engine is driven.
+// Random small machines with every policy, groups, quotas, CPUs that come and go, and changes of all of them while tasks run: the books of
+// the scheduler stay closed, nobody gets more than quota or real-time bandwidth allow, and it does not matter in which steps the engine is
+// driven.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -40,6 +41,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     c.machine.ipi.assign(cpus_ * cpus_, 1200_ns);
     c.machine.opp_hz = {1'500'000'000};
     c.costs.ns.fill(Ns(rng_.one_in(6) ? 0 : 100 + rng_.below(2000)));
+    c.hotplug = hotplug_ = cpus_ > 1 && rng_.one_in(2);
     for (u32 i = 0; i < 6; ++i) masks_.push_back(CpuMask::from_word(1 + rng_.below((u64{1} << cpus_) - 1)));
     TpSet all;
     all.set();
@@ -54,6 +56,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   u64 hash() const { return hash_; }
   u64 throttles() const { return throttles_; }
   u64 rt_throttles() const { return rt_throttles_; }
+  u64 rebuilds() const { return rebuilds_; }
 
   /// What is wrong right now; empty when nothing is.
   std::string check() {
@@ -64,11 +67,12 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       const Rq& rq = core_->sched.rq(CpuId(c));
       check_rt(rq, queued);
       check_cfs(rq, queued);
-      rt_runtime += rq.rt.rt_runtime;
+      need(rq.online == (rq.rt.rt_runtime != RUNTIME_INF), "a CPU outside the root domain takes part in real-time bandwidth");
+      if (rq.online) rt_runtime += rq.rt.rt_runtime;
       const bool allowed = rq.curr == rq.idle || rq.curr->cpus_allowed.test(rq.cpu);
       need(allowed || being_moved(*rq.curr), "a task runs where it may not");
     }
-    need(rt_runtime == u64{cpus_} * rt_runtime_ * 1000, "borrowing creates or destroys real-time bandwidth");
+    need(rt_runtime == u64{core_->sched.cpu_active_mask().count()} * rt_runtime_ * 1000, "borrowing creates or destroys real-time bandwidth");
     for (s32 pid = 1; pid < 400; ++pid)
       if (const Task* t = core_->find_task(Pid(pid)); t && t->on_rq == TASK_ON_RQ_QUEUED && t->sched_class != SchedClass::stop)
         need(queued.count(t) == 1, "pid " + std::to_string(pid) + " says it is queued and is on no queue");
@@ -99,6 +103,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     for (u64 v : {e.ts.v, static_cast<u64>(e.id), u64{e.cpu.v}, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]})
       hash_ = (hash_ ^ v) * 0x100000001b3;
     throttles_ += e.id == Tp::cfs_throttle;
+    rebuilds_ += e.id == Tp::cpu_online;
     rt_throttles_ += e.id == Tp::rt_throttle;
     if (e.id == Tp::rt_runtime) rt_time_ += Ns(e.args[2]);
   }
@@ -185,7 +190,9 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
         out.pid = groups_ ? somebody(r) : Pid(0);
         break;
       case 4:
-        out.kind = OpKind::yield;
+        out.kind = hotplug_ && r.one_in(3) ? OpKind::cpu_online : OpKind::yield;
+        out.arg = static_cast<s64>(r.below(cpus_));
+        out.flag = r.one_in(2);
         break;
       case 5:
         out.kind = r.one_in(4) ? OpKind::fork : OpKind::setsid;
@@ -219,7 +226,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     const bool stop = rq.stop && rq.stop->on_rq == TASK_ON_RQ_QUEUED;
     need(rq.nr_running == rq.cfs.h_nr_running + rt + stop, "nr_running is not the sum of the classes");
     need(!rq.rt.rt_throttled || !rq.rt.rt_queued, "a throttled real-time queue is still queued");
-    need(rq.rt.rt_runtime <= rt_period_ * 1000, "a CPU may run real-time tasks for more than the period");
+    need(!rq.online || rq.rt.rt_runtime <= rt_period_ * 1000, "a CPU may run real-time tasks for more than the period");
   }
 
   struct Sums {
@@ -272,20 +279,22 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
 
   /// A group gets at most its quota for each period begun, and on each CPU what runs between two ticks; so does the real-time class.
   void check_bandwidth() {
-    const Ns overrun = Ns(cpus_ * (tick_.v + 1'000'000));
+    // When CPUs come and go, what is throttled runs again until the next tick, and real-time queues start afresh.
+    const Ns overrun = Ns(cpus_ * (1 + rebuilds_) * (tick_.v + 1'000'000));
     for (const GroupView& g : core_->groups()) {
       if (g.cfs_quota_us == GroupSpec::kNoQuota) continue;
       const Ns most = Ns((g.nr_periods + 1) * g.cfs_quota_us * 1000) + overrun;
       need(g.usage <= most, "group " + std::string(g.name) + " ran " + std::to_string(g.usage.v) + " of " + std::to_string(most.v) + " ns");
     }
     const u64 periods = core_->now().v / (rt_period_ * 1000) + 1;
-    need(rt_time_ <= Ns(cpus_ * rt_runtime_ * 1000 * (periods + 1)) + overrun, "real-time tasks ran longer than their bandwidth allows");
+    need(rt_time_ <= Ns(cpus_ * rt_runtime_ * 1000 * (periods + 1 + rebuilds_)) + overrun, "real-time tasks ran longer than their bandwidth allows");
   }
 
   static constexpr std::string_view kNames[] = {"g1", "g2", "g3", "g4"};
   Random rng_;
   u32 cpus_ = 1, groups_ = 0;
-  u64 rt_period_ = 0, rt_runtime_ = 0, hash_ = 0xcbf29ce484222325, throttles_ = 0, rt_throttles_ = 0;
+  u64 rt_period_ = 0, rt_runtime_ = 0, hash_ = 0xcbf29ce484222325, throttles_ = 0, rt_throttles_ = 0, rebuilds_ = 0;
+  bool hotplug_ = false;
   Ns tick_, rt_time_{0};
   Trace trace_;
   ProcessShape shape_;
@@ -301,8 +310,8 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
 
 TEST_SUITE("kernel_model/process") {
   TEST_CASE("random machines with all policies, groups and quotas: the scheduler's books stay closed at every step") {
-    u64 throttles = 0, rt_throttles = 0, migrations = 0;
-    for (u64 seed = 1; seed <= 120; ++seed) {
+    u64 throttles = 0, rt_throttles = 0, migrations = 0, rebuilds = 0;
+    for (u64 seed = 1; seed <= 200; ++seed) {
       RandomMachine m(seed);
       for (Ns now = 0_ns; now < RandomMachine::kEnd; now += 197_us) {
         m.core().advance(now);
@@ -311,12 +320,15 @@ TEST_SUITE("kernel_model/process") {
       }
       throttles += m.throttles();
       rt_throttles += m.rt_throttles();
+      rebuilds += m.rebuilds();
       migrations += m.core().all_totals().migrations;
     }
-    MESSAGE(throttles << " throttled groups, " << rt_throttles << " throttled real-time queues, " << migrations << " migrations");
+    MESSAGE(throttles << " throttled groups, " << rt_throttles << " throttled real-time queues, " << migrations << " migrations, "
+                      << rebuilds << " times a CPU came or went");
     CHECK(throttles > 400);
     CHECK(rt_throttles > 200);
     CHECK(migrations > 1000);
+    CHECK(rebuilds > 300);
   }
 
   TEST_CASE("random machines: event by event or in one go, the same events at the same dates") {

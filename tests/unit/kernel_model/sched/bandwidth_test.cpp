@@ -69,6 +69,32 @@ TEST_CASE("a throttled group's tasks do not count as runnable, and removing the 
   CHECK(&m.curr(0) != m.rq(0).idle);
 }
 
+TEST_CASE("a CPU that goes makes every throttled group run again: 1 ns of quota each, until it is accounted") {
+  TestMachine m(rpi());
+  TaskGroup& g = m.sched.create_group(nullptr);
+  m.sched.set_group_bandwidth(g, 100 * kMs, kMs, CpuId(0));
+  join(m, g, 0);
+  m.advance(10 * kMs);
+  m.sched.scheduler_tick(CpuId(0));
+  m.settle();
+  REQUIRE(g.cfs_rq[0]->throttled);
+  REQUIRE(g.bandwidth.runtime == 0);
+  m.sched.set_cpu_active(CpuId(3), false, CpuId(0));  // not even the CPU where it waits
+  m.settle();
+  CHECK(!g.cfs_rq[0]->throttled);
+  CHECK(g.cfs_rq[0]->runtime_enabled);
+  CHECK(g.cfs_rq[0]->runtime_remaining == 1);
+  CHECK(!g.cfs_rq[3]->runtime_enabled);  // outside the root domain nobody is limited
+  CHECK(&m.curr(0) != m.rq(0).idle);
+  m.advance(4 * kMs);
+  m.sched.scheduler_tick(CpuId(0));
+  m.settle();
+  CHECK(g.cfs_rq[0]->throttled);  // the pool is empty: what ran is a debt of 3999999 ns
+  CHECK(g.cfs_rq[0]->runtime_remaining == 1 - s64(4 * kMs));
+  m.sched.set_cpu_active(CpuId(3), true, CpuId(0));
+  CHECK(g.cfs_rq[3]->runtime_enabled);
+}
+
 TEST_CASE("limits outside 1 ms to 1 s and a child above its parent are refused and change nothing") {
   TestMachine m(rpi());
   TaskGroup& parent = m.sched.create_group(nullptr);

@@ -165,6 +165,30 @@ TEST_CASE("real-time tasks that use up their runtime leave the rest of the perio
   CHECK(hog.se.sum_exec_runtime > 0);
 }
 
+TEST_CASE("a CPU that goes makes throttled real-time tasks run again, with all of the runtime, and takes no part in lending") {
+  TestMachine m(rpi());
+  m.sched.rt().set_bandwidth(100 * kMs, 20 * kMs);
+  Task& p = m.start(rt_task(m, SchedPolicy::fifo, 10), 0);
+  m.settle();
+  // The other three lend a quarter of their 20 ms each, again and again: all four shares together are 80 ms at the most.
+  for (int i = 0; i < 25 && !m.rq(0).rt.rt_throttled; ++i) tick(m);
+  REQUIRE(m.rq(0).rt.rt_throttled);
+  REQUIRE(m.rq(0).rt.rt_runtime > 20 * kMs);
+  REQUIRE(&m.curr(0) != &p);
+  m.sched.set_cpu_active(CpuId(3), false, CpuId(0));
+  m.settle();
+  CHECK(&m.curr(0) == &p);
+  for (u32 c = 0; c < 3; ++c) {
+    CHECK(m.rq(c).rt.rt_runtime == 20 * kMs);
+    CHECK(m.rq(c).rt.rt_time == 0);
+  }
+  CHECK(m.rq(3).rt.rt_runtime == RUNTIME_INF);
+  // Used up 24 ms: each of the two that are left lends (20 - 0) / 3 ms.
+  for (int i = 0; i < 6; ++i) tick(m);
+  CHECK(m.rq(1).rt.rt_runtime == 20 * kMs - 20 * kMs / 3);
+  CHECK(m.rq(0).rt.rt_runtime == 20 * kMs + 2 * (20 * kMs / 3));
+}
+
 TEST_CASE("changing the policy of a running task keeps it running only while nobody is more urgent") {
   TestMachine m(rpi());
   Task& a = m.start(rt_task(m, SchedPolicy::fifo, 50), 0);
