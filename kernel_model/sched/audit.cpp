@@ -73,8 +73,7 @@ void SchedAudit::overdue(Scheduler& s, CpuId cpu, Ns idle_since, Ns bound) {
     if (i == cpu.v || !s.rq(CpuId(i)).online || s.rq(CpuId(i)).nr_running < 2) continue;
     const Task* t = first_overdue(s.rq(CpuId(i)).cfs, cpu, limit);
     expect(!t, t ? "CPU " + std::to_string(cpu.v) + " idles while pid " + std::to_string(t->pid.v) +
-                       ", which it may run, has waited on CPU " + std::to_string(i) + " for more than " + std::to_string(bound.v) +
-                       " ns"
+                       ", which it may run, has waited on CPU " + std::to_string(i) + " for more than " + std::to_string(bound.v) + " ns"
                  : std::string());
   }
 }

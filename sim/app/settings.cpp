@@ -21,7 +21,8 @@ void add_config(const km::KernelProfile& plain, const km::KernelProfile& k, Sett
   flag("VMAP_STACK", plain.vmap_stack, k.vmap_stack);
   if (k.imbalance_pct != plain.imbalance_pct) out.push_back(fmt::format("sched_domain.imbalance_pct={}", k.imbalance_pct));
   for (std::size_t i = 0; i < km::kFeatures; ++i)
-    if (k.features[i] != plain.features[i]) out.push_back(fmt::format("features.{}{}", k.features[i] ? "" : "NO_", km::kFeatureTable[i].name));
+    if (k.features[i] != plain.features[i])
+      out.push_back(fmt::format("features.{}{}", k.features[i] ? "" : "NO_", km::kFeatureTable[i].name));
   for (std::size_t i = 0; i < km::kTunables; ++i)
     if (k.tunables[i] != plain.tunables[i]) out.push_back(fmt::format("tunables.{}={}", km::kTunableTable[i].name, k.tunables[i]));
 }
@@ -37,7 +38,8 @@ void add_costs(const km::CostTable& plain, const km::CostTable& costs, Settings&
 }
 
 void add_cpufreq(const km::CpufreqConfig& c, Settings& out) {
-  if (c.governor != km::Governor::performance) out.push_back(fmt::format("governor={}", km::kGovernorNames[static_cast<std::size_t>(c.governor)]));
+  if (c.governor != km::Governor::performance)
+    out.push_back(fmt::format("governor={}", km::kGovernorNames[static_cast<std::size_t>(c.governor)]));
   if (c.setspeed_khz) out.push_back(fmt::format("frequency={}kHz", c.setspeed_khz));
   if (c.driver != km::CpufreqConfig::Driver::cpufreq_dt) out.push_back("cpufreq_driver=bcm2835-cpufreq");
 }

@@ -195,7 +195,9 @@ int finish(Sweep& sweep, const Task& t, bool interrupted) {
   const std::string again = fmt::format("forksim sweep {}{} --out {} --resume", study.file, additions(c), dir.string());
   if (study.report && n.missing == 0 && n.finished > 0) write_study_report(dir, study, {"forksim " + build_version(), sweep.machines()});
   write_manifest(sweep, t);
-  if (!c.quiet) fmt::print("{}: {} cells, {} runs: {} finished, {} failed, {} missing\n{}\n", study.name, study.cells.size(), study.jobs(), n.finished, n.failed, n.missing, dir.string());
+  if (!c.quiet)
+    fmt::print("{}: {} cells, {} runs: {} finished, {} failed, {} missing\n{}\n", study.name, study.cells.size(), study.jobs(), n.finished,
+               n.failed, n.missing, dir.string());
   if (n.failed) fmt::print(stderr, "{} runs failed, see {}\n", n.failed, (dir / "cells.csv").string());
   if (n.violated) fmt::print(stderr, "{} runs violated an invariant, see {}\n", n.violated, (dir / "cells.csv").string());
   if (n.missing) fmt::print(stderr, "{} runs are missing; {} goes on\n", n.missing, again);
@@ -207,7 +209,9 @@ int finish(Sweep& sweep, const Task& t, bool interrupted) {
 void emit_commands(const SweepCommand& c, const Study& study, const fs::path& dir) {
   const std::size_t n = c.shards ? c.shards : study.cells.size();
   const std::string self = fs::read_symlink("/proc/self/exe").string();
-  for (std::size_t i = 1; i <= n; ++i) fmt::print("{} sweep {}{} --out {} --jobs 1 --quiet --shard {}/{}{}\n", self, c.study, additions(c), dir.string(), i, n, c.resume ? " --resume" : "");
+  for (std::size_t i = 1; i <= n; ++i)
+    fmt::print("{} sweep {}{} --out {} --jobs 1 --quiet --shard {}/{}{}\n", self, c.study, additions(c), dir.string(), i, n,
+               c.resume ? " --resume" : "");
 }
 
 int run_ranks(Ranks& ranks, Sweep& sweep, const Task& t) {

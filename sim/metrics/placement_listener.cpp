@@ -15,7 +15,8 @@ PlacementListener::PlacementListener(u32 cpus) : cpus_(cpus) {
 }
 
 km::TpSet PlacementListener::events() {
-  return tp_set({Tp::placement, Tp::placement_cpu, Tp::placement_mask, Tp::placement_group, Tp::placement_step, Tp::sched_wakeup_new, Tp::sched_switch});
+  return tp_set({Tp::placement, Tp::placement_cpu, Tp::placement_mask, Tp::placement_group, Tp::placement_step, Tp::sched_wakeup_new,
+                 Tp::sched_switch});
 }
 
 void PlacementListener::on_event(const TraceEvent& e) {

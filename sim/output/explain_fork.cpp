@@ -59,7 +59,8 @@ CpuMask mask(std::string_view text) {
   constexpr std::size_t kDigits = 16;
   CpuMask m;
   std::string_view digits = text.substr(std::min<std::size_t>(text.size(), 2));
-  if (!text.starts_with("0x") || digits.empty() || digits.size() > kDigits * CpuMask::kWords) throw ReportError(fmt::format("forks.csv: \"{}\" is no mask", text));
+  if (!text.starts_with("0x") || digits.empty() || digits.size() > kDigits * CpuMask::kWords)
+    throw ReportError(fmt::format("forks.csv: \"{}\" is no mask", text));
   for (u32 w = 0; !digits.empty(); ++w) {
     const std::size_t n = std::min(digits.size(), kDigits);
     m.set_word(w, number("0x" + std::string(digits.substr(digits.size() - n))));

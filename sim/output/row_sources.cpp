@@ -100,14 +100,16 @@ std::string mask_text(const km::CpuMask& m) {
   return out;
 }
 
-std::string trail_text(std::span<const StepRecord> steps, std::span<const GroupRecord> groups, const PlacementListener& placement, const km::NameTable& names) {
+std::string trail_text(std::span<const StepRecord> steps, std::span<const GroupRecord> groups, const PlacementListener& placement,
+                       const km::NameTable& names) {
   std::string out;
   for (const StepRecord& s : steps) {
     if (!out.empty()) out += ' ';
     if (s.groups) {
       out += fmt::format("{}/{}[", names[s.level], s.pct);
       for (const GroupRecord& g : groups.first(s.groups))
-        out += fmt::format("{}{}:{}/{}:{}", out.back() == '[' ? "" : ";", mask_text(placement.mask(g.span)), g.runnable, g.load, step_name(g.step));
+        out += fmt::format("{}{}:{}/{}:{}", out.back() == '[' ? "" : ";", mask_text(placement.mask(g.span)), g.runnable, g.load,
+                           step_name(g.step));
       out += ']';
     } else if (!names[s.level].empty()) {
       out += names[s.level] + ':';

@@ -118,7 +118,9 @@ class Comparer {
     // With a 0 in it there is no logarithm; each pair still has its own relative change, unless its base is 0.
     const bool relative = !ratios && s.paired && *std::ranges::min_element(a) > 0;
     for (std::size_t i = 0; relative && i < d.size(); ++i) d[i] /= a[i];
-    const auto share = [&](double shift) { return ratios ? std::expm1(shift) : relative ? shift : r.base == 0 ? 0 : std::max(shift / r.base, -1.0); };
+    const auto share = [&](double shift) {
+      return ratios ? std::expm1(shift) : relative ? shift : r.base == 0 ? 0 : std::max(shift / r.base, -1.0);
+    };
     r.effect = share(s.paired ? paired_shift(d) : unpaired_shift(a, b));
     if (same) {
       r.verdict = Verdict::same;

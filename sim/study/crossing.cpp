@@ -162,8 +162,9 @@ void plot_crossings(const fs::path& dir, const Study& study, const std::vector<C
       "set title {}\nset xlabel {}\nset ylabel {}\nset logscale y\nset format y \"%.4g\"\nset border 3\nset tics nomirror\n"
       "set grid xtics ytics lt 1 lw 1 lc rgb \"#c8c8c8\"\nset key outside right top vertical Left reverse samplen 2 spacing 1.2\n"
       "plot {:.6g} with lines lw 1.5 dt 2 lc rgb \"#404040\" title {}{}\n",
-      gnuplot_quote(fmt::format("{}: {} by {}, median and quartiles over {} seeds", study.name, m.name(), along, study.seeds)), gnuplot_quote(unit.empty() ? along : along + " (" + unit + ")"),
-      gnuplot_quote(m.name() + scale_text), *study.report->limit / scale, gnuplot_quote("limit " + human(*study.report->limit, m.unit)), plots);
+      gnuplot_quote(fmt::format("{}: {} by {}, median and quartiles over {} seeds", study.name, m.name(), along, study.seeds)),
+      gnuplot_quote(unit.empty() ? along : along + " (" + unit + ")"), gnuplot_quote(m.name() + scale_text), *study.report->limit / scale,
+      gnuplot_quote("limit " + human(*study.report->limit, m.unit)), plots);
   run_gnuplot(folder, "crossing", {"svg", "png"}, 1000, 560, body);
 }
 

@@ -138,12 +138,15 @@ class StudyReader {
       if (!f.key.empty()) names.push_back(f.name);
     const auto f = std::ranges::find_if(grid_, [&](const Factor& x) { return !x.key.empty() && (x.name == o.key || x.key == o.key); });
     if (f == grid_.end())
-      return refuse("the study has no factor \"" + o.key + "\" with a key and values", names.empty() ? "it has none" : "allowed are " + one_of(names), did_you_mean(o.key, names));
+      return refuse("the study has no factor \"" + o.key + "\" with a key and values",
+                    names.empty() ? "it has none" : "allowed are " + one_of(names), did_you_mean(o.key, names));
     std::error_code ec;
-    if (names_file(o.value) && !fs::is_regular_file(o.value, ec)) return refuse("there is no file " + o.value, "the path of a file, from the current folder");
+    if (names_file(o.value) && !fs::is_regular_file(o.value, ec))
+      return refuse("there is no file " + o.value, "the path of a file, from the current folder");
     const std::string label = label_of(o.value);
     if (std::ranges::find(f->levels, label, &Level::label) != f->levels.end())
-      return refuse("\"" + f->name + "\" has a value \"" + label + "\" already", "each value once", names_file(o.value) ? "a file goes by its name without .so: rename it" : "");
+      return refuse("\"" + f->name + "\" has a value \"" + label + "\" already", "each value once",
+                    names_file(o.value) ? "a file goes by its name without .so: rename it" : "");
     f->levels.push_back({label, {f->key + "=" + o.value}});
     s.added.push_back(f->name + " = " + label + (names_file(o.value) ? " (" + fs::path(o.value).filename().string() + ")" : ""));
   }
@@ -235,7 +238,8 @@ class StudyReader {
     StudyReport out;
     out.factor = factor_named(s, r["factor"]);
     out.base = label_of(r["base"].text);
-    if (!s.cells.empty() && std::ranges::none_of(s.cells, [&](const Cell& c) { return c.values[out.factor] == out.base; })) error(r["base"], "the factor has no value \"" + out.base + "\"", "one of its values");
+    if (!s.cells.empty() && std::ranges::none_of(s.cells, [&](const Cell& c) { return c.values[out.factor] == out.base; }))
+      error(r["base"], "the factor has no value \"" + out.base + "\"", "one of its values");
     for (const Value& m : r["measures"].items) {
       const auto row = find_measure(m.text);
       if (!row || !s.kept[*row]) error(m, "there is no measure \"" + m.text + "\"", "such as fork_to_run.p99, energy_j, totals.migrations, of the metrics kept");

@@ -76,7 +76,8 @@ struct RatioAxis {
 
   double place(double effect) const { return logarithmic && 1 + effect < low ? low / 2 : 1 + effect; }
   std::string commands() const {
-    if (logarithmic) return fmt::format("set logscale x\nset xrange [{:.4g}:{:.4g}]\nset xtics ({})\n", (zero ? low / 2 : low) / 1.3, high * 1.3, tics());
+    if (logarithmic)
+      return fmt::format("set logscale x\nset xrange [{:.4g}:{:.4g}]\nset xtics ({})\n", (zero ? low / 2 : low) / 1.3, high * 1.3, tics());
     const double left = zero ? 0 : low, margin = std::max(0.05 * (high - left), 0.01);
     return fmt::format("set xrange [{:.4g}:{:.4g}]\n", left - margin, high + margin);
   }
@@ -90,7 +91,8 @@ struct RatioAxis {
       for (int digit = 1; digit < 10; ++digit) {
         const double x = digit * std::pow(10, power);
         const bool label = digit == 1 || (high / low < kFew && (digit == 2 || digit == 5));
-        if (x >= low / 1.3 && x <= high * 1.3) out += fmt::format("{}\"{}\" {:g}{}", out.empty() ? "" : ", ", label ? fmt::format("{:g}", x) : "", x, label ? "" : " 1");
+        if (x >= low / 1.3 && x <= high * 1.3)
+          out += fmt::format("{}\"{}\" {:g}{}", out.empty() ? "" : ", ", label ? fmt::format("{:g}", x) : "", x, label ? "" : " 1");
       }
     return out;
   }
@@ -162,10 +164,12 @@ void plot_effects(const fs::path& dir, const Study& study, const std::vector<Eff
   const std::string body = fmt::format(
       "set title {}\nset xlabel {}\n{}set format x \"%.4g\"\n"
       "set yrange [0.4:{}]\nset ytics ({})\nset border 3\nset tics nomirror\n"
-      "set grid xtics mxtics lt 1 lw 1 lc rgb \"#c8c8c8\", lt 1 lw 1 lc rgb \"#ebebeb\"\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 1.5 lc rgb \"#404040\"\n"
+      "set grid xtics mxtics lt 1 lw 1 lc rgb \"#c8c8c8\", lt 1 lw 1 lc rgb \"#ebebeb\"\nset arrow from 1, graph 0 to 1, graph 1 nohead lw "
+      "1.5 lc rgb \"#404040\"\n"
       "set key outside right top vertical Left reverse samplen 1 spacing 1.2\nplot {}\n",
       gnuplot_quote(fmt::format("{}: {} by {}", study.name, measure_name, factor)),
-      gnuplot_quote(fmt::format("{} relative to {} = {}, 95 % interval, {} seeds", measure_name, factor, study.report->base, study.seeds)), axis.commands(), static_cast<double>(levels.size()) + 0.6, tics, plots);
+      gnuplot_quote(fmt::format("{} relative to {} = {}, 95 % interval, {} seeds", measure_name, factor, study.report->base, study.seeds)),
+      axis.commands(), static_cast<double>(levels.size()) + 0.6, tics, plots);
   run_gnuplot(folder, name, {"svg", "png"}, 1000, std::max(320, 180 + 48 * static_cast<int>(levels.size())), body);
 }
 
@@ -229,8 +233,8 @@ std::string head(const Study& study, const Provenance& from) {
   if (!study.description.empty()) out += study.description + ".\n\n";
   if (!study.source.empty()) out += "Source: " + study.source + ".\n\n";
   for (const std::string& a : study.added) out += "Added to the study on the command line: " + a + ".\n\n";
-  out += fmt::format("{} cells, seeds {} to {} in each, the same in all (common random numbers): {} runs. {}; {}.", study.cells.size(), study.first_seed, study.first_seed + study.seeds - 1,
-                     study.jobs(), from.program, fmt::join(from.machines, "; "));
+  out += fmt::format("{} cells, seeds {} to {} in each, the same in all (common random numbers): {} runs. {}; {}.", study.cells.size(),
+                     study.first_seed, study.first_seed + study.seeds - 1, study.jobs(), from.program, fmt::join(from.machines, "; "));
   return out + " Written by the sweep from its results.csv; versions, host and hashes of all inputs are in manifest.json.\n";
 }
 
@@ -240,9 +244,11 @@ void report_effects(const fs::path& dir, const Study& study, const Provenance& f
   const std::vector<Effect> effects = effects_of(dir, study);
   replace_file(dir / "summary.csv", summary_csv(study, effects));
   std::string text = head(study, from);
-  text += fmt::format("Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms, or of relative changes where a value is 0), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
-                      "whose p-value, corrected for all comparisons, is below 1 %.\n",
-                      study.report->base);
+  text += fmt::format(
+      "Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms, or of relative changes where a value "
+      "is 0), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
+      "whose p-value, corrected for all comparisons, is below 1 %.\n",
+      study.report->base);
   for (std::size_t m : study.report->measures) {
     const std::string name = measure_table()[m].name();
     if (std::ranges::none_of(effects, [&](const Effect& e) { return e.result.measure == m; })) {

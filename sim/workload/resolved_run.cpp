@@ -79,7 +79,8 @@ void check_config(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& 
   const Value &config = run.tree["config"], &groups = config["FAIR_GROUP_SCHED"];
   if (!groups || groups.num) return;
   for (const char* needs : {"SCHED_AUTOGROUP", "CFS_BANDWIDTH"})
-    if (const Value& v = config[needs]; v && v.num) diags.add(doc.at(v.line, v.col, v.path, std::string(needs) + " needs FAIR_GROUP_SCHED", "leave out one of them"));
+    if (const Value& v = config[needs]; v && v.num)
+      diags.add(doc.at(v.line, v.col, v.path, std::string(needs) + " needs FAIR_GROUP_SCHED", "leave out one of them"));
 }
 
 void apply_model(ResolvedRun& run) {

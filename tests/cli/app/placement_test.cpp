@@ -114,9 +114,11 @@ TEST_CASE("a group has rules of its own, which its tasks follow as long as they 
   const Session s;
   s.file("w.yaml",
          "schema: forksim.workload/1\nplacement: round_robin\n"
-         "cgroups:\n  - {name: batch, placement: parent_cpu}\n  - {name: night, parent: batch}\n  - {name: day, parent: batch, placement: {fork: lowest_idle}}\n"
+         "cgroups:\n  - {name: batch, placement: parent_cpu}\n  - {name: night, parent: batch}\n  - {name: day, parent: batch, placement: "
+         "{fork: lowest_idle}}\n"
          "processes:\n"
-         "  - {name: a, phases: [{fork: kid}, {cgroup: batch}, {fork: kid}, {cgroup: night}, {fork: kid}, {fork: own}, {cgroup: day}, {fork: kid}, {cgroup: root}, {fork: kid}, {wait: all}]}\n"
+         "  - {name: a, phases: [{fork: kid}, {cgroup: batch}, {fork: kid}, {cgroup: night}, {fork: kid}, {fork: own}, {cgroup: day}, "
+         "{fork: kid}, {cgroup: root}, {fork: kid}, {wait: all}]}\n"
          "  - {name: kid, phases: [{run: 1ms}]}\n"
          "  - {name: own, placement: pack, phases: [{run: 1ms}]}\n"
          "start:\n  - {process: a}\n");
@@ -239,10 +241,17 @@ TEST_CASE("a report names what differs from the plain kernel, so that it can be 
   REQUIRE(storm(s, "", "plain").code == 0);
   CHECK_FALSE(report_of(s, "plain").contains("settings"));
   CHECK_FALSE(contains(read_file(s.path() / "plain/report.txt"), "\nset: "));
-  REQUIRE(storm(s, "--placement pack --set placement.wake=cache_warm --set config.HZ=1000 --set features.NO_START_DEBIT --set tunables.sched_latency_ns=6ms "
-                   "--set costs.tick=2us --set model.locks=off --set governor=powersave --set sched_domain.imbalance_pct=110 --set fail.copy_mm=nth:3", "all").code == 0);
-  const std::string line = "set: config.HZ=1000, sched_domain.imbalance_pct=110, features.NO_START_DEBIT, tunables.sched_latency_ns=6000000, governor=powersave, "
-                           "placement.fork=pack, placement.wake=cache_warm, costs.tick=2000ns, model.locks=off, fail.copy_mm=nth:3\n";
+  REQUIRE(storm(s,
+                "--placement pack --set placement.wake=cache_warm --set config.HZ=1000 --set features.NO_START_DEBIT --set "
+                "tunables.sched_latency_ns=6ms "
+                "--set costs.tick=2us --set model.locks=off --set governor=powersave --set sched_domain.imbalance_pct=110 --set "
+                "fail.copy_mm=nth:3",
+                "all")
+              .code == 0);
+  const std::string line =
+      "set: config.HZ=1000, sched_domain.imbalance_pct=110, features.NO_START_DEBIT, tunables.sched_latency_ns=6000000, "
+      "governor=powersave, "
+      "placement.fork=pack, placement.wake=cache_warm, costs.tick=2000ns, model.locks=off, fail.copy_mm=nth:3\n";
   const std::string text = read_file(s.path() / "all/report.txt");
   CHECK_MESSAGE(contains(text, line), text.substr(0, text.find("forks,")));
   // what is in force counts, not who said it
@@ -252,7 +261,8 @@ TEST_CASE("a report names what differs from the plain kernel, so that it can be 
   REQUIRE(storm(s, "--set costs.bound=high", "high").code == 0);
   CHECK(contains(read_file(s.path() / "high/report.txt"), "\nset: costs of "));
   // the default said aloud is still the default
-  REQUIRE(storm(s, "--placement kernel --set config.HZ=250 --set tunables.sched_latency_ns=18ms --set features.START_DEBIT", "said").code == 0);
+  REQUIRE(storm(s, "--placement kernel --set config.HZ=250 --set tunables.sched_latency_ns=18ms --set features.START_DEBIT", "said").code ==
+          0);
   CHECK(read_file(s.path() / "said/report.json") == read_file(s.path() / "plain/report.json"));
 }
 
@@ -292,7 +302,8 @@ TEST_CASE("a task that waits beside an idle CPU for longer than allowed is a vio
   // the window: eight events in the format of the trace, the last one at the date of the violation
   std::istringstream lines(told.substr(told.find('\n') + 1));
   int events = 0;
-  for (std::string line; std::getline(lines, line);) events += line.find(": ") != std::string::npos && line.find(" [00") != std::string::npos;
+  for (std::string line; std::getline(lines, line);)
+    events += line.find(": ") != std::string::npos && line.find(" [00") != std::string::npos;
   CHECK(events == 8);
   char date[32];
   std::snprintf(date, sizeof date, "%lld.%09lld", ns / 1'000'000'000, ns % 1'000'000'000);

@@ -58,24 +58,28 @@ constexpr std::int64_t kMs = 1'000'000;
 TEST_SUITE("cli") {
   TEST_CASE("CFS_BANDWIDTH and FAIR_GROUP_SCHED are options of any kernel, in one place: config") {
     const Session forksim;
-    const std::string w = forksim.file("w.yaml",
-                                       "schema: forksim.workload/1\nuntil: 400ms\ncgroups:\n  - {name: batch, cfs_quota_us: 50000}\nprocesses:\n"
-                                       "  - {name: hog, cgroup: batch, phases: [{run: 10s}]}\nstart: [{process: hog}]\n");
+    const std::string w =
+        forksim.file("w.yaml",
+                     "schema: forksim.workload/1\nuntil: 400ms\ncgroups:\n  - {name: batch, cfs_quota_us: 50000}\nprocesses:\n"
+                     "  - {name: hog, cgroup: batch, phases: [{run: 10s}]}\nstart: [{process: hog}]\n");
     for (const std::string kernel : {"rpi-4.19-arm64", "mc-4.19-arm64"}) {
       CAPTURE(kernel);
       const Result refused = forksim("run " + w + " --kernel " + kernel);
       CHECK(refused.code == 2);
-      CHECK(refused.err.find(kernel[0] == 'r' ? "or write config: {CFS_BANDWIDTH: true}" : "or write config: {FAIR_GROUP_SCHED: true}") != std::string::npos);
+      CHECK(refused.err.find(kernel[0] == 'r' ? "or write config: {CFS_BANDWIDTH: true}" : "or write config: {FAIR_GROUP_SCHED: true}") !=
+            std::string::npos);
       const Result r = forksim("run " + w + " --out result --set config.CFS_BANDWIDTH=true --kernel " + kernel);
       REQUIRE_MESSAGE(r.code == 0, r.err);
       CHECK(r.out.find("config.CFS_BANDWIDTH=true") != std::string::npos);
       CHECK(task(forksim, "hog").at("runtime_ns").substr(0, 1) == "2");  // half of 400 ms
     }
-    CHECK(forksim("run " + w + " --out a --set cgroups[0].cfs_quota_us=-1 --set config.FAIR_GROUP_SCHED=true --kernel mc-4.19-arm64").code == 0);
-    CHECK(forksim("run " + w + " --out a --set config.FAIR_GROUP_SCHED=false --set config.CFS_BANDWIDTH=true").err.find("CFS_BANDWIDTH needs FAIR_GROUP_SCHED") !=
-          std::string::npos);
-    CHECK(forksim("run " + w + " --out a --set cgroups[0].cfs_quota_us=-1 --set config.FAIR_GROUP_SCHED=false").err.find("without CONFIG_FAIR_GROUP_SCHED") !=
-          std::string::npos);
+    CHECK(
+        forksim("run " + w + " --out a --set cgroups[0].cfs_quota_us=-1 --set config.FAIR_GROUP_SCHED=true --kernel mc-4.19-arm64").code ==
+        0);
+    CHECK(forksim("run " + w + " --out a --set config.FAIR_GROUP_SCHED=false --set config.CFS_BANDWIDTH=true")
+              .err.find("CFS_BANDWIDTH needs FAIR_GROUP_SCHED") != std::string::npos);
+    CHECK(forksim("run " + w + " --out a --set cgroups[0].cfs_quota_us=-1 --set config.FAIR_GROUP_SCHED=false")
+              .err.find("without CONFIG_FAIR_GROUP_SCHED") != std::string::npos);
     CHECK(forksim("list kernels").out.find("quota") == std::string::npos);
   }
 

@@ -85,7 +85,8 @@ TEST_SUITE("cli") {
     const Session forksim;
     forksim.file("tiny.yaml", kTiny);
     forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, parent_cpu, least_queued]}\n"
-                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99, energy_per_fork_j]}\n", 6));
+                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99, energy_per_fork_j]}\n",
+                                          6));
     const std::string source = read_file(kSource + "/sim/placement/example/shortest_queue.cpp");
     std::string line = source.substr(source.find("g++ "));
     line = line.substr(0, line.find('\n'));
@@ -119,13 +120,16 @@ TEST_SUITE("cli") {
     const Session forksim;
     forksim.file("tiny.yaml", kTiny);
     forksim.file("own.yaml", "placement: ./rule.so\n" + kTiny);
-    forksim.file("study.yaml", "schema: forksim.study/1\nworkloads: [tiny.yaml, own.yaml]\nseeds: {count: 2}\n"
-                               "grid:\n  - {name: rule, key: placement.exec, values: [kernel]}\n");
+    forksim.file("study.yaml",
+                 "schema: forksim.study/1\nworkloads: [tiny.yaml, own.yaml]\nseeds: {count: 2}\n"
+                 "grid:\n  - {name: rule, key: placement.exec, values: [kernel]}\n");
     const auto build = [&](const std::string& answer) {
-      forksim.file("rule.cpp", "#include \"sim/placement/plugin.hpp\"\nnamespace plugin = forksim_plugin;\nstruct forksim_plugin::Rule {};\n"
-                               "plugin::Rule* forksim_rule_create(std::uint32_t, std::uint32_t, std::uint64_t) { return new plugin::Rule; }\n"
-                               "void forksim_rule_destroy(plugin::Rule* r) { delete r; }\n"
-                               "std::int32_t forksim_rule_select(plugin::Rule*, const plugin::Decision*) { return " + answer + "; }\n");
+      forksim.file("rule.cpp",
+                   "#include \"sim/placement/plugin.hpp\"\nnamespace plugin = forksim_plugin;\nstruct forksim_plugin::Rule {};\n"
+                   "plugin::Rule* forksim_rule_create(std::uint32_t, std::uint32_t, std::uint64_t) { return new plugin::Rule; }\n"
+                   "void forksim_rule_destroy(plugin::Rule* r) { delete r; }\n"
+                   "std::int32_t forksim_rule_select(plugin::Rule*, const plugin::Decision*) { return " +
+                       answer + "; }\n");
       const Result r = shell(forksim, "g++ -std=c++20 -shared -fPIC -I '" + kSource + "' rule.cpp -o rule.so");
       REQUIRE_MESSAGE(r.code == 0, r.err);
     };
@@ -151,22 +155,28 @@ TEST_SUITE("cli") {
     const Session forksim;
     forksim.file("tiny.yaml", kTiny);
     forksim.file("kernel.so", "");
-    forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, pack]}\n  - {name: side, cases: [{label: one}]}\n"
-                                          "report: {factor: rule, base: kernel, measures: [energy_j]}\n"));
+    forksim.file(
+        "study.yaml",
+        study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, pack]}\n  - {name: side, cases: [{label: one}]}\n"
+                   "report: {factor: rule, base: kernel, measures: [energy_j]}\n"));
     const auto refusal = [&](const std::string& add) {
       const Result r = forksim("sweep study.yaml --out out --add " + add);
       CHECK(r.code == 2);
       CHECK(r.out.empty());
       return r.err;
     };
-    CHECK(refusal("rlue=random") == "command line: --add rlue=random: the study has no factor \"rlue\" with a key and values, allowed are rule, did you mean \"rule\"?\n");
+    CHECK(refusal("rlue=random") ==
+          "command line: --add rlue=random: the study has no factor \"rlue\" with a key and values, allowed are rule, did you mean "
+          "\"rule\"?\n");
     CHECK(contains(refusal("side=two"), "no factor \"side\" with a key and values"));
     CHECK(contains(refusal("rule"), "this is no FACTOR=VALUE, such as rule=./my_rule.so"));
     CHECK(contains(refusal("rule=pack"), "\"rule\" has a value \"pack\" already"));
     CHECK(contains(refusal("rule=./none.so"), "there is no file ./none.so"));
     CHECK(contains(refusal("rule=./kernel.so"), "a file goes by its name without .so: rename it"));
     CHECK(contains(refusal("rule=random --add rule=random"), "has a value \"random\" already"));
-    REQUIRE(shell(forksim, "'" + kForksim + "' sweep study.yaml --add rule=random --out parts --emit-commands --shards 2 >commands && sh commands").code == 0);
+    REQUIRE(shell(forksim,
+                  "'" + kForksim + "' sweep study.yaml --add rule=random --out parts --emit-commands --shards 2 >commands && sh commands")
+                .code == 0);
     REQUIRE(forksim("sweep study.yaml --add rule=random --out parts --merge").code == 0);
     REQUIRE(forksim("sweep study.yaml --add rule=random --out local").code == 0);
     CHECK(tables(forksim, "parts") == tables(forksim, "local"));
@@ -179,7 +189,8 @@ TEST_SUITE("cli") {
     forksim.file("study.yaml", study_text(kGrid + "report: {factor: stacks, base: \"2\", measures: [totals.stack_cache_hits]}\n"));
     REQUIRE(forksim("sweep study.yaml --out out").code == 0);
     const std::string manifest = read_file(forksim.path() / "out/manifest.json");
-    for (const char* part : {"\"study.yaml\": \"", "\"tiny.yaml\": \"", "bcm2711.xml\": \"", "bcm2711.costs.yaml\": \"", "\"results.csv\": \"", "\"report.md\": \"", "\"simgrid\": ", "\"wall_s\": "})
+    for (const char* part : {"\"study.yaml\": \"", "\"tiny.yaml\": \"", "bcm2711.xml\": \"", "bcm2711.costs.yaml\": \"",
+                             "\"results.csv\": \"", "\"report.md\": \"", "\"simgrid\": ", "\"wall_s\": "})
       CHECK_MESSAGE(contains(manifest, part), part);
     CHECK(is_json(manifest));
     const Result r = forksim("run tiny.yaml --out out");
@@ -195,7 +206,8 @@ TEST_SUITE("cli") {
     forksim.file("tiny.yaml", kTiny);
     forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, pack]}\n"
                                           "  - {name: width, unit: children, key: parameters.children, values: [4, 40]}\n"
-                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99], limit: 1ms, along: width}\n", 3));
+                                          "report: {factor: rule, base: kernel, measures: [fork_to_run.p99], limit: 1ms, along: width}\n",
+                                          3));
     const Result r = forksim("sweep study.yaml --out out");
     REQUIRE_MESSAGE(r.code == 0, r.err);
     const std::string plot = read_file(forksim.path() / "out/plots/crossing.gp");
