@@ -70,6 +70,12 @@ void update_tg_cfs_runnable(CfsRq& q, SchedEntity& se, CfsRq& gcfs_rq) {
   add_positive(q.avg.runnable_load_sum, d_rsum);
 }
 
+/// whole * part / all, without the division when `all` is 0. A group that runs on one CPU, the usual case, is all of itself there.
+s64 part_of(s64 whole, s64 part, s64 all) {
+  if (part == all && all) return whole;
+  return all ? whole * part / all : whole * part;
+}
+
 bool cfs_rq_is_decayed(const CfsRq& q) { return !q.load.weight && !q.avg.load_sum && !q.avg.util_sum && !q.avg.runnable_load_sum; }
 
 bool skip_blocked_update(const SchedEntity& se) { return !se.avg.load_avg && !se.avg.util_avg && !se.my_q->propagate; }
@@ -226,16 +232,15 @@ u64 FairClass::calc_group_shares(const CfsRq& q) const {
   const s64 tg_shares = static_cast<s64>(q.tg->shares);
   const s64 load = static_cast<s64>(std::max(scale_load_down(q.load.weight), q.avg.load_avg));
   const s64 tg_weight = q.tg->load_avg - static_cast<s64>(q.tg_load_avg_contrib) + load;
-  s64 shares = tg_shares * load;
-  if (tg_weight) shares /= tg_weight;
+  const s64 shares = part_of(tg_shares, load, tg_weight);
   constexpr s64 kMinShares = 2;
   return static_cast<u64>(std::clamp(shares, std::min(kMinShares, tg_shares), tg_shares));
 }
 
 u64 FairClass::calc_group_runnable(const CfsRq& q, u64 shares) const {
   const s64 load_avg = static_cast<s64>(std::max(q.avg.load_avg, scale_load_down(q.load.weight)));
-  s64 runnable = static_cast<s64>(std::max(q.avg.runnable_load_avg, scale_load_down(q.runnable_weight))) * static_cast<s64>(shares);
-  if (load_avg) runnable /= load_avg;
+  const s64 runnable_avg = static_cast<s64>(std::max(q.avg.runnable_load_avg, scale_load_down(q.runnable_weight)));
+  const s64 runnable = part_of(static_cast<s64>(shares), runnable_avg, load_avg);
   constexpr s64 kMinShares = 2;
   return static_cast<u64>(std::clamp(runnable, kMinShares, static_cast<s64>(shares)));
 }

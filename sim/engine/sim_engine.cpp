@@ -25,11 +25,17 @@ using km::u64;
 /// Longest stretch the kernel runs ahead before the stop flag is looked at; idle spans between events do not count.
 constexpr Ns kWindow{10'000'000};
 
-/// SimGrid's arguments: silent below warnings (host_energy logs every host at the end), exact dates, then the caller's.
+/// SimGrid's arguments: silent below warnings (host_energy logs every host at the end), exact dates, no lazy bookkeeping of activities,
+/// of which there are none, then the caller's.
 class Arguments {
  public:
   explicit Arguments(const std::vector<std::string>& extra)
-      : words_{"forksim", "--log=root.thres:warning", "--log=no_loc", sg::timing_precision_option()} {
+      : words_{"forksim",
+               "--log=root.thres:warning",
+               "--log=no_loc",
+               sg::timing_precision_option(),
+               "--cfg=cpu/optim:Full",
+               "--cfg=network/optim:Full"} {
     words_.insert(words_.end(), extra.begin(), extra.end());
     for (std::string& w : words_) pointers_.push_back(w.data());
     pointers_.push_back(nullptr);
