@@ -35,8 +35,17 @@ std::vector<std::string> levels_of(const Study& study, std::size_t factor) {
   return out;
 }
 
+/// Values of the report's factor of which no run finished.
+std::vector<std::string> levels_without_runs(const fs::path& dir, const Study& study) {
+  std::vector<std::string> out = levels_of(study, study.report->factor);
+  for (const CellRuns& c : load_result_set(dir.string()).cells) std::erase(out, c.factors.at(study.report->factor).second);
+  return out;
+}
+
+bool holds(const std::vector<std::string>& list, const std::string& text) { return std::ranges::find(list, text) != list.end(); }
+
 /// Holm within a comparison, Bonferroni over the values of the factor.
-std::vector<Effect> effects_of(const fs::path& dir, const Study& study) {
+std::vector<Effect> effects_of(const fs::path& dir, const Study& study, const std::vector<std::string>& missing) {
   const StudyReport& r = *study.report;
   const std::string& factor = study.factors[r.factor];
   const std::vector<std::string> levels = levels_of(study, r.factor);
@@ -46,7 +55,7 @@ std::vector<Effect> effects_of(const fs::path& dir, const Study& study) {
   const ResultSet base = load_result_set(dir.string() + ':' + factor + '=' + r.base);
   std::vector<Effect> out;
   for (const std::string& level : levels) {
-    if (level == r.base) continue;
+    if (level == r.base || holds(missing, level)) continue;
     const ResultSet next = load_result_set(dir.string() + ':' + factor + '=' + level);
     for (const CellComparison& c : compare(base, next, options).cells)
       for (const MeasureResult& m : c.measures) out.push_back({level, c.base_cell->label, m, c.pairs});
@@ -238,12 +247,22 @@ std::string head(const Study& study, const Provenance& from) {
   return out + " Written by the sweep from its results.csv; versions, host and hashes of all inputs are in manifest.json.\n";
 }
 
+std::string missing_text(const Study& study, const std::vector<std::string>& missing) {
+  std::string out;
+  for (const std::string& level : missing)
+    out += fmt::format("\nNo run with {} = {} finished{}; cells.csv says why.\n\n", study.factors[study.report->factor], level,
+                       level == study.report->base && !study.report->limit ? ", so there is nothing to compare with" : "");
+  return out;
+}
+
 std::string picture_link(const std::string& name) { return fmt::format("\n![{}](plots/{}.png)\n", name, name); }
 
 void report_effects(const fs::path& dir, const Study& study, const Provenance& from) {
-  const std::vector<Effect> effects = effects_of(dir, study);
+  const std::vector<std::string> missing = levels_without_runs(dir, study);
+  const std::vector<Effect> effects = holds(missing, study.report->base) ? std::vector<Effect>{} : effects_of(dir, study, missing);
   replace_file(dir / "summary.csv", summary_csv(study, effects));
   std::string text = head(study, from);
+  text += missing_text(study, missing);
   text += fmt::format(
       "Effects are typical ratios to {} of runs paired by seed (Hodges-Lehmann shift of logarithms, or of relative changes where a value "
       "is 0), with a 95 % bootstrap interval; \"better\" and \"worse\" are those "
@@ -269,7 +288,8 @@ void report_crossings(const fs::path& dir, const Study& study, const Provenance&
   const std::vector<Crossing> crossings = crossings_of(load_result_set(dir.string()), study);
   replace_file(dir / "summary.csv", crossing_csv(study, crossings));
   plot_crossings(dir, study, crossings);
-  replace_file(dir / "report.md", head(study, from) + crossing_text(study, crossings) + picture_link("crossing"));
+  replace_file(dir / "report.md", head(study, from) + missing_text(study, levels_without_runs(dir, study)) +
+                                      crossing_text(study, crossings) + picture_link("crossing"));
 }
 
 }  // namespace

@@ -55,6 +55,20 @@ TEST_SUITE("cli") {
     CHECK(contains(cells, "0001,tiny,nonsense,0,4,0,0,"));
     CHECK(contains(cells, "\"\"nonsense\"\" is not known here"));
     CHECK(contains(forksim("validate study.yaml").err, "nonsense"));
+    // the report is about what finished, and says what did not
+    for (const std::string base : {"kernel", "nonsense"}) {
+      forksim.file("study.yaml", study_text("grid:\n  - {name: rule, key: placement.fork, values: [kernel, nonsense, pack]}\n"
+                                            "report: {factor: rule, base: " +
+                                            base + ", measures: [fork_to_run.p99]}\n"));
+      const Result again = forksim("sweep study.yaml --out out");
+      CHECK(again.code == 4);
+      CHECK(again.err == "4 runs failed, see out/cells.csv\n");
+      const std::string report = read_file(forksim.path() / "out/report.md");
+      CHECK(contains(report, "\nNo run with rule = nonsense finished"));
+      CHECK(contains(report, "nothing to compare with") == (base == "nonsense"));
+      CHECK(contains(report, "| pack | ") == (base == "kernel"));
+      CHECK(is_json(read_file(forksim.path() / "out/manifest.json")));
+    }
   }
 
   TEST_CASE("a bad study is refused with places and hints, all at once") {
