@@ -7,9 +7,9 @@
 // Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
 // and waits come out longer, never shorter: the tick (rq.lock about half of it), futex_wait and futex_wake (bucket about half), pipe_read
 // and pipe_write (mutex about two thirds), get_signal.
-// Not covered: load balancing reads and moves between two queues at one instant without waiting for the other's lock; set_cpus_allowed,
-// sched_move_task of a dying task and the drain of the wake list by a polling idle loop, which hold rq.lock for a part of their rows; wait
-// queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
+// Not covered: load balancing reads and moves between two queues at one instant without waiting for the other's lock; sched_move_task of
+// a dying task or of a write to cgroup.procs and the drain of the wake list by a polling idle loop, which hold rq.lock for a part of their
+// rows; wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
 #include <utility>

@@ -172,6 +172,8 @@ bool delay_group_leader(const Task& t);
 void count_workload(Core& k, Task& t, int delta);
 // process/sched_calls.cpp
 s64 do_setpriority(Ctx& x);
+/// task_rq_lock: pi_lock and the run queue of the task that a call about scheduling changes.
+LockWord* target_lock(Ctx& x, LockId id);
 // process/kthread.cpp
 /// stop_one_cpu(migration_cpu_stop): the stopper of `cpu` moves `t`; the caller then sleeps until its stop_pending is clear.
 void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest);

@@ -14,11 +14,6 @@ constexpr int kMinNice = -20, kMaxNice = 19, kMaxUserRtPrio = 100;
 Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
 /// find_process_by_pid: 0 is the caller.
 Task* target(Ctx& x) { return op(x).pid.v ? x.k.find_task(op(x).pid) : &x.t; }
-/// task_rq_lock: the run queue of the task that is changed.
-LockWord* target_lock(Ctx& x, LockId) {
-  const Task* p = target(x);
-  return p ? &x.k.cpu(p->cpu).rq_lock : nullptr;
-}
 u64 pid_arg(Ctx& x) { return static_cast<u64>(static_cast<s64>(op(x).pid.v)); }
 
 bool check_same_owner(const Ctx& x, const Task& p) { return x.t.cred->user == p.cred->user; }
@@ -83,7 +78,7 @@ Next setscheduler_exit(Ctx& x) {
 }
 constexpr Step kSetschedulerSteps[] = {
     {setscheduler_enter, Phase::syscall_entry, nullptr, 0},
-    {setscheduler_apply, Phase::sched_setscheduler, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::rq},
+    {setscheduler_apply, Phase::sched_setscheduler, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::pi | LockSet::rq},
     {setscheduler_exit, Phase::syscall_exit, nullptr, 0},
 };
 
@@ -137,7 +132,7 @@ Next affinity_exit(Ctx& x) {
 }
 constexpr Step kAffinitySteps[] = {
     {affinity_enter, Phase::syscall_entry, nullptr, 0},
-    {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::rq},
+    {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::pi | LockSet::rq},
     {affinity_wait, Phase::count_, nullptr, StepFlag::kCondResched},
     {affinity_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_sched_setaffinity>>},
 };
@@ -204,6 +199,12 @@ constexpr Step kAttachSteps[] = {
 };
 
 }  // namespace
+
+LockWord* target_lock(Ctx& x, LockId id) {
+  Task* p = target(x);
+  if (!p) return nullptr;
+  return id == LockId::pi ? &p->pi_lock : &x.k.cpu(p->cpu).rq_lock;
+}
 
 /// setpriority(PRIO_PROCESS): set_one_prio.
 s64 do_setpriority(Ctx& x) {

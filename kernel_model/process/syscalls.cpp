@@ -282,7 +282,7 @@ LockWord* misc_lock(Ctx& x, LockId id) {
     case OpKind::subreaper: wanted = LockId::tasklist_read; break;
     case OpKind::sigaction:
     case OpKind::sigprocmask: wanted = LockId::siglock; break;
-    case OpKind::nice: return id == LockId::pi || id == LockId::rq ? x.k.lock_of(x, id) : nullptr;
+    case OpKind::nice: return id == LockId::pi || id == LockId::rq ? target_lock(x, id) : nullptr;
     default: break;
   }
   return id == wanted ? x.k.lock_of(x, id) : nullptr;

@@ -1,6 +1,8 @@
 // Locks: the word and its queue by themselves, then CPUs that meet at one, with every number derived by hand.
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "tests/unit/kernel_model/exec/lock_checker.hpp"
 #include "tests/unit/kernel_model/process/script_machine.hpp"
 
@@ -154,6 +156,21 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.run();
     CHECK(ends(m) == std::vector<End>{{3, 907_ns}, {1, 1814_ns}, {2, 2721_ns}});
     CHECK(stats(m, LockId::tasklist_write).wait_total == 5442_ns);
+  }
+
+  TEST_CASE("setpriority holds pi_lock and run queue of the task it changes, wherever the caller is") {
+    // CPU 0 changes itself from 100 to 1100 ns, CPU 1 wants to change the same task at 400.
+    const auto run = [](s32 pid) {
+      ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+      set_up(m, 2);
+      start_on(m, 0, 100_ns, {.kind = OpKind::nice, .arg = 5});
+      start_on(m, 1, 400_ns, {.kind = OpKind::nice, .arg = 7, .pid = Pid(pid)});
+      m.run();
+      return std::make_tuple(m.of(Tp::sys_enter).front().pid.v, ends(m), stats(m, LockId::pi).wait_total);
+    };
+    const s32 first = std::get<0>(run(0));  // with 0, CPU 1 changes itself and meets nobody
+    CHECK(std::get<1>(run(0)).empty());
+    CHECK(run(first) == std::make_tuple(first, std::vector<End>{{1, 707_ns}}, 707_ns));
   }
 
   TEST_CASE("two readers of tasklist_lock go together, a writer waits for the later of them") {
