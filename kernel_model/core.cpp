@@ -290,7 +290,9 @@ void Core::take_over_pid(Task& t, Task& leader) {
 
 void Core::put_pid(Pid p) {
   pids.put(p);
-  if (!pids.taken(p)) kernel_bytes -= KernelBytes::pid;
+  if (pids.taken(p)) return;
+  kernel_bytes -= KernelBytes::pid;
+  free_numbers(p);
 }
 
 void Core::add_child(Task& parent, Task& child) {
@@ -301,6 +303,8 @@ void Core::add_child(Task& parent, Task& child) {
 void Core::unhash_process(Task& t) {
   --nr_threads;
   t.signal->threads.remove(&t);
+  if (t.pid_ns && t.pid_ns->child_reaper == &t) t.pid_ns->child_reaper = nullptr;
+  t.pid_ns = nullptr;
   Task*& by_pid = by_pid_[static_cast<std::size_t>(t.pid.v)];
   if (by_pid == &t) by_pid = nullptr;
   put_pid(t.pid);
@@ -412,6 +416,7 @@ Alive Core::alive() const {
   a.nsproxies = nsproxies_.live() - boot_nsproxies_;
   a.sem_undos = sem_undos_.live();
   a.io_contexts = io_contexts_.live();
+  a.pid_namespaces = pid_namespaces_.live() - 1;  // all but the initial one
   a.kernel_bytes = kernel_bytes - boot_bytes_;
   for (const auto& c : cpus_) a.kernel_bytes -= u64{profile().stack_bytes} * c->cached_stacks;
   return a;
@@ -460,6 +465,8 @@ TaskRefs Core::refs(Pid pid) const {
   r.sigcnt = t->signal->sigcnt;
   r.cred_usage = t->cred->usage;
   r.usage = t->usage;
+  r.ns_level = t->pid_ns->level;
+  r.ns_pid = Pid(pid_nr_ns(t->pid, *t->pid_ns));
   r.set_child_tid = t->set_child_tid;
   r.clear_child_tid = t->clear_child_tid;
   r.tls = t->tls;

@@ -172,8 +172,16 @@ class Core : public SchedHooks {
   void get_cred(Task& t, Cred& c);
   void put_cred(Cred& c);
   User& user_of(u32 uid);
-  Nsproxy& new_nsproxy();
+  /// With the pid namespace of `parent` or one below it; null: the initial one.
+  Nsproxy& new_nsproxy(const Nsproxy* parent, bool new_pid_ns);
   void put_nsproxy(Nsproxy& n);
+  // process/pid_namespace.cpp
+  PidNamespace& init_pid_ns() { return *init_pid_ns_; }
+  void put_pid_ns(PidNamespace& ns);
+  /// Gives `pid` its numbers in `ns` and in those above it, the initial one excepted; false when one of them has none left.
+  bool alloc_numbers(Pid pid, PidNamespace& ns);
+  /// Its number in `ns`, 0 when it has none there.
+  s32 pid_nr_ns(Pid pid, const PidNamespace& ns) const;
   SemUndo& new_sem_undo();
   void put_sem_undo(SemUndo& s);
   /// get_task_io_context of a task that has none: one of its own.
@@ -239,6 +247,11 @@ class Core : public SchedHooks {
   void for_each_process(F&& f) {
     for (Task* t : by_pid_)
       if (t && t->group_leader == t) f(*t);
+  }
+  template <class F>
+  void for_each_task(F&& f) {
+    for (Task* t : by_pid_)
+      if (t) f(*t);
   }
   bool workload_done() const { return live_workload_ == 0 && next_start_ == starts_.size(); }
 
@@ -331,6 +344,9 @@ class Core : public SchedHooks {
   void link_started(Task& t);
   void wake_started(Cpu& c, Task& t);
   Autogroup& new_autogroup();
+  PidNamespace& new_pid_ns(PidNamespace* parent);
+  void free_numbers(Pid pid);
+  Upids* upids_of(Pid pid) const { return upids_by_pid_.empty() ? nullptr : upids_by_pid_[static_cast<std::size_t>(pid.v)]; }
   void apply_speed(Cpu& c, u64 hz);
   bool switched_away(const Task& t) const;
   void init_frequency(const KernelConfig& config);
@@ -363,6 +379,10 @@ class Core : public SchedHooks {
   Pool<Nsproxy, 16> nsproxies_;
   Pool<SemUndo, 16> sem_undos_;
   Pool<IoContext, 16> io_contexts_;
+  Pool<PidNamespace, 16> pid_namespaces_;
+  Pool<Upids, 64> upids_;
+  std::vector<Upids*> upids_by_pid_;  ///< empty until there is a pid namespace
+  PidNamespace* init_pid_ns_ = nullptr;
   std::deque<User> users_;
   std::deque<Tty> ttys_;
   std::vector<IList<Signal, &Signal::pgrp_node>> pgrps_;

@@ -112,7 +112,8 @@ struct Totals {
 /// What is alive now; with Totals it closes the books (allocated = freed + alive).
 struct Alive {
   u64 stacks = 0, task_structs = 0, mms = 0, files = 0, fs = 0, sighands = 0, signals = 0, pids = 0;
-  u64 creds = 0, nsproxies = 0, sem_undos = 0, io_contexts = 0, kernel_bytes = 0;  ///< kernel_bytes: stacks and slabs beyond those of boot
+  u64 creds = 0, nsproxies = 0, sem_undos = 0, io_contexts = 0, pid_namespaces = 0,
+      kernel_bytes = 0;  ///< kernel_bytes: stacks and slabs beyond those of boot
 };
 
 /// One row of the process view.
@@ -140,6 +141,8 @@ struct TaskRefs {
   u32 mm_users = 0, files_count = 0, fs_users = 0, sighand_count = 0, sigcnt = 0, nsproxy_count = 0, cred_usage = 0, sem_undo_refcnt = 0,
       io_nr_tasks = 0, usage = 0;
   u32 ioprio = 0;
+  u32 ns_level = 0;  ///< of its pid namespace
+  Pid ns_pid;        ///< number in it
   bool set_child_tid = false, clear_child_tid = false;
   u64 tls = 0;            ///< equal for tasks with the same thread pointer
   u32 preempt_count = 0;

@@ -105,6 +105,7 @@ enum class OpKind : u8 {
   kthread_stop,  ///< pid: stops it and waits for its end
   queue_work,    ///< ns of work for the kworker of CPU `arg` (-1: this one)
   nice,          ///< arg: new nice value; pid: whose, 0 the caller's (setpriority)
+  setuid,        ///< arg: user, of the whole process as glibc does it; result: 0, -EPERM
   ioprio_set,    ///< arg: class << 13 | level, of this task; result: 0, -EPERM
   affinity,      ///< mask; pid: whose, 0 the caller's
   setscheduler,  ///< arg: policy as in the system call, count: priority, flag: SCHED_RESET_ON_FORK; pid: whose, 0 the caller's

@@ -36,10 +36,14 @@ Next irq_work_exit(Ctx& x) {
   if (x.k.trace().enabled(Tp::ipi_exit)) x.k.emit(Tp::ipi_exit, x.c, x.k.name("IRQ work interrupts"));
   return irq_exit(x);
 }
+bool by_ondemand(Ctx& x) { return x.k.cpufreq->hook() == Fn::dbs_update_util_handler; }
+bool by_schedutil(Ctx& x) { return !by_ondemand(x); }
 constexpr Step kIrqWorkSteps[] = {
-    {irq_work_entry, Phase::count_, half_irq, kOff},
-    {irq_work_run, Phase::count_, nullptr, kOff},
-    {irq_work_exit, Phase::count_, rest_irq, kOff},
+    {irq_work_entry, Phase::count_, half_irq, kOff, marks<enters<Fn::gic_handle_irq>, enters<Fn::handle_IPI>>},
+    {irq_work_run, Phase::count_, nullptr, kOff,
+     marks<enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>, leaves<Fn::irq_enter>, enters<Fn::irq_work_run>, enters<Fn::irq_work_run_list>,
+           enters<Fn::dbs_irq_work, by_ondemand>, enters<Fn::sugov_irq_work, by_schedutil>>},
+    {irq_work_exit, Phase::count_, rest_irq, kOff, marks<leaves<Fn::irq_work_run>, enters<Fn::irq_exit>>},
 };
 
 Next dbs_update(Ctx& x) {
@@ -51,7 +55,8 @@ Next dbs_done(Ctx& x) {
   return ret();
 }
 constexpr Step kDbsWorkSteps[] = {
-    {dbs_update, Phase::cpufreq_governor, nullptr, StepFlag::kCondResched},
+    {dbs_update, Phase::cpufreq_governor, nullptr, StepFlag::kCondResched,
+     marks<enters<Fn::process_one_work>, enters<Fn::dbs_work_handler>, enters<Fn::od_dbs_update>, pays<Fn::dbs_update>>},
     {dbs_done, Phase::count_, nullptr, 0},
 };
 
@@ -67,8 +72,8 @@ Next sugov_work(Ctx& x) {
   return jump(0);
 }
 constexpr Step kSugovSteps[] = {
-    {sugov_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {sugov_work, Phase::cpufreq_governor, nullptr, StepFlag::kCondResched},
+    {sugov_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::sugov_work>>},
+    {sugov_work, Phase::cpufreq_governor, nullptr, StepFlag::kCondResched, marks<enters<Fn::sugov_work>>},
 };
 
 /// __target_index: the message leaves; nobody else may change the clock until it is answered.
@@ -82,7 +87,9 @@ Next driver_request(Ctx& x) {
 /// rpi_firmware_transaction: wait_for_completion until the mailbox interrupt.
 Next driver_wait(Ctx& x) {
   if (x.k.cpufreq->transition_done()) {
+    fn_leave(x, Fn::rpi_firmware_property);
     x.k.cpufreq->finish_transition(x.c);
+    fn(x, Fn::cpufreq_freq_transition_end);
     return ret();
   }
   x.t.state = TASK_UNINTERRUPTIBLE;
@@ -90,8 +97,10 @@ Next driver_wait(Ctx& x) {
   return jump(1);
 }
 constexpr Step kDriverSteps[] = {
-    {driver_request, Phase::cpufreq_target, nullptr, StepFlag::kCondResched},
-    {driver_wait, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {driver_request, Phase::cpufreq_target, nullptr, StepFlag::kCondResched,
+     marks<enters<Fn::__cpufreq_driver_target>, calls<Fn::cpufreq_freq_transition_begin>, enters<Fn::rpi_firmware_property>,
+           enters<Fn::rpi_firmware_property_list>, enters<Fn::rpi_firmware_transaction>>},
+    {driver_wait, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>>},
 };
 
 }  // namespace
@@ -101,7 +110,13 @@ const Path kDbsWork{"dbs_work_handler", kDbsWorkSteps};
 const Path kSugov{"sugov_work", kSugovSteps};
 const Path kDriverTarget{"__cpufreq_driver_target", kDriverSteps};
 
-void Core::cpufreq_update_util(CpuId on, CpuId cpu, u64 time, u32 flags) { cpufreq->update_util(on, cpu, time, flags); }
+void Core::cpufreq_update_util(CpuId on, CpuId cpu, u64 time, u32 flags) {
+  if (graph_on()) [[unlikely]]
+    fn_enter(on, cpufreq->hook());
+  cpufreq->update_util(on, cpu, time, flags);
+  if (graph_on()) [[unlikely]]
+    fn_leave(on);
+}
 
 u32 Cpufreq::initial_khz(const KernelConfig& config) {
   const FreqPolicy policy = policy_of(config);
@@ -191,6 +206,8 @@ void Cpufreq::update_util(CpuId on, CpuId cpu, u64 time, u32 flags) {
       ondemand_ ? ondemand_->update_util(time) : schedutil_->update_shared(cpu.v, time, flags, policy_, [&] { return utils(); });
   if (due) k_.irq_work_queue(on);
 }
+
+Fn Cpufreq::hook() const { return ondemand_ ? Fn::dbs_update_util_handler : Fn::sugov_update_shared; }
 
 Task* Cpufreq::irq_work(Cpu& c) {
   if (ondemand_) {

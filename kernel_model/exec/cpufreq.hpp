@@ -46,6 +46,8 @@ class Cpufreq {
 
   /// A CPU came or went: the governor starts anew.
   void cpus_changed();
+  /// The function of the governor that the scheduler calls.
+  Fn hook() const;
   u64 hz() const { return u64{hw_khz_} * 1000; }
 
  private:

@@ -267,11 +267,13 @@ Next report_idle_dead(Ctx& x) {
   x.c.tick_at = kNever;
   x.c.update_irq();
   x.k.hotplug.dead = true;
-  call_ttwu(x, *x.k.hotplug.holder, TASK_NORMAL);
+  fn(x, Fn::cpuhp_report_idle_dead);
+  call_complete(x, *x.k.hotplug.holder);
   return jump(kPcIdleDie);
 }
 /// arch_cpu_idle_dead: the CPU stands still until cpu_power_on ends the next step.
 Next idle_die(Ctx& x) {
+  fn(x, Fn::arch_cpu_idle_dead);
   x.k.cpu_power_off(x.c);
   return jump(kPcIdleOff);
 }
@@ -281,7 +283,8 @@ Next idle_off(Ctx&) { return jump(kPcIdleBoot); }
 Next idle_boot(Ctx& x) {
   x.k.sched.cpu_booted(x.c.id);
   x.k.hotplug.booted = true;
-  call_ttwu(x, *x.k.hotplug.holder, TASK_NORMAL);
+  fn(x, Fn::notify_cpu_starting);
+  call_complete(x, *x.k.hotplug.holder);
   return jump(0);
 }
 

@@ -171,11 +171,15 @@ Next enable_preemption(Ctx& x) {
 Ns child_tid_cost(Ctx& x) { return x.t.set_child_tid ? x.k.cost(Phase::put_user_tid) : Ns(0); }
 Next put_child_tid(Ctx& x) {
   if (!x.t.set_child_tid) return advance();
-  x.k.emit(Tp::set_tid, x.c, x.t.pid, x.t.pid, 1);
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, x.k.pid_nr_ns(x.t.pid, *x.t.pid_ns), 1);
   if (shares_cow_pages(x.t)) call_cow_fault(x);
   return advance();
 }
-Next ret_from_fork(Ctx&) { return ret(); }
+/// calculate_sigpending: signals that were delayed until after the fork.
+Next ret_from_fork(Ctx& x) {
+  recalc_sigpending(x.t);
+  return ret();
+}
 
 constexpr Step kScheduleSteps[] = {
     {schedule_deactivate, Phase::schedule, schedule_cost, kOff,

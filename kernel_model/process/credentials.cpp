@@ -31,9 +31,12 @@ void Core::put_cred(Cred& c) {
   creds_.free(c.index);
 }
 
-Nsproxy& Core::new_nsproxy() {
+Nsproxy& Core::new_nsproxy(const Nsproxy* parent, bool new_pid_ns) {
+  PidNamespace* ns = parent ? parent->pid_ns_for_children : init_pid_ns_;
+  if (!ns || new_pid_ns) ns = &this->new_pid_ns(ns);
+  ++ns->count;
   const u32 i = nsproxies_.alloc();
-  nsproxies_[i] = {i, 1};
+  nsproxies_[i] = {i, 1, ns};
   kernel_bytes += KernelBytes::nsproxy;
   return nsproxies_[i];
 }
@@ -41,6 +44,7 @@ Nsproxy& Core::new_nsproxy() {
 void Core::put_nsproxy(Nsproxy& n) {
   if (--n.count) return;
   kernel_bytes -= KernelBytes::nsproxy;
+  put_pid_ns(*n.pid_ns_for_children);
   nsproxies_.free(n.index);
 }
 

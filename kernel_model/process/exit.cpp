@@ -29,7 +29,10 @@ void release_task_now(Ctx& x, Task& t) {
   }
   if (k.graph_on()) [[unlikely]]
     fn_release(x, t.group_leader == &t);
+  PidNamespace* ns = t.pid_ns->level ? t.pid_ns : nullptr;
+  if (ns) ++ns->count;
   k.unhash_process(t);
+  if (ns) wake_reapers(x, *ns);
   k.put_sighand(*t.sighand);
   t.sighand = nullptr;
   k.call_rcu(x.c, &t);
@@ -74,7 +77,7 @@ constexpr u8 kNoPreempt = StepFlag::kNoPreempt;
 
 // Locals of kDoExit.
 enum Local : u32 { kCode = 0, kGroupDead = 1, kCursor = 2 };
-enum Pc : u16 { kPcRobust = 3, kPcReparent = 11, kPcReparentReap = 12, kPcDead = 18, kPcPark = 20, kPcReleaseEnd = 3 };
+enum Pc : u16 { kPcRobust = 3, kPcReparent = 12, kPcReparentReap = 13, kPcDead = 19, kPcPark = 21, kPcReleaseEnd = 3 };
 
 /// A fault inside do_exit: parked for ever, "Fixing recursive fault but reboot is needed!".
 Next exit_begin(Ctx& x) {
@@ -241,18 +244,32 @@ Next exit_rest(Ctx& x) {
   return advance();
 }
 
-/// find_new_reaper: a live sibling thread, the nearest subreaper, or init.
+/// find_child_reaper: when the init of a pid namespace dies another of its threads takes over, or everybody in the namespace dies.
+Next find_child_reaper(Ctx& x) {
+  Task& t = x.t;
+  if (!t.pid_ns || !t.pid_ns->level || t.pid_ns->child_reaper != &t) return advance();
+  for (Task* p = t.signal->threads.front(); p; p = p->thread_node.next) {
+    if (p == &t || (p->flags & PF_EXITING)) continue;
+    t.pid_ns->child_reaper = p;
+    return advance();
+  }
+  call(x, kZapPidNs);
+  return advance();
+}
+
+/// find_new_reaper: a live sibling thread, the nearest subreaper of the same pid namespace, or its init.
 Task& find_new_reaper(Core& k, Task& t) {
   for (Task* p = t.signal->threads.front(); p; p = p->thread_node.next)
     if (p != &t && !(p->flags & PF_EXITING)) return *p;
   if (t.signal->has_child_subreaper) {
-    for (Task* p = t.real_parent; p && p != &k.init_task(); p = p->real_parent) {
+    for (Task* p = t.real_parent; p && p->pid_ns == t.pid_ns && p != &k.init_task(); p = p->real_parent) {
       if (!p->signal->is_child_subreaper) continue;
       for (Task* q = p->signal->threads.front(); q; q = q->thread_node.next)
         if (!(q->flags & PF_EXITING)) return *q;
     }
   }
-  return k.init_task();
+  Task* reaper = t.pid_ns ? t.pid_ns->child_reaper : nullptr;
+  return reaper && reaper != &t ? *reaper : k.init_task();
 }
 
 /// Takes tasklist_lock for the rest of exit_notify.
@@ -282,7 +299,7 @@ void send_pdeath(Ctx& x, Task& child) {
     if (!p->pdeath_signal || !p->sighand) continue;
     const u32 v = x.k.new_visit();
     x.k.visit(v).push_back(p);
-    call_kill_each(x, v, p->pdeath_signal, 0, false);
+    call_kill_each(x, v, p->pdeath_signal, 0, false, false);
     return;  // the others of the process would send the same signal again
   }
 }
@@ -407,6 +424,7 @@ constexpr Step kDoExitSteps[] = {
     {exit_rest, Phase::count_, late_cost, 0,
      marks<calls<Fn::disassociate_ctty, group_dead>, enters<Fn::exit_task_namespaces>, calls<Fn::switch_task_namespaces>,
            leaves<Fn::exit_task_namespaces>, calls<Fn::task_work_run>>},
+    {find_child_reaper, Phase::count_, nullptr, 0},
     {notify_begin, Phase::count_, nullptr, kNoPreempt,
      marks<enters<Fn::exit_tasks_rcu_start>, calls<Fn::__srcu_read_lock>, leaves<Fn::exit_tasks_rcu_start>, enters<Fn::exit_notify>,
            enters<Fn::forget_original_parent>, calls<Fn::task_active_pid_ns>>,

@@ -14,7 +14,7 @@ constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
 constexpr u8 kMaySleep = StepFlag::kCondResched;
 
 // Locals of kDoFork.
-enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3 };
+enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3, kCollecting = 4 };
 enum Pc : u16 { kPcSighand = 9, kPcWakeSelect = 19, kPcVforkWait = 21, kPcReturn = 22 };
 
 const ForkSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].fork; }
@@ -50,11 +50,22 @@ s64 check_flags(Ctx& x) {
   return 0;
 }
 
-/// Head of copy_process. A pending signal comes first: the call is restarted after it.
+/// Signals to several processes that come while a process is cloned are kept for the child too (multiprocess_signals).
+void stop_collecting(Ctx& x) {
+  if (!x.f.a[kCollecting]) return;
+  x.f.a[kCollecting] = 0;
+  x.t.signal->forking.remove(&x.t);
+}
+
+/// Head of copy_process. A pending signal comes first, for threads as well: the call is restarted after it.
 Next copy_process_checks(Ctx& x) {
   const s64 err = check_flags(x);
   if (err) return bad_fork(x, ForkLabel::fork_out, err);
-  if (flag(x, kCLONE_THREAD)) return advance();
+  if (!flag(x, kCLONE_THREAD)) {
+    x.t.delayed = 0;
+    x.t.signal->forking.push_front(&x.t);
+    x.f.a[kCollecting] = 1;
+  }
   recalc_sigpending(x.t);
   return x.t.ti_flags & TIF_SIGPENDING ? give_result(x, -kERESTARTNOINTR) : advance();
 }
@@ -112,10 +123,13 @@ Next copy_creds(Ctx& x) {
 /// Of sched_fork's row, 543 of 1047 counted instructions are task_fork_fair, under the run queue's lock; of alloc_pid's about half are
 /// idr_alloc under pidmap_lock and of copy_process_rest's about a quarter are links under tasklist_lock (both assumed).
 Ns task_fork_cost(Ctx& x) { return x.k.cost(Phase::sched_fork) * 543 / 1047; }
-Ns pid_locked_cost(Ctx& x) { return x.k.cost(Phase::alloc_pid) / 2; }
+Ns pid_locked_cost(Ctx& x) {
+  const Nsproxy* n = child(x).nsproxy;
+  return x.k.cost(Phase::alloc_pid) / 2 * (1 + (n ? n->pid_ns_for_children->level : 0));
+}
 Ns link_cost(Ctx& x) { return x.k.cost(Phase::copy_process_rest) / 4; }
 Ns before_link_cost(Ctx& x) { return x.k.cost(Phase::copy_process_rest) - link_cost(x); }
-Ns before_pid_cost(Ctx& x) { return x.k.cost(Phase::alloc_pid) - pid_locked_cost(x); }
+Ns before_pid_cost(Ctx& x) { return x.k.cost(Phase::alloc_pid) - x.k.cost(Phase::alloc_pid) / 2; }
 
 /// With the part of sched_fork that comes before the lock.
 Ns creds_cost(Ctx& x) {
@@ -240,8 +254,11 @@ Next copy_namespaces(Ctx& x) {
   // A new user namespace of its own would grant the capability; ours are counted only, so it does not.
   if (!x.t.cred->capable() && !flag(x, kCLONE_NEWUSER)) return bad_fork(x, ForkLabel::cleanup_mm, kEPERM);
   if (flag(x, kCLONE_NEWIPC) && flag(x, kCLONE_SYSVSEM)) return bad_fork(x, ForkLabel::cleanup_mm, kEINVAL);
-  if (!k.may_allocate(FailPoint::copy_namespaces, KernelBytes::nsproxy)) return bad_fork(x, ForkLabel::cleanup_mm, kENOMEM);
-  child(x).nsproxy = &k.new_nsproxy();
+  const bool new_pid_ns = flag(x, kCLONE_NEWPID);
+  const u64 bytes = KernelBytes::nsproxy + (new_pid_ns ? KernelBytes::pid_namespace : 0);
+  if (!k.may_allocate(FailPoint::copy_namespaces, bytes)) return bad_fork(x, ForkLabel::cleanup_mm, kENOMEM);
+  if (new_pid_ns && x.t.nsproxy->pid_ns_for_children->level >= kMaxPidNsLevel) return bad_fork(x, ForkLabel::cleanup_mm, kENOSPC);
+  child(x).nsproxy = &k.new_nsproxy(x.t.nsproxy, new_pid_ns);
   return advance();
 }
 
@@ -273,11 +290,19 @@ Next copy_thread(Ctx& x) {
 }
 Next nothing(Ctx&) { return advance(); }
 
+/// One number on each level of the pid namespace; none any more once its init is dying.
 Next do_alloc_pid(Ctx& x) {
   if (!x.k.may_allocate(FailPoint::alloc_pid, KernelBytes::pid)) return bad_fork(x, ForkLabel::cleanup_thread, kENOMEM);
   const Pid pid = x.k.alloc_pid();
   if (!pid.v) return bad_fork(x, ForkLabel::cleanup_thread, kEAGAIN);
+  PidNamespace& ns = *child(x).nsproxy->pid_ns_for_children;
+  const s64 err = !x.k.alloc_numbers(pid, ns) ? kEAGAIN : !ns.adding ? kENOMEM : 0;
+  if (err) {
+    x.k.put_pid(pid);
+    return bad_fork(x, ForkLabel::cleanup_thread, err);
+  }
   child(x).pid = pid;
+  child(x).pid_ns = &ns;
   return advance();
 }
 
@@ -303,6 +328,11 @@ void link_process(Ctx& x, Task& c) {
   const bool sibling = flag(x, kCLONE_PARENT);
   c.tgid = c.pid;
   c.group_leader = &c;
+  if (c.pid_ns->level && x.k.pid_nr_ns(c.pid, *c.pid_ns) == 1) {  // is_child_reaper
+    c.pid_ns->child_reaper = &c;
+    c.signal->flags |= SIGNAL_UNKILLABLE;
+  }
+  c.signal->shared_pending = x.t.delayed;
   c.exit_signal = sibling ? x.t.group_leader->exit_signal : static_cast<s32>(x.f.a[kFlags] & kCSIGNAL);
   c.parent_exec_id = sibling ? x.t.parent_exec_id : x.t.self_exec_id;
   x.k.add_child(sibling ? *x.t.real_parent : x.t, c);
@@ -321,8 +351,10 @@ Next link_task(Ctx& x) {
   Core& k = x.k;
   Task& c = child(x);
   if (k.fault(FailPoint::cgroup_can_fork)) return bad_fork(x, ForkLabel::free_pid, kEAGAIN);
+  if (!c.pid_ns->adding) return bad_fork(x, ForkLabel::cancel_cgroup, kENOMEM);
   if (signal_pending_state(TASK_KILLABLE, x.t)) return bad_fork(x, ForkLabel::cancel_cgroup, kEINTR);
   flag(x, kCLONE_THREAD) ? link_thread(x, c) : link_process(x, c);
+  stop_collecting(x);
   c.signal->threads.push_back(&c);
   c.hashed = true;
   k.attach_pid(c);
@@ -359,7 +391,7 @@ Next do_fork_event(Ctx& x) {
 Ns parent_tid_cost(Ctx& x) { return flag(x, kCLONE_PARENT_SETTID) ? x.k.cost(Phase::put_user_tid) : Ns(0); }
 Next put_parent_tid(Ctx& x) {
   if (!flag(x, kCLONE_PARENT_SETTID)) return advance();
-  x.k.emit(Tp::set_tid, x.c, x.t.pid, child(x).pid, 0);
+  x.k.emit(Tp::set_tid, x.c, x.t.pid, x.k.pid_nr_ns(child(x).pid, *x.t.pid_ns), 0);
   if (!flag(x, kCLONE_VM) && shares_cow_pages(x.t)) call_cow_fault(x);
   return advance();
 }
@@ -400,6 +432,7 @@ Next vfork_wait(Ctx& x) {
 }
 /// ptrace_event_pid after the wait looks the number up even when nobody traces.
 Next do_fork_return(Ctx& x) {
+  stop_collecting(x);
   if (!x.k.graph_on()) return ret();
   if (static_cast<s64>(x.f.a[kPid]) <= 0) return ret();
   if (flag(x, kCLONE_VFORK)) {
@@ -486,7 +519,7 @@ Next clone_enter(Ctx& x) {
 }
 Next clone_exit(Ctx& x) {
   x.t.result = static_cast<s64>(x.f.a[kResult]);
-  trace_sys_exit(x, Nr::clone, x.t.result);
+  trace_sys_exit(x, Nr::clone, x.t.result > 0 ? x.k.pid_nr_ns(Pid(static_cast<s32>(x.t.result)), *x.t.pid_ns) : x.t.result);
   x.k.emit(Tp::fork_return, x.c, x.t.pid, x.t.result);
   return ret();
 }

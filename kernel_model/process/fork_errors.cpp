@@ -17,7 +17,11 @@ Next passed(Ctx& x, const char* label) {
 Next cancel_cgroup(Ctx& x) { return passed(x, "bad_fork_cancel_cgroup"); }
 /// The number is spent: the next fork gets a later one.
 Next free_pid(Ctx& x) {
+  PidNamespace& ns = *child(x).pid_ns;
+  ++ns.count;
   x.k.put_pid(child(x).pid);
+  wake_reapers(x, ns);
+  child(x).pid_ns = nullptr;
   child(x).pid = Pid(0);
   return passed(x, "bad_fork_free_pid");
 }

@@ -41,6 +41,13 @@ Next sleep_at(Ctx& x, u16 pc) {
   return jump(pc);
 }
 
+/// cpuhp_kick_ap: the thread of the CPU is to run its callbacks.
+void kick_ap(Ctx& x, const Cpu& c) {
+  fn_enter(x, Fn::cpuhp_kick_ap);
+  fn_enter(x, Fn::wake_up_process);
+  call_ttwu(x, *c.cpuhp, TASK_NORMAL);
+}
+
 /// The file belongs to root and has mode 0644.
 Next online_enter(Ctx& x) {
   trace_sys_enter(x, Nr::write);
@@ -71,7 +78,8 @@ Next online_check(Ctx& x) {
   hp.total = hp.arrived = hp.left = 0;
   if (on) return jump(kPcBoot);
   c.hp_work = Cpu::HpWork::offline;
-  call_ttwu(x, *c.cpuhp, TASK_NORMAL);
+  fn_enter(x, Fn::cpuhp_kick_ap_work);
+  kick_ap(x, c);
   return advance();
 }
 Next wait_ap(Ctx& x) { return x.k.hotplug.ap_done ? advance() : sleep_at(x, kPcWaitAp); }
@@ -115,7 +123,8 @@ Next wait_boot(Ctx& x) {
   if (!x.k.hotplug.booted) return sleep_at(x, kPcWaitBoot);
   Cpu& c = target(x);
   c.hp_work = Cpu::HpWork::online;
-  call_ttwu(x, *c.cpuhp, TASK_NORMAL);
+  fn_leave(x, Fn::__cpu_up);
+  kick_ap(x, c);
   return advance();
 }
 Next wait_online(Ctx& x) { return x.k.hotplug.ap_done ? advance() : sleep_at(x, kPcWaitOnline); }
@@ -134,19 +143,38 @@ Next online_exit(Ctx& x) {
   trace_sys_exit(x, Nr::write, x.t.result);
   return ret();
 }
+template <Fn F, bool (*When)(Ctx&)>
+bool first_of(Ctx& x) {
+  return When(x) && outside<F>(x);
+}
+bool goes(Ctx& x) { return !x.f.a[1]; }
+bool comes(Ctx& x) { return x.f.a[1]; }
+
 constexpr Step kOnlineSteps[] = {
-    {online_enter, Phase::syscall_entry, nullptr, 0},
-    {online_lock, Phase::count_, nullptr, kNoPreempt},
-    {online_check, Phase::cpu_hotplug_write, nullptr, StepFlag::kCondResched},
-    {wait_ap, Phase::count_, nullptr, 0},
-    {stop_cpus, Phase::count_, nullptr, kNoPreempt},
-    {wait_dead, Phase::count_, nullptr, 0},
-    {dead_callbacks, Phase::cpu_dead, nullptr, StepFlag::kCondResched},
-    {boot_cpu, Phase::count_, nullptr, 0},
-    {wait_boot, Phase::count_, nullptr, 0},
-    {wait_online, Phase::count_, nullptr, 0},
-    {online_unlock, Phase::count_, nullptr, kNoPreempt},
-    {online_exit, Phase::syscall_exit, nullptr, 0},
+    {online_enter, Phase::syscall_entry, nullptr, 0, marks<enters<Fn::sys_write>, enters<Fn::online_store>>},
+    {online_lock, Phase::count_, nullptr, kNoPreempt,
+     marks<enters<Fn::device_offline, first_of<Fn::device_offline, goes>>, enters<Fn::cpu_down, first_of<Fn::cpu_down, goes>>,
+           enters<Fn::do_cpu_down, first_of<Fn::do_cpu_down, goes>>, enters<Fn::device_online, first_of<Fn::device_online, comes>>,
+           enters<Fn::cpu_up, first_of<Fn::cpu_up, comes>>, enters<Fn::do_cpu_up, first_of<Fn::do_cpu_up, comes>>>},
+    {online_check, Phase::cpu_hotplug_write, nullptr, StepFlag::kCondResched,
+     marks<enters<Fn::_cpu_down, goes>, enters<Fn::_cpu_up, comes>>},
+    {wait_ap, Phase::count_, nullptr, 0,
+     marks<leaves<Fn::wake_up_process>, enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>>},
+    {stop_cpus, Phase::count_, nullptr, kNoPreempt,
+     marks<leaves<Fn::cpuhp_kick_ap_work>, enters<Fn::cpuhp_invoke_callback, outside<Fn::cpuhp_invoke_callback>>,
+           enters<Fn::takedown_cpu, outside<Fn::takedown_cpu>>, enters<Fn::stop_machine_cpuslocked, outside<Fn::stop_machine_cpuslocked>>,
+           enters<Fn::stop_cpus, outside<Fn::stop_cpus>>, enters<Fn::queue_stop_cpus_work, outside<Fn::queue_stop_cpus_work>>>},
+    {wait_dead, Phase::count_, nullptr, 0,
+     marks<leaves<Fn::queue_stop_cpus_work>, enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>>},
+    {dead_callbacks, Phase::cpu_dead, nullptr, StepFlag::kCondResched,
+     marks<leaves<Fn::stop_machine_cpuslocked>, calls<Fn::__cpu_die>, calls<Fn::rcutree_migrate_callbacks>, leaves<Fn::takedown_cpu>,
+           calls<Fn::hrtimers_dead_cpu>>},
+    {boot_cpu, Phase::count_, nullptr, 0, marks<enters<Fn::cpuhp_invoke_callback>, enters<Fn::bringup_cpu>, enters<Fn::__cpu_up>>},
+    {wait_boot, Phase::count_, nullptr, 0, marks<enters<Fn::wait_for_completion_timeout, outside<Fn::wait_for_completion_timeout>>>},
+    {wait_online, Phase::count_, nullptr, 0,
+     marks<leaves<Fn::wake_up_process>, enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>>},
+    {online_unlock, Phase::count_, nullptr, kNoPreempt, marks<leaves<Fn::_cpu_down>, leaves<Fn::_cpu_up>>},
+    {online_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_write>>},
 };
 static_assert(kOnlineSteps[kPcLock].effect == online_lock && kOnlineSteps[kPcWaitAp].effect == wait_ap &&
               kOnlineSteps[kPcStop].effect == stop_cpus && kOnlineSteps[kPcWaitDead].effect == wait_dead &&
@@ -170,9 +198,12 @@ Next cpuhp_run(Ctx& x) {
   k.sched.set_cpu_active(x.c.id, up, x.c.id);
   if (k.cpufreq) k.cpufreq->cpus_changed();
   if (up) {
+    fn(x, Fn::sched_cpu_activate);
     k.sched.set_cpus_allowed(*x.c.kworker, CpuMask::of(x.c.id), x.c.id);
     return jump(3);
   }
+  fn_enter(x, Fn::sched_cpu_deactivate);
+  fn_enter(x, Fn::__wait_rcu_gp);
   const u64 tick = k.profile().tick_ns();
   k.arm_timer(x.c, x.t, Ns((k.now().v / tick + k.profile().tun(Tunable::rcu_grace_period_jiffies)) * tick));
   return advance();
@@ -186,14 +217,14 @@ Next cpuhp_synchronize(Ctx& x) {
 Next cpuhp_done(Ctx& x) {
   x.c.hp_work = Cpu::HpWork::none;
   x.k.hotplug.ap_done = true;
-  call_ttwu(x, *x.k.hotplug.holder, TASK_NORMAL);
+  call_complete(x, *x.k.hotplug.holder);
   return jump(0);
 }
 constexpr Step kCpuhpSteps[] = {
-    {cpuhp_sleep, Phase::count_, nullptr, kNoPreempt},
-    {cpuhp_run, Phase::count_, cpuhp_cost, 0},
+    {cpuhp_sleep, Phase::count_, nullptr, kNoPreempt, marks<leaves<Fn::cpuhp_thread_fun>>},
+    {cpuhp_run, Phase::count_, cpuhp_cost, 0, marks<enters<Fn::cpuhp_thread_fun>, enters<Fn::cpuhp_invoke_callback>>},
     {cpuhp_synchronize, Phase::count_, nullptr, 0},
-    {cpuhp_done, Phase::count_, nullptr, 0},
+    {cpuhp_done, Phase::count_, nullptr, 0, marks<leaves<Fn::cpuhp_invoke_callback>>},
 };
 
 /// Lets the CPUs go on that spin in multi_cpu_stop.
@@ -238,13 +269,17 @@ Next take_cpu_down(Ctx& x) {
 Next stop_leave(Ctx& x) {
   Hotplug& hp = x.k.hotplug;
   x.c.multi_stop = false;
-  if (++hp.left == hp.total) call_ttwu(x, *hp.holder, TASK_NORMAL);
+  if (++hp.left == hp.total) call_complete(x, *hp.holder);
   return advance();
 }
 Next stop_end(Ctx&) { return ret(); }
 constexpr Step kMultiStopSteps[] = {
-    {stop_arrive, Phase::count_, nullptr, kOff},          {stop_waited, Phase::count_, stop_wait_cost, kOff},
-    {take_cpu_down, Phase::take_cpu_down, nullptr, kOff}, {stop_leave, Phase::count_, nullptr, kOff},
+    {stop_arrive, Phase::count_, nullptr, kOff, marks<enters<Fn::cpu_stopper_thread>, enters<Fn::multi_cpu_stop>>},
+    {stop_waited, Phase::count_, stop_wait_cost, kOff},
+    {take_cpu_down, Phase::take_cpu_down, nullptr, kOff,
+     marks<enters<Fn::take_cpu_down>, calls<Fn::__cpu_disable>, enters<Fn::cpuhp_invoke_callback>, enters<Fn::sched_cpu_dying>,
+           pays<Fn::migrate_tasks>>},
+    {stop_leave, Phase::count_, nullptr, kOff, marks<leaves<Fn::multi_cpu_stop>>},
     {stop_end, Phase::count_, nullptr, kNoPreempt},
 };
 

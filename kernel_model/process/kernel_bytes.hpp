@@ -11,7 +11,7 @@ namespace forksim::km {
 
 struct KernelBytes {
   static constexpr u64 task_struct = 3776, mm_struct = 1088, vm_area_struct = 208, page = 4096, files = 704, fs = 64, sighand = 2112,
-                       signal = 1088, cred = 192, nsproxy = 64, sem_undo = 64, io_context = 96, pid = 128;
+                       signal = 1088, cred = 192, nsproxy = 64, sem_undo = 64, io_context = 96, pid_namespace = 192, pid = 128, upid = 16;
 };
 
 }  // namespace forksim::km

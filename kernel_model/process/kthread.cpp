@@ -111,6 +111,8 @@ Next stopper_move(Ctx& x) {
   return jump(0);
 }
 
+bool moves_one(Ctx& x) { return !x.c.stop_works.empty(); }
+
 constexpr Step kInitSteps[] = {
     {init_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt, nullptr, LockSet::tasklist_read},
     {init_before_reap, Phase::count_, init_before_reap_cost, 0},
@@ -124,7 +126,8 @@ constexpr Step kWorkerSteps[] = {
 };
 constexpr Step kStopperSteps[] = {
     {stopper_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
-    {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::rq},
+    {stopper_move, Phase::migration_stop, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt,
+     marks<pays<Fn::cpu_stopper_thread>, pays<Fn::migration_cpu_stop, moves_one>>, LockSet::rq},
 };
 
 }  // namespace
@@ -173,8 +176,9 @@ Task& boot_task(Core& k, const std::string& comm, Task* parent, Signal* signal) 
   t.files = &k.new_files(0);
   t.fs = &k.new_fs();
   k.get_cred(t, parent ? *parent->cred : k.new_cred(k.user_of(0)));
-  t.nsproxy = parent ? parent->nsproxy : &k.new_nsproxy();
+  t.nsproxy = parent ? parent->nsproxy : &k.new_nsproxy(nullptr, false);
   if (parent) ++t.nsproxy->count;
+  t.pid_ns = t.nsproxy->pid_ns_for_children;
   t.group_leader = &t;
   t.cpus_allowed = CpuMask::first_n(k.nr_cpus());
   t.nr_cpus_allowed = k.nr_cpus();
@@ -240,6 +244,7 @@ void boot(Core& k) {
   Task& root = *k.cpus_[0]->idle;
   k.init_ = &boot_task(k, "init", &root, nullptr);
   k.init_->signal->flags |= SIGNAL_UNKILLABLE;
+  k.init_pid_ns().child_reaper = k.init_;
   k.init_->sighand->action[kSIGCHLD] = SigDisposition::handler;
   boot_sleep(k, *k.init_, CpuId(0), kInit, TASK_INTERRUPTIBLE, false);
   Task& kthreadd = boot_task(k, "kthreadd", &root, nullptr);

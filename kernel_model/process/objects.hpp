@@ -4,14 +4,17 @@
 //          include/linux/{mm_types,fdtable,fs_struct,sched/signal}.h, fs/pipe.c; field names are the kernel's.
 // Units:   pages of 4 KiB, counts. Ownership: pools of the Core; a task holds one reference each. Errors: contracts.
 // Not modelled: individual pages and VMAs (counts stand for them; copy-on-write sharing is tracked per family of address spaces),
-//          descriptor numbers, page slots of a pipe (it holds bytes), file positions; namespaces are counted and paid for, not separate.
+//          descriptor numbers, page slots of a pipe (it holds bytes), file positions; namespaces other than those of pids are counted and
+//          paid for, not separate.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "kernel_model/base/ilist.hpp"
 #include "kernel_model/process/kernel_bytes.hpp"
+#include "kernel_model/process/pid.hpp"
 #include "kernel_model/task/task.hpp"
 
 namespace forksim::km {
@@ -79,9 +82,29 @@ struct Cred {
   bool capable() const { return user->uid == 0; }  ///< every capability, or none
 };
 
+inline constexpr u32 kMaxPidNsLevel = 32;
+/// pid_namespace: numbers from 1 on, whose number 1 adopts and, at its end, takes the others along.
+struct PidNamespace {
+  u32 index = 0;
+  u32 count = 0;  ///< nsproxies, numbers and namespaces below
+  u32 level = 0;
+  PidNamespace* parent = nullptr;
+  Task* child_reaper = nullptr;
+  std::unique_ptr<PidMap> numbers;  ///< idr; null in the initial one, whose numbers are Core::pids
+  u32 pid_allocated = 0;            ///< of numbers
+  bool adding = true;               ///< PIDNS_ADDING, until zap_pid_ns_processes
+};
+/// The numbers that a struct pid has below the initial namespace, by level.
+struct Upids {
+  u32 index = 0;
+  PidNamespace* ns = nullptr;  ///< the deepest
+  std::array<Pid, kMaxPidNsLevel + 1> nr{};
+};
+
 struct Nsproxy {
   u32 index = 0;
   u32 count = 0;
+  PidNamespace* pid_ns_for_children = nullptr;
 };
 
 /// sem_undo_list, shared under CLONE_SYSVSEM.
@@ -145,6 +168,7 @@ struct Signal {
   u32 flags = 0;
   s32 group_exit_code = 0;
   u64 shared_pending = 0;
+  IList<Task, &Task::multiprocess> forking;  ///< multiprocess: clones in progress, which keep signals to several processes for the child
   std::array<s8, 65> code{};  ///< si_code of a pending signal
   IList<Task, &Task::thread_node> threads;
   Task* curr_target = nullptr;
@@ -190,7 +214,9 @@ inline constexpr int kSI_TKILL = -6;
 inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
 inline constexpr u32 kIoprioClassShift = 13;
-inline constexpr s64 kEPERM = 1, kENOENT = 2, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kEBUSY = 16, kENOTTY = 25, kEOPNOTSUPP = 95, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35, kENOSYS = 38;
+inline constexpr s64 kEPERM = 1, kENOSPC = 28, kENOENT = 2, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kEBUSY = 16, kENOTTY = 25,
+                     kEOPNOTSUPP = 95, kEOWNERDEAD = 130, kEAGAIN = 11, kENOMEM = 12, kEINVAL = 22, kEPIPE = 32, kEDEADLK = 35,
+                     kENOSYS = 38;
 /// Internal results that never reach a program: the system call is restarted.
 inline constexpr s64 kERESTARTSYS = 512, kERESTARTNOINTR = 513, kERESTARTNOHAND = 514, kERESTART_RESTARTBLOCK = 516;
 // wait4 options

@@ -28,11 +28,11 @@ extern const Path kUser;      ///< a task in user mode
 extern const Path kUserWork;  ///< the work loop before a return to user mode
 extern const Path kFault;     ///< a[0] kind, chosen by itself; a[1]: 1 for a copy-on-write one
 // process/signal.cpp
-extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group
+extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group, 2 as one of several
 extern const Path kSignalWakeUp;   ///< a[0] task, a[1]: 1 to wake a killable sleeper too
 extern const Path kGetSignal;
 extern const Path kWakeThreads;    ///< a[0] visit, a[1] WakeMode
-extern const Path kKillEach;       ///< a[0] visit, a[1] sig, a[2] si_code, a[3]: 1 charge the cost
+extern const Path kKillEach;       ///< a[0] visit, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, 2 as one of several
 extern const Path kSysKill;        ///< a[0] pid, a[1] sig, a[2]: 1 for tkill
 extern const Path kSysSigreturn;
 // process/fork.cpp
@@ -46,6 +46,8 @@ extern const Path kSysExit;        ///< a[0] code, a[1]: 1 for exit_group
 extern const Path kZapThreads;     ///< a[0]: task to spare; wakes the others with SIGKILL pending
 extern const Path kReleaseTask;    ///< a[0] task
 extern const Path kNotifyParent;   ///< a[0] task, a[1] sig, a[2]: 1 stop/continue, a[3] si_code; result: autoreap
+// process/pid_namespace.cpp
+extern const Path kZapPidNs;       ///< the end of a pid namespace's init: kills and waits for all others in it
 // process/wait.cpp
 extern const Path kSysWait4;       ///< a[0] pid, a[1] options
 extern const Path kWakeParent;     ///< a[0] parent task, a[1] child task
@@ -131,7 +133,7 @@ void trace_sys_exit(Ctx& x, s64 nr, s64 result);
 struct Nr {
   static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, waitid = 95, futex = 98,
                        clock_nanosleep = 115, sched_setscheduler = 119, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
-                       ioprio_set = 30, setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
+                       ioprio_set = 30, setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, setuid = 146, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
                        wait4 = 260;
 };
 
@@ -145,8 +147,8 @@ void call_signal_wake_up(Ctx& x, const Task& t, bool kill);
 /// signal_wake_up without and with WAKEKILL, or wake_up_state(__TASK_STOPPED).
 enum class WakeMode : u64 { signal, kill, stopped };
 void call_wake_threads(Ctx& x, u32 visit, WakeMode mode);
-/// Sends `sig` to every process of a visit.
-void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge);
+/// Sends `sig` to every process of a visit; `many`: to whom they clone meanwhile, too (type above PIDTYPE_TGID).
+void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge, bool many = true);
 /// Leaders of a process group, newest first.
 u32 visit_pgrp(Core& k, Pid pgrp);
 void retarget_shared_pending(Ctx& x, Task& t, u64 which);
@@ -154,7 +156,12 @@ bool participate_group_stop(Task& t);
 void call_notify_cldstop(Ctx& x, const Task& t, int why);
 /// Whether nobody outside the group but inside its session is a parent in it, `ignored` left out.
 bool will_become_orphaned_pgrp(const Core& k, Pid pgrp, const Task* ignored);
+// process/pid_namespace.cpp
+/// free_pid: the dying init of `ns`, or of one above, may wait for the number that is gone. Puts the reference to `ns`.
+void wake_reapers(Ctx& x, PidNamespace& ns);
 // process/wait.cpp
+/// wait4 of the kernel itself; the result is in task_struct.result.
+void call_kernel_wait4(Ctx& x, s32 pid, u32 options);
 bool eligible_pid(const Task& child, s32 pid, Pid own_group);
 // process/exit.cpp
 /// __exit_signal and __unhash_process; wakes an execing thread that waits for this one.

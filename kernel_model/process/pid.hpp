@@ -2,7 +2,7 @@
 //
 // Source: Linux 4.19 kernel/pid.c alloc_pid (idr_alloc_cyclic), free_pid. A number stays taken while any task uses it as PID, TGID, PGID
 // or SID; after a wrap the lowest number is RESERVED_PIDS (300). Units: pid numbers. Ownership: a value inside the Core.
-// Errors: alloc returns 0 when none is free (EAGAIN). Not modelled: pid namespaces.
+// Errors: alloc returns 0 when none is free (EAGAIN). Each pid namespace has a map of its own (process/pid_namespace.cpp).
 #pragma once
 
 #include <vector>

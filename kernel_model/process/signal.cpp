@@ -31,12 +31,12 @@ void call_wake_threads(Ctx& x, u32 visit, WakeMode mode) {
   f.a[1] = static_cast<u64>(mode);
 }
 
-void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge) {
+void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge, bool many) {
   Frame& f = call(x, kKillEach);
   f.a[0] = visit;
   f.a[1] = static_cast<u64>(sig);
   f.a[2] = static_cast<u64>(static_cast<s64>(code));
-  f.a[3] = charge;
+  f.a[3] = (charge ? 1 : 0) | (many ? 2 : 0);
 }
 
 u32 visit_pgrp(Core& k, Pid pgrp) {
@@ -96,11 +96,28 @@ constexpr s64 kResDelivered = 0, kResIgnored = 1, kResAlreadyPending = 2;
 // Locals of kSendSignal.
 enum SendLocal : u32 { kTarget = 0, kSig = 1, kCode = 2, kCharge = 3, kGroup = 4 };
 
-bool sig_ignored(const Task& t, int sig) {
+constexpr u64 kOneOfSeveral = 2;  // of kGroup
+
+/// An init takes only what it has a handler for, and SIGKILL and SIGSTOP from a pid namespace above its own.
+bool init_ignores(const Ctx& x, const Task& t, int sig) {
+  const bool kernel_only = sig == kSIGKILL || sig == kSIGSTOP;
+  const bool from_ancestor_ns = t.pid_ns && t.pid_ns->level && x.t.pid.v && !x.k.pid_nr_ns(x.t.pid, *t.pid_ns);
+  return !(kernel_only && from_ancestor_ns);
+}
+bool sig_ignored(const Ctx& x, const Task& t, int sig) {
   if (t.blocked & sigbit(sig)) return false;
   const SigDisposition d = t.sighand->action[static_cast<u32>(sig)];
-  if ((t.signal->flags & SIGNAL_UNKILLABLE) && d == SigDisposition::dfl) return true;
+  if ((t.signal->flags & SIGNAL_UNKILLABLE) && d == SigDisposition::dfl && init_ignores(x, t, sig)) return true;
   return d == SigDisposition::ign || (d == SigDisposition::dfl && (sigbit(sig) & kIgnoredByDefault));
+}
+
+/// Clones in progress: a stop and a continue cancel each other here too.
+void delay_for_children(const Signal& s, int sig) {
+  for (Task* t = s.forking.front(); t; t = t->multiprocess.next) {
+    if (sig == kSIGCONT) t->delayed &= ~kStopSignals;
+    if (sigbit(sig) & kStopSignals) t->delayed &= ~sigbit(kSIGCONT);
+    t->delayed |= sigbit(sig);
+  }
 }
 
 bool sig_fatal(const Task& t, int sig) {
@@ -133,7 +150,7 @@ Next report(Ctx& x, s64 res) {
   const s64 code = static_cast<s64>(x.f.a[kCode]);
   {
     const Held siglock(x, 0);  // counted by send_prepare
-    x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, x.f.a[kGroup], res);
+    x.k.emit(Tp::signal_generate, x.c, static_cast<s64>(x.f.a[kSig]), 0, code, t.comm, t.pid, x.f.a[kGroup] != 0, res);
   }
   preempt_sub(x, 1);
   return ret();
@@ -199,11 +216,12 @@ Next send_queue(Ctx& x) {
     return ret();
   }
   Signal& s = *t.signal;
-  if (sig_ignored(t, sig)) return report(x, kResIgnored);
+  if (sig_ignored(x, t, sig)) return report(x, kResIgnored);
   u64& set = group ? s.shared_pending : t.pending;
   if (set & sigbit(sig)) return report(x, kResAlreadyPending);
   set |= sigbit(sig);
   s.code[static_cast<u32>(sig)] = static_cast<s8>(x.f.a[kCode]);
+  if (x.f.a[kGroup] == kOneOfSeveral) delay_for_children(s, sig);
   Task* target = choose_thread(t, sig, group);
   if (!target) return advance();
   fn_enter(x, Fn::complete_signal);
@@ -253,8 +271,8 @@ Next kill_each(Ctx& x) {
     f.a[kTarget] = as_arg(t);
     f.a[kSig] = sig;
     f.a[kCode] = code;
-    f.a[kCharge] = charge;
-    f.a[kGroup] = 1;
+    f.a[kCharge] = charge & 1;
+    f.a[kGroup] = charge & 2 ? kOneOfSeveral : 1;
     return jump(0);
   }
   x.k.end_visit(static_cast<u32>(x.f.a[0]));
@@ -401,6 +419,7 @@ Next get_signal(Ctx& x) {
     return hold();
   }
   if (sigbit(sig) & kIgnoredByDefault) return jump(0);
+  if ((s.flags & SIGNAL_UNKILLABLE) && sig != kSIGKILL && sig != kSIGSTOP) return jump(0);
   if (sigbit(sig) & kStopSignals) return stop_by_default(x, sig);
   return die(x, sig);
 }
@@ -425,11 +444,11 @@ bool may_signal(const Task& from, const Task& to, int sig) {
 /// Whom kill(2) means: everybody for -1, a group below that and at 0.
 u32 visit_targets(Ctx& x, s32 pid) {
   Core& k = x.k;
-  if (pid != -1 && pid && !k.find_group(Pid(-pid))) return k.new_visit();
+  if (pid != -1 && pid && (!k.find_group(Pid(-pid)) || !k.pid_nr_ns(Pid(-pid), *x.t.pid_ns))) return k.new_visit();
   if (pid != -1) return visit_pgrp(k, pid ? Pid(-pid) : x.t.signal->pgrp);
   const u32 v = k.new_visit();
   k.for_each_process([&](Task& p) {
-    if (p.tgid.v > 1 && p.signal != x.t.signal) k.visit(v).push_back(&p);
+    if (p.signal != x.t.signal && k.pid_nr_ns(p.tgid, *x.t.pid_ns) > 1) k.visit(v).push_back(&p);
   });
   return v;
 }
@@ -460,7 +479,7 @@ Next kill_enter(Ctx& x) {
   }
   Task* p = x.k.find_task(Pid(pid));
   if (p && !thread) p = p->group_leader;
-  if (!p || !p->sighand)
+  if (!p || !p->sighand || !x.k.pid_nr_ns(p->pid, *x.t.pid_ns))
     x.t.result = -kESRCH;
   else if (!may_signal(x.t, *p, sig))
     x.t.result = -kEPERM;

@@ -63,6 +63,7 @@ Files& Core::files_of_started(const StartSpec& spec) {
 void Core::link_started(Task& t) {
   t.pid = t.tgid = alloc_pid();
   FS_CONTRACT(t.pid.v, "no pid left for a workload process");
+  t.pid_ns = init_pid_ns_;
   t.group_leader = &t;
   t.exit_signal = kSIGCHLD;
   t.signal->pgrp = t.signal->session = t.pid;

@@ -16,8 +16,17 @@ Next null_enter(Ctx& x) {
   trace_sys_enter(x, static_cast<s64>(x.f.a[0]));
   return advance();
 }
+/// What the small calls return that there are: numbers as the caller's pid namespace has them, 0 for a parent outside.
+s64 null_result(Ctx& x) {
+  switch (static_cast<s64>(x.f.a[0])) {
+    case Nr::getpid: return x.k.pid_nr_ns(x.t.tgid, *x.t.pid_ns);
+    case Nr::getppid: return x.k.pid_nr_ns(x.t.group_leader->real_parent->tgid, *x.t.pid_ns);
+    case Nr::getuid: return s64{x.t.cred->user->uid};
+    default: return 0;
+  }
+}
 Next null_exit(Ctx& x) {
-  trace_sys_exit(x, static_cast<s64>(x.f.a[0]), 0);
+  trace_sys_exit(x, static_cast<s64>(x.f.a[0]), null_result(x));
   x.t.result = 0;
   return --x.f.a[1] ? jump(0) : ret();
 }
@@ -129,6 +138,7 @@ s64 misc_nr(OpKind kind) {
     case OpKind::setsid: return Nr::setsid;
     case OpKind::nice: return Nr::setpriority;
     case OpKind::ioprio_set: return Nr::ioprio_set;
+    case OpKind::setuid: return Nr::setuid;
     case OpKind::sigprocmask: return Nr::rt_sigprocmask;
     case OpKind::setpgid: return Nr::setpgid;
     case OpKind::set_ctty:
@@ -232,6 +242,20 @@ void mark_descendants(Task& t) {
 /// What ps shows of the task has changed.
 void trace_attr(Ctx& x) { x.k.emit(Tp::task_attr, x.c, x.t.pid, x.t.prio, x.t.signal->pgrp, x.t.signal->session, x.t.cred->user->uid); }
 
+/// setuid with glibc's broadcast: every thread gets credentials of the new user, whose processes it counts among from now on.
+s64 do_setuid(Ctx& x) {
+  const u32 uid = static_cast<u32>(op(x).arg);
+  if (!x.t.cred->capable() && x.t.cred->user->uid != uid) return -kEPERM;
+  for (Task* p = x.t.signal->threads.front(); p; p = p->thread_node.next) {
+    Cred& old = *p->cred;
+    --old.user->processes;
+    x.k.get_cred(*p, x.k.new_cred(x.k.user_of(uid)));
+    x.k.put_cred(old);
+  }
+  trace_attr(x);
+  return 0;
+}
+
 /// ioprio_set(IOPRIO_WHO_PROCESS, 0): the real-time class is for CAP_SYS_ADMIN; the first one makes the I/O context.
 s64 do_ioprio_set(Ctx& x) {
   constexpr u32 kRealtime = 1;
@@ -254,6 +278,7 @@ Next misc_apply(Ctx& x) {
     case OpKind::nice:
       x.t.result = do_setpriority(x);
       break;
+    case OpKind::setuid: x.t.result = do_setuid(x); break;
     case OpKind::ioprio_set: x.t.result = do_ioprio_set(x); break;
     case OpKind::sigprocmask: do_sigprocmask(x); break;
     case OpKind::setpgid: x.t.result = do_setpgid(x); break;

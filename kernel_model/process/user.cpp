@@ -200,6 +200,7 @@ Next dispatch(Ctx& x) {
     case OpKind::subreaper:
     case OpKind::set_name:
     case OpKind::setsid:
+    case OpKind::setuid:
     case OpKind::ioprio_set:
     case OpKind::nice: return syscall(x, kSysMisc);
     case OpKind::affinity: return syscall(x, kSysSetaffinity);

@@ -13,8 +13,9 @@ bool eligible_pid(const Task& child, s32 pid, Pid own_group) {
 namespace {
 
 // Locals of kSysWait4.
-enum Local : u32 { kPid = 0, kOptions = 1, kRet = 2, kZombie = 3 };
-enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 5 };
+enum Local : u32 { kPid = 0, kOptions = 1, kRet = 2, kZombie = 3, kNumber = 4 };
+enum Pc : u16 { kPcScan = 1, kPcSpin = 2, kPcReap = 3, kPcExit = 5, kPcKernel = 6 };
+constexpr u64 kOfKernel = u64{1} << 32;  // of kOptions: no system call
 
 s32 wanted(const Ctx& x) { return static_cast<s32>(x.f.a[kPid]); }
 u32 options(const Ctx& x) { return static_cast<u32>(x.f.a[kOptions]); }
@@ -27,6 +28,17 @@ bool eligible_child(const Ctx& x, const Task& c) {
   return (options(x) & k__WALL) || (c.exit_signal != kSIGCHLD) == ((options(x) & k__WCLONE) != 0);
 }
 
+/// The head of do_wait.
+void do_wait(Ctx& x, s32 pid) {
+  fn_enter(x, Fn::do_wait);
+  x.k.emit(Tp::sched_process_wait, x.c, x.t.comm, Pid(pid > 0 ? pid : 0), x.t.prio);
+  x.t.wait_pid = pid;
+  x.t.wait_options = options(x);
+  x.t.wait_group = x.t.signal->pgrp;
+  x.k.add_wait(x.t.signal->wait_chldexit, x.t, true);
+  fn(x, Fn::add_wait_queue);
+}
+
 Next wait_enter(Ctx& x) {
   const s32 pid = wanted(x);
   trace_sys_enter(x, nr(x), x.f.a[kPid], 0, x.f.a[kOptions]);
@@ -36,15 +48,17 @@ Next wait_enter(Ctx& x) {
   if (options(x) & ~kKnown) return jump(kPcExit);
   if (nr(x) == Nr::wait4) fn_enter(x, Fn::kernel_wait4);
   if (pid > 0) fn(x, Fn::find_get_pid);
-  fn_enter(x, Fn::do_wait);
-  x.k.emit(Tp::sched_process_wait, x.c, x.t.comm, Pid(pid > 0 ? pid : 0), x.t.prio);
-  x.t.wait_pid = pid;
-  x.t.wait_options = options(x);
-  x.t.wait_group = x.t.signal->pgrp;
-  x.k.add_wait(x.t.signal->wait_chldexit, x.t, true);
-  fn(x, Fn::add_wait_queue);
+  do_wait(x, pid);
   return advance();
 }
+Next kernel_wait(Ctx& x) {
+  fn_enter(x, Fn::kernel_wait4);
+  do_wait(x, wanted(x));
+  return jump(kPcScan);
+}
+
+/// The number by which the caller knows a child.
+void set_number(Ctx& x, const Task& child) { x.f.a[kNumber] = static_cast<u64>(s64{x.k.pid_nr_ns(child.pid, *x.t.pid_ns)}); }
 
 Next finish(Ctx& x, s64 result) {
   x.f.a[kRet] = static_cast<u64>(result);
@@ -100,6 +114,7 @@ Next wait_scan(Ctx& x) {
         fn_consider(x, seen);
       if (seen == Seen::nobody) continue;
       if (seen == Seen::spin) return jump(kPcSpin);
+      set_number(x, *c);
       if (seen == Seen::report) return finish(x, c->pid.v);
       if (seen == Seen::reap && (options(x) & kWNOWAIT)) return finish(x, c->pid.v);
       if (seen == Seen::reap) {
@@ -108,6 +123,7 @@ Next wait_scan(Ctx& x) {
         x.t.state = TASK_RUNNING;
         return jump(kPcReap);
       }
+      x.f.a[kNumber] = 0;
       children = true;
     }
   }
@@ -140,9 +156,10 @@ Next wait_exit(Ctx& x) {
   x.k.remove_wait(x.t);
   x.t.state = TASK_RUNNING;
   x.t.result = static_cast<s64>(x.f.a[kRet]);
-  trace_sys_exit(x, nr(x), x.t.result);
+  if (!(x.f.a[kOptions] & kOfKernel)) trace_sys_exit(x, nr(x), x.t.result > 0 ? static_cast<s64>(x.f.a[kNumber]) : x.t.result);
   return ret();
 }
+Ns exit_cost(Ctx& x) { return x.f.a[kOptions] & kOfKernel ? Ns(0) : x.k.cost(Phase::syscall_exit); }
 
 bool inside_wait(Ctx& x) { return x.k.graph().is_open(x, Fn::do_wait); }
 bool is_wait4(Ctx& x) { return x.k.graph().is_open(x, Fn::kernel_wait4); }
@@ -153,12 +170,14 @@ constexpr Step kWaitSteps[] = {
     {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
     {wait_task_zombie, Phase::count_, before_reap_cost, 0},
     {wait_reap, Phase::count_, reap_locked_cost, 0, nullptr, LockSet::tasklist_write},
-    {wait_exit, Phase::syscall_exit, nullptr, 0,
+    {wait_exit, Phase::count_, exit_cost, 0,
      marks<leaves<Fn::wait_consider_task>, calls<Fn::remove_wait_queue, inside_wait>, leaves<Fn::do_wait>, calls<Fn::put_pid, is_wait4>,
            leaves<Fn::sys_wait4>, leaves<Fn::sys_waitid>>},
+    {kernel_wait, Phase::count_, nullptr, 0},
 };
 static_assert(kWaitSteps[kPcScan].effect == wait_scan && kWaitSteps[kPcSpin].effect == spin_done &&
-              kWaitSteps[kPcReap].effect == wait_task_zombie && kWaitSteps[kPcExit].effect == wait_exit);
+              kWaitSteps[kPcReap].effect == wait_task_zombie && kWaitSteps[kPcExit].effect == wait_exit &&
+              kWaitSteps[kPcKernel].effect == kernel_wait);
 
 /// __wake_up_sync_key on wait_chldexit with child_wait_callback's filter; a[2] counts the waiters already seen.
 Next wake_parent(Ctx& x) {
@@ -181,6 +200,13 @@ constexpr Step kWakeParentSteps[] = {
     {wake_parent, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::__wake_up_parent, outside<Fn::__wake_up_parent>>>}};
 
 }  // namespace
+
+void call_kernel_wait4(Ctx& x, s32 pid, u32 options) {
+  Frame& f = call(x, kSysWait4);
+  f.pc = kPcKernel;
+  f.a[kPid] = static_cast<u64>(s64{pid});
+  f.a[kOptions] = options | kOfKernel;
+}
 
 const Path kSysWait4{"sys_wait4", kWaitSteps};
 const Path kWakeParent{"__wake_up_parent", kWakeParentSteps};

@@ -58,6 +58,7 @@ struct Cred;
 struct Nsproxy;
 struct SemUndo;
 struct IoContext;
+struct PidNamespace;
 struct Kthread;
 
 struct Task {
@@ -117,11 +118,14 @@ struct Task {
   Nsproxy* nsproxy = nullptr;
   SemUndo* sysvsem = nullptr;
   IoContext* io_context = nullptr;
+  PidNamespace* pid_ns = nullptr;  ///< task_active_pid_ns, until released
   Kthread* kthread = nullptr;  ///< of a thread that kthread() runs
   Task *real_parent = nullptr, *group_leader = nullptr;
   ListNode<Task> sibling, thread_node, wait_node;
   IList<Task, &Task::sibling> children;
   u64 pending = 0, blocked = 0;  ///< private signals, bit sig-1
+  ListNode<Task> multiprocess;   ///< in Signal::forking while we clone a process
+  u64 delayed = 0;               ///< signals to several processes that came meanwhile: the child's
   u64 set_child_tid = 0, clear_child_tid = 0;  ///< user addresses; 1 stands for any
   u64 tls = 0;                   ///< thread pointer: TaskId + 1 of the task it was made for by CLONE_SETTLS, else the parent's
   u32 jobctl = 0;                ///< JOBCTL_*

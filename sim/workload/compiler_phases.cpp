@@ -14,7 +14,8 @@ struct SimpleAction {
 };
 constexpr SimpleAction kNumberActions[] = {{"run", Code::run},       {"runtime", Code::runtime},    {"sleep", Code::sleep},
                                            {"timer", Code::timer},   {"exit", Code::exit},          {"exit_group", Code::exit_group},
-                                           {"open", Code::open},     {"close", Code::close},                                                   {"setsid", Code::setsid}, {"subreaper", Code::subreaper}};
+                                           {"open", Code::open},     {"close", Code::close},        {"setsid", Code::setsid},
+                                           {"setuid", Code::setuid}, {"subreaper", Code::subreaper}};
 constexpr SimpleAction kObjectActions[] = {
     {"lock", Code::mutex_lock},         {"unlock", Code::mutex_unlock},           {"read_lock", Code::read_lock},
     {"write_lock", Code::write_lock},   {"sem_wait", Code::sem_wait},
@@ -240,7 +241,7 @@ void Compiler::numeric(Scope& s, const Value& v, const std::string& action, Code
   number(s, i, v[action], action);
   if (code == Code::sleep || code == Code::timer) i.slot = slot(s, v);
   if (v["state"]) i.arg = v["state"].text == "interruptible" ? 0 : v["state"].text == "uninterruptible" ? 1 : 2;
-  if (code == Code::timer && i.source != NumSource::constant)
+  if ((code == Code::setuid || code == Code::timer) && i.source != NumSource::constant)
     error(v[action], "the value must be constant", "parameters of the file may be used, loop indexes may not");
   emit(i);
 }

@@ -58,10 +58,6 @@ std::vector<u32> Compiler::args(Scope& s, const Value& v, u32 p) {
 bool Compiler::fork_site(Scope& s, const Value& v, const std::string& action, ForkSite& site) {
   const Value &name = v[action], &child = v["child"];
   site.spec.clone_flags = clone_flags(v, action);
-  for (const Value& f : v["flags"].items)
-    if (f.text == "CLONE_NEWPID")
-      error(f, "CLONE_NEWPID is not modelled in this version: pid namespaces with an init of their own",
-            "allowed are the other namespaces of clone, which are objects with a cost");
   site.thread = (site.spec.clone_flags & km::kCLONE_THREAD) != 0;
   site.ordinal_slot = slot(s, v);
   site.inline_child = bool(child);

@@ -40,6 +40,7 @@ constexpr bool has_result(Code c) {
     case Code::setsid:
     case Code::nice:
     case Code::ioprio:
+    case Code::setuid:
     case Code::affinity:
     case Code::policy:
     case Code::cgroup:
@@ -481,6 +482,9 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       return true;
     case Code::setsid:
       out.kind = km::OpKind::setsid;
+      return true;
+    case Code::setuid:
+      set(out, km::OpKind::setuid, i.num);
       return true;
     case Code::ioprio:
       set(out, km::OpKind::ioprio_set, i.num);

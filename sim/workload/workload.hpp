@@ -45,6 +45,7 @@ enum class Code : u8 {
   setsid,
   nice,
   ioprio,
+  setuid,
   affinity,
   policy,
   cgroup,

@@ -73,6 +73,10 @@ constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
                                       "tests/traces/workloads/f_kill.yaml",
                                       "tests/traces/workloads/c_pthreads.yaml",
                                       "tests/traces/workloads/d_forkstorm.yaml",
+                                      "workloads/container_init.yaml",
+                                      "workloads/hotplug_during_fork_storm.yaml",
+                                      "workloads/governor_ondemand_ramp.yaml",
+                                      "tests/traces/workloads/graph_schedutil.yaml",
                                       "tests/traces/workloads/graph_rare.yaml"};
 
 std::vector<GraphLine> graph_of(const std::string& workload, const std::string& options) {
@@ -177,6 +181,101 @@ TEST_CASE("an interrupt shows its functions inside the task that it interrupts")
       graph_of("tests/traces/workloads/d_forkstorm.yaml", "--set trace.functions=copy_process --set trace.graph.irqs=false");
   CHECK(
       std::ranges::none_of(without, [](const GraphLine& l) { return l.text == "gic_handle_irq" || l.kind == GraphLine::Kind::irq_begin; }));
+}
+
+namespace {
+/// Who called whom, over all tasks of a run.
+std::set<std::pair<std::string, std::string>> calls_of(const std::string& workload) {
+  std::set<std::pair<std::string, std::string>> calls;
+  std::map<std::string, std::vector<std::string>> stacks;
+  for (const GraphLine& l : graph_of(workload, "")) {
+    std::vector<std::string>& s = stacks[l.task.ends_with("-0") ? "cpu" + std::to_string(l.cpu) : l.task.substr(l.task.rfind('-') + 1)];
+    if (l.kind == GraphLine::Kind::entry || l.kind == GraphLine::Kind::leaf) {
+      s.resize(std::min<std::size_t>(s.size(), l.depth));
+      calls.insert({s.empty() ? "" : s.back(), l.text});
+      if (l.kind == GraphLine::Kind::entry) s.push_back(l.text);
+    } else if (l.kind == GraphLine::Kind::exit && !s.empty()) {
+      s.pop_back();
+    }
+  }
+  return calls;
+}
+}  // namespace
+
+TEST_CASE("a CPU that goes and comes: the functions nest as in kernel/cpu.c") {
+  const auto calls = calls_of("workloads/hotplug_during_fork_storm.yaml");
+  const std::pair<const char*, const char*> expected[] = {
+      {"__arm64_sys_write", "online_store"},
+      {"online_store", "device_offline"},
+      {"device_offline", "cpu_down"},
+      {"cpu_down", "do_cpu_down"},
+      {"do_cpu_down", "_cpu_down"},
+      {"_cpu_down", "cpuhp_kick_ap_work"},
+      {"cpuhp_kick_ap_work", "cpuhp_kick_ap"},
+      {"cpuhp_kick_ap", "wake_up_process"},
+      {"wake_up_process", "try_to_wake_up"},
+      {"cpuhp_kick_ap", "wait_for_completion"},
+      {"cpuhp_thread_fun", "cpuhp_invoke_callback"},
+      {"cpuhp_invoke_callback", "sched_cpu_deactivate"},
+      {"sched_cpu_deactivate", "__wait_rcu_gp"},
+      {"__wait_rcu_gp", "schedule"},
+      {"cpuhp_thread_fun", "complete"},
+      {"_cpu_down", "cpuhp_invoke_callback"},
+      {"cpuhp_invoke_callback", "takedown_cpu"},
+      {"takedown_cpu", "stop_machine_cpuslocked"},
+      {"stop_machine_cpuslocked", "stop_cpus"},
+      {"stop_cpus", "queue_stop_cpus_work"},
+      {"stop_cpus", "wait_for_completion"},
+      {"cpu_stopper_thread", "multi_cpu_stop"},
+      {"multi_cpu_stop", "take_cpu_down"},
+      {"take_cpu_down", "__cpu_disable"},
+      {"cpuhp_invoke_callback", "sched_cpu_dying"},
+      {"sched_cpu_dying", "migrate_tasks"},
+      {"cpu_stopper_thread", "complete"},
+      {"do_idle", "cpuhp_report_idle_dead"},
+      {"do_idle", "arch_cpu_idle_dead"},
+      {"takedown_cpu", "__cpu_die"},
+      {"takedown_cpu", "rcutree_migrate_callbacks"},
+      {"cpuhp_invoke_callback", "hrtimers_dead_cpu"},
+      {"online_store", "device_online"},
+      {"device_online", "cpu_up"},
+      {"cpu_up", "do_cpu_up"},
+      {"do_cpu_up", "_cpu_up"},
+      {"cpuhp_invoke_callback", "bringup_cpu"},
+      {"bringup_cpu", "__cpu_up"},
+      {"__cpu_up", "wait_for_completion_timeout"},
+      {"bringup_cpu", "cpuhp_kick_ap"},
+      {"cpuhp_invoke_callback", "sched_cpu_activate"},
+  };
+  for (const auto& [caller, callee] : expected) CHECK_MESSAGE(calls.contains({caller, callee}), caller << " > " << callee);
+  CHECK_FALSE(calls.contains({"bringup_cpu", "cpuhp_kick_ap_work"}));  // a CPU that comes is kicked by bringup_wait_for_ap
+}
+
+TEST_CASE("a governor: the functions nest from the scheduler's hook to the firmware") {
+  const auto ondemand = calls_of("workloads/governor_ondemand_ramp.yaml"),
+             schedutil = calls_of("tests/traces/workloads/graph_schedutil.yaml");
+  const std::pair<const char*, const char*> expected[] = {{"handle_IPI", "irq_work_run"},
+                                                          {"irq_work_run", "irq_work_run_list"},
+                                                          {"irq_work_run_list", "dbs_irq_work"},
+                                                          {"dbs_irq_work", "try_to_wake_up"},
+                                                          {"process_one_work", "dbs_work_handler"},
+                                                          {"dbs_work_handler", "od_dbs_update"},
+                                                          {"od_dbs_update", "dbs_update"},
+                                                          {"od_dbs_update", "__cpufreq_driver_target"},
+                                                          {"__cpufreq_driver_target", "cpufreq_freq_transition_begin"},
+                                                          {"__cpufreq_driver_target", "rpi_firmware_property"},
+                                                          {"rpi_firmware_property_list", "rpi_firmware_transaction"},
+                                                          {"rpi_firmware_transaction", "wait_for_completion"},
+                                                          {"__cpufreq_driver_target", "cpufreq_freq_transition_end"}};
+  for (const auto& [caller, callee] : expected) CHECK_MESSAGE(ondemand.contains({caller, callee}), caller << " > " << callee);
+  CHECK(schedutil.contains({"irq_work_run_list", "sugov_irq_work"}));
+  CHECK(schedutil.contains({"sugov_work", "__cpufreq_driver_target"}));
+  const auto hooked = [](const auto& calls, const std::string& hook) {
+    return std::ranges::any_of(calls, [&](const auto& c) { return c.second == hook; });
+  };
+  CHECK(hooked(ondemand, "dbs_update_util_handler"));
+  CHECK_FALSE(hooked(ondemand, "sugov_update_shared"));
+  CHECK(hooked(schedutil, "sugov_update_shared"));
 }
 
 TEST_CASE("functions that the compiler inlines can be shown or left out") {

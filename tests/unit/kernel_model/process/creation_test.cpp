@@ -1,6 +1,7 @@
 // Failures of clone: errno, order of unwinding, nothing left behind, time charged.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace {
 
 u64 left_over(const Alive& a) {
   return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.sem_undos +
-         a.kernel_bytes;
+         a.io_contexts + a.pid_namespaces + a.kernel_bytes;
 }
 
 struct Tried {
@@ -248,6 +249,54 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.kernel().totals().fork_errors == 1);
     CHECK(m.kernel().totals().forks == 2);
     CHECK(left_over(m.kernel().alive()) == 0);
+  }
+
+  TEST_CASE("a signal that is pending at the head of copy_process comes first, and the clone is restarted, of a thread as of a process") {
+    for (const u64 flags : {kForkFlags, kPthreadFlags}) {
+      CAPTURE(flags);
+      ScriptMachine m;
+      m.config().costs.ns[static_cast<std::size_t>(Phase::syscall_entry)] = 1_ms;
+      const u32 child = m.add_list({Op{.kind = OpKind::exit}});
+      const Op handler{.kind = OpKind::sigaction, .arg = 10, .count = 2}, back{.kind = OpKind::sigreturn};
+      // sigaction enters the kernel from 0 to 1 ms, clone from there to 2 ms; kill enters from 0.5 ms and sends at 1.5 ms
+      const u32 caller = m.add_list({handler, fork_op(m.fork_spec(child, flags)), back, sleep_op(20_ms)});
+      m.start(caller);
+      m.start(m.add_list({run_op(500_us), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(11)}}));
+      m.run();
+      const auto delivered = m.of(Tp::signal_deliver), made = m.of(Tp::task_newtask);
+      REQUIRE(delivered.size() == 1);
+      REQUIRE(made.size() == 3);  // two that start, and the clone
+      CHECK(delivered[0].ts < made[2].ts);
+      std::vector<s64> results;
+      for (const TraceEvent& e : m.of(Tp::sys_exit))
+        if (e.pid.v == 11 && e.args[0] == 220) results.push_back(static_cast<s64>(e.args[1]));
+      CHECK(results == std::vector<s64>{-kERESTARTNOINTR, 13});
+      CHECK(m.results[caller].at(2) == 13);  // what the program sees, once
+      CHECK(m.kernel().totals().forks + m.kernel().totals().threads == 3);
+      CHECK(m.kernel().totals().fork_errors == 0);
+    }
+  }
+
+  TEST_CASE("a signal to a process group reaches the child whose clone it meets, one to the process does not") {
+    for (const bool group : {true, false}) {
+      CAPTURE(group);
+      ScriptMachine m;
+      m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 4_ms;
+      const Op handler{.kind = OpKind::sigaction, .arg = 10, .count = 2}, back{.kind = OpKind::sigreturn};
+      const u32 child = group ? m.add_list({back, sleep_op(1_ms)}) : m.add_list({sleep_op(1_ms)});
+      m.start(m.add_list({handler, fork_op(m.fork_spec(child)), back, wait_op()}));
+      m.start(m.add_list({run_op(2_ms), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(group ? -11 : 11)}}));
+      m.run();
+      const Ns made = m.of(Tp::task_newtask).at(2).ts;
+      CHECK(made > 4_ms);
+      CHECK(m.of(Tp::signal_generate).at(0).ts < made);
+      std::vector<s32> receivers;
+      for (const TraceEvent& e : m.of(Tp::signal_deliver))
+        if (e.args[0] == 10) receivers.push_back(e.pid.v);
+      std::ranges::sort(receivers);
+      CHECK(receivers == (group ? std::vector<s32>{11, 13} : std::vector<s32>{11}));
+      CHECK(left_over(m.kernel().alive()) == 0);
+    }
   }
 
   TEST_CASE("CLONE_PARENT makes a sibling, and not below init") {

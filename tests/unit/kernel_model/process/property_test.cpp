@@ -67,7 +67,8 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     const std::pair<const char*, u64> left[] = {
         {"stacks", a.stacks},       {"task_structs", a.task_structs}, {"mms", a.mms},   {"files", a.files},     {"fs", a.fs},
         {"sighands", a.sighands},   {"signals", a.signals},           {"pids", a.pids}, {"creds", a.creds},     {"nsproxies", a.nsproxies},
-        {"sem_undos", a.sem_undos}, {"kernel_bytes", a.kernel_bytes}, {"users", live_}, {"stuck", stuck.size()}};
+        {"sem_undos", a.sem_undos}, {"io_contexts", a.io_contexts},   {"pid_namespaces", a.pid_namespaces},
+        {"users", live_},           {"kernel_bytes", a.kernel_bytes}, {"stuck", stuck.size()}};
     for (const auto& [name, n] : left)
       if (n) wrong += std::string(name) + " left: " + std::to_string(n) + "; ";
     for (const TaskView& v : stuck) wrong += "pid " + std::to_string(v.pid.v) + " in " + v.state + "; ";

@@ -20,7 +20,7 @@ Op op(OpKind kind, s64 arg = 0) { return {.kind = kind, .arg = arg}; }
 
 u64 left_over(const Alive& a) {
   return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.sem_undos +
-         a.io_contexts + a.kernel_bytes;
+         a.io_contexts + a.pid_namespaces + a.kernel_bytes;
 }
 
 /// A parent with an I/O priority clones a child with `flags`; both sleep. The machine stands at 5 ms.
