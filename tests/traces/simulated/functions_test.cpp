@@ -247,7 +247,7 @@ TEST_CASE("a CPU that goes and comes: the functions nest as in kernel/cpu.c") {
       {"bringup_cpu", "cpuhp_kick_ap"},
       {"cpuhp_invoke_callback", "sched_cpu_activate"},
   };
-  for (const auto& [caller, callee] : expected) CHECK_MESSAGE(calls.contains({caller, callee}), caller << " > " << callee);
+  for (const auto& c : expected) CHECK_MESSAGE(calls.contains({c.first, c.second}), c.first << " > " << c.second);
   CHECK_FALSE(calls.contains({"bringup_cpu", "cpuhp_kick_ap_work"}));  // a CPU that comes is kicked by bringup_wait_for_ap
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("a governor: the functions nest from the scheduler's hook to the firmw
                                                           {"rpi_firmware_property_list", "rpi_firmware_transaction"},
                                                           {"rpi_firmware_transaction", "wait_for_completion"},
                                                           {"__cpufreq_driver_target", "cpufreq_freq_transition_end"}};
-  for (const auto& [caller, callee] : expected) CHECK_MESSAGE(ondemand.contains({caller, callee}), caller << " > " << callee);
+  for (const auto& c : expected) CHECK_MESSAGE(ondemand.contains({c.first, c.second}), c.first << " > " << c.second);
   CHECK(schedutil.contains({"irq_work_run_list", "sugov_irq_work"}));
   CHECK(schedutil.contains({"sugov_work", "__cpufreq_driver_target"}));
   const auto hooked = [](const auto& calls, const std::string& hook) {

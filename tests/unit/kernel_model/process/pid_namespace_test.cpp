@@ -48,9 +48,9 @@ TEST_SUITE("kernel_model/process") {
     const u32 one = m.add_list({fork_op(m.fork_spec(middle)), wait_op(), wait_op(), wait_op()});
     m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op()}));
     m.kernel().advance(10_ms);
-    for (const auto& [pid, number] : {std::pair{kFirst + 1, 1}, std::pair{kFirst + 3, 3}}) {
-      CHECK(m.kernel().refs(Pid(pid)).ns_pid == Pid(number));
-      CHECK(m.kernel().refs(Pid(pid)).ns_level == 1);
+    for (const auto& numbers : {std::pair{kFirst + 1, 1}, std::pair{kFirst + 3, 3}}) {
+      CHECK(m.kernel().refs(Pid(numbers.first)).ns_pid == Pid(numbers.second));
+      CHECK(m.kernel().refs(Pid(numbers.first)).ns_level == 1);
     }
     CHECK(m.kernel().refs(Pid(kFirst)).ns_level == 0);
     m.run();
