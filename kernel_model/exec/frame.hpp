@@ -39,26 +39,30 @@ struct Frame {
   }
 };
 
+/// Stays where it is: it points into itself.
 class FrameStack {
  public:
   static constexpr u32 kMax = 16;
+  FrameStack() = default;
+  FrameStack(const FrameStack&) = delete;
+  FrameStack& operator=(const FrameStack&) = delete;
   Frame& push(const Path& p) {
-    FS_CONTRACT(depth_ < kMax, "kernel path nesting");
-    Frame& f = frames_[depth_++];
+    FS_CONTRACT(depth() < kMax, "kernel path nesting");
+    Frame& f = *end_++;
     f.call(p);
     return f;
   }
-  void pop() { --depth_; }
-  void clear() { depth_ = 0; }
-  bool empty() const { return depth_ == 0; }
-  u32 depth() const { return depth_; }
-  Frame& top() { return frames_[depth_ - 1]; }
-  const Frame& top() const { return frames_[depth_ - 1]; }
-  Frame& below_top() { return frames_[depth_ - 2]; }
+  void pop() { --end_; }
+  void clear() { end_ = frames_.data(); }
+  bool empty() const { return end_ == frames_.data(); }
+  u32 depth() const { return static_cast<u32>(end_ - frames_.data()); }
+  Frame& top() { return end_[-1]; }
+  const Frame& top() const { return end_[-1]; }
+  Frame& below_top() { return end_[-2]; }
 
  private:
   std::array<Frame, kMax> frames_;
-  u32 depth_ = 0;
+  Frame* end_ = frames_.data();  ///< behind the top
 };
 
 }  // namespace forksim::km

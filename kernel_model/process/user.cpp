@@ -254,6 +254,11 @@ Next due_work(Ctx& x) {
   return startup != Ns(0) ? work(x, startup) : jump(kPcFetch);
 }
 
+/// Out of line: next_operation runs for every instruction.
+[[noreturn]] [[gnu::noinline]] void no_progress(const Task& t) {
+  throw std::runtime_error("pid " + std::to_string(t.pid.v) + ": its program makes no progress (an endless loop without time)");
+}
+
 /// What the program does next.
 Next next_operation(Ctx& x) {
   Task& t = x.t;
@@ -262,7 +267,7 @@ Next next_operation(Ctx& x) {
     t.last_fetch = x.k.now();
     t.idle_ops = 0;
   } else if (++t.idle_ops > kIdleOpsLimit) {
-    throw std::runtime_error("pid " + std::to_string(t.pid.v) + ": its program makes no progress (an endless loop without time)");
+    no_progress(t);
   }
   x.k.user.next_op(t.user, result, x.k.now(), op(x));
   return dispatch(x);

@@ -268,8 +268,7 @@ u32 Programs::wrapped(Task& t, u32 at, u32 size) {
   return static_cast<u32>(m < 0 ? m + size : m);
 }
 
-u32 Programs::object(Task& t, u32 decl, u32 at, u8 direction) {
-  if (at == kNoIndex && the_one_[decl] != kNone) return the_one_[decl];
+u32 Programs::one_of(Task& t, u32 decl, u32 at, u8 direction) {
   const ObjectDecl& o = w_.objects[decl];
   const u32 first = o.per_instance ? instance_base_[t.instance * w_.objects.size() + decl] : run_base_[decl];
   const u32 i = wrapped(t, at, o.count);

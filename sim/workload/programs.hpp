@@ -105,7 +105,11 @@ class Programs final : public km::UserSpace {
   s64 number(Task& t, const Instr& i);
   s64 draw_number(Task& t, const DrawSite& site);
   u64 random(Task& t, u16 slot, u64 purpose);
-  u32 object(Task& t, u32 decl, u32 at, u8 direction);
+  /// The kernel object that an instruction names; most declarations are one shared object.
+  u32 object(Task& t, u32 decl, u32 at, u8 direction) {
+    return at == kNoIndex && the_one_[decl] != kNone ? the_one_[decl] : one_of(t, decl, at, direction);
+  }
+  u32 one_of(Task& t, u32 decl, u32 at, u8 direction);
   u32 wrapped(Task& t, u32 at, u32 size);
   s64& child_of(Task& t, const Instr& i);
   u32 new_handlers();
