@@ -39,13 +39,17 @@ struct Frame {
   }
 };
 
-/// Stays where it is: it points into itself.
+/// Points into itself, a copy too.
 class FrameStack {
  public:
   static constexpr u32 kMax = 16;
   FrameStack() = default;
-  FrameStack(const FrameStack&) = delete;
-  FrameStack& operator=(const FrameStack&) = delete;
+  FrameStack(const FrameStack& o) : frames_(o.frames_), end_(frames_.data() + o.depth()) {}
+  FrameStack& operator=(const FrameStack& o) {
+    frames_ = o.frames_;
+    end_ = frames_.data() + o.depth();
+    return *this;
+  }
   Frame& push(const Path& p) {
     FS_CONTRACT(depth() < kMax, "kernel path nesting");
     Frame& f = *end_++;

@@ -33,7 +33,7 @@ class Decay {
   u32 shift_ = 0, inv_ = 0;  // nothing is left after 63 half-lives
 };
 
-/// Returns the number of whole periods that passed.
+/// Returns the number of whole periods that passed. What ran without load adds nothing: the sums only age.
 u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running) {
   u32 contrib = static_cast<u32>(delta);
   delta += sa.period_contrib;
@@ -44,11 +44,12 @@ u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
     sa.runnable_load_sum = y(sa.runnable_load_sum);
     sa.util_sum = static_cast<u32>(y(sa.util_sum));
     delta %= kPeriod;
-    contrib = y.segments(kPeriod - sa.period_contrib, static_cast<u32>(delta));
+    if (load) contrib = y.segments(kPeriod - sa.period_contrib, static_cast<u32>(delta));
   }
   sa.period_contrib = static_cast<u32>(delta);
+  if (!load) return periods;
   const u64 c = (contrib * scale.freq) >> kCapacityShift;
-  if (load) sa.load_sum += load * c;
+  sa.load_sum += load * c;
   if (runnable) sa.runnable_load_sum += runnable * c;
   if (running) sa.util_sum += static_cast<u32>(c * scale.cpu);
   return periods;
@@ -83,10 +84,6 @@ bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
   delta >>= 10;
   if (!delta) return false;
   sa.last_update_time += delta << 10;
-  if (!load) {
-    runnable = 0;
-    running = false;
-  }
   return accumulate_sum(delta, scale, sa, load, runnable, running) != 0;
 }
 
@@ -97,8 +94,7 @@ void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable) {
   sa.util_avg = by_divider(sa.util_sum);
 }
 
-bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
-  if (se.task) se.runnable_weight = se.load.weight;
+bool age_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
   if (!update_load_sum(now, scale, se.avg, se.on_rq, se.on_rq, cfs_rq.curr == &se)) return false;
   update_load_avg_of(se.avg, se_weight(se), se_runnable(se));
   if (util_est) se.avg.util_est.enqueued &= ~UTIL_AVG_UNCHANGED;
@@ -112,7 +108,7 @@ bool update_load_avg_blocked_se(u64 now, PeltScale scale, SchedEntity& se) {
   return true;
 }
 
-bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
+bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
   if (!update_load_sum(now, scale, cfs_rq.avg, scale_load_down(cfs_rq.load.weight), scale_load_down(cfs_rq.runnable_weight),
                        cfs_rq.curr != nullptr))
     return false;

@@ -29,9 +29,19 @@ void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable);
 /// The divider that turns sums into averages right after an update.
 inline u32 pelt_divider(const SchedAvg& sa) { return LOAD_AVG_MAX - 1024 + sa.period_contrib; }
 
-/// __update_load_avg_se, __update_load_avg_blocked_se, __update_load_avg_cfs_rq.
-bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est);
+/// Whether a unit of 1024 ns has passed since the sums were aged last, or the clock went back.
+inline bool pelt_due(u64 now, const SchedAvg& sa) { return now - sa.last_update_time >= 1024; }
+
+/// __update_load_avg_se, __update_load_avg_blocked_se, __update_load_avg_cfs_rq. Often nothing is due, which is found out without a call.
+bool age_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est);
+inline bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
+  if (se.task) se.runnable_weight = se.load.weight;
+  return pelt_due(now, se.avg) && age_load_avg_se(now, scale, cfs_rq, se, util_est);
+}
 bool update_load_avg_blocked_se(u64 now, PeltScale scale, SchedEntity& se);
-bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
+bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
+inline bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
+  return pelt_due(now, cfs_rq.avg) && age_load_avg_cfs_rq(now, scale, cfs_rq);
+}
 
 }  // namespace forksim::km
