@@ -76,6 +76,11 @@ struct KthreadSpec {
   u32 rt_priority = 0;        ///< SCHED_FIFO when above 0
 };
 
+/// Requests of ptrace and options of PTRACE_SEIZE (include/uapi/linux/ptrace.h); an option is 1 << its event.
+enum class PtraceRequest : u32 { cont = 7, detach = 17, seize = 0x4206 };
+inline constexpr u32 kPTRACE_O_TRACEFORK = 1u << 1, kPTRACE_O_TRACEVFORK = 1u << 2, kPTRACE_O_TRACECLONE = 1u << 3,
+                     kPTRACE_O_TRACEEXEC = 1u << 4, kPTRACE_O_TRACEVFORKDONE = 1u << 5;
+
 enum class OpKind : u8 {
   run,           ///< ns: work at the reference clock (scales with frequency)
   runtime,       ///< ns: CPU time whatever the clock
@@ -88,7 +93,8 @@ enum class OpKind : u8 {
   exec,          ///< exec: ExecSpec; no result
   exit,          ///< arg: code; ends this thread
   exit_group,    ///< arg: code; ends the process
-  wait,          ///< pid: -1 any, > 0 that child, 0 own group, < -1 group -pid; arg: options (include/uapi/linux/wait.h); result: pid, 0 or -errno
+  wait,          ///< pid: -1 any, > 0 that child, 0 own group, < -1 group -pid; arg: options (include/uapi/linux/wait.h); result: pid, 0 or -errno; count becomes its status
+  ptrace,        ///< arg: PtraceRequest; pid; count: options of a seize, else the signal the tracee goes on with; result: 0 or -errno
   kill,          ///< pid: as for kill(2), arg: signal
   tkill,         ///< pid: a thread, arg: signal
   sigprocmask,   ///< arg: 0 SIG_BLOCK, 1 SIG_UNBLOCK, 2 SIG_SETMASK; count: signals, bit sig-1

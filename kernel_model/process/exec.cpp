@@ -2,6 +2,7 @@
 // Mirrors Linux 4.19 fs/exec.c __do_execve_file, flush_old_exec, de_thread, setup_new_exec. The cost row of execve is spent 45 % before
 // exec_mmap, 10 % up to the new name and 45 % up to the end, the proportion seen on the real kernel's event dates.
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/process/ptrace.hpp"
 
 namespace forksim::km {
 
@@ -197,6 +198,8 @@ Next exec_done(Ctx& x) {
   x.k.user.exec_program(x.t.user, s);
   x.t.result = 0;
   end_unshare(x, false);
+  if (ptrace_event_enabled(x.t, PTRACE_EVENT_EXEC)) [[unlikely]]
+    call_ptrace_event(x, PTRACE_EVENT_EXEC);
   return advance();
 }
 

@@ -1,6 +1,7 @@
 // do_exit, exit_group, exit_notify, release_task.
 // Mirrors Linux 4.19 kernel/exit.c; exit_mm with mm_release of kernel/fork.c; disassociate_ctty of drivers/tty/tty_jobctrl.c for a pty.
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/process/ptrace.hpp"
 
 namespace forksim::km {
 
@@ -20,6 +21,8 @@ void release_task_now(Ctx& x, Task& t) {
   Signal& s = *t.signal;
   if (k.graph_on() && !k.graph().is_open(x, Fn::release_task)) fn_enter(x, Fn::release_task);
   k.emit(Tp::release_task, x.c, t.pid);
+  if (t.ptrace) [[unlikely]]
+    ptrace_unlink(t);
   --t.cred->user->processes;
   --s.nr_threads;
   if (t.group_leader != &t) {
@@ -72,6 +75,17 @@ s64 exit_si_code(const Task& t) {
   if (!sig) return kCLD_EXITED;
   return sigbit(sig) & kCoredump ? kCLD_DUMPED : kCLD_KILLED;
 }
+
+}  // namespace
+
+void call_notify_parent(Ctx& x, const Task& t, s32 sig) {
+  Frame& f = call(x, kNotifyParent);
+  f.a[0] = as_arg(t);
+  f.a[1] = static_cast<u64>(s64{sig});
+  f.a[3] = static_cast<u64>(exit_si_code(t));
+}
+
+namespace {
 
 constexpr u8 kNoPreempt = StepFlag::kNoPreempt;
 
@@ -276,6 +290,8 @@ Task& find_new_reaper(Core& k, Task& t) {
 Next notify_begin(Ctx& x) {
   x.t.in_exit_notify = true;
   preempt_add(x, 1);
+  if (!x.t.ptraced.empty()) [[unlikely]]
+    call(x, kExitPtrace);
   return advance();
 }
 
@@ -322,12 +338,7 @@ Next reparent_child(Ctx& x) {
   x.k.emit(Tp::reparent, x.c, c->pid, x.t.pid, reaper.pid);
   ++x.k.totals.reparented;
   c->exit_signal = kSIGCHLD;
-  if (c->exit_state == EXIT_ZOMBIE && thread_group_empty(*c)) {
-    Frame& f = call(x, kNotifyParent);
-    f.a[0] = as_arg(*c);
-    f.a[1] = kSIGCHLD;
-    f.a[3] = static_cast<u64>(exit_si_code(*c));
-  }
+  if (!c->ptrace && c->exit_state == EXIT_ZOMBIE && thread_group_empty(*c)) call_notify_parent(x, *c, kSIGCHLD);
   send_pdeath(x, *c);
   return advance();
 }
@@ -351,18 +362,18 @@ Next orphaned_pgrp(Ctx& x) {
 Next notify_parent(Ctx& x) {
   Task& t = x.t;
   x.f.a[kResult] = 0;
-  if (t.group_leader != &t || !thread_group_empty(t)) return advance();
-  Frame& f = call(x, kNotifyParent);
-  f.a[0] = as_arg(t);
-  f.a[1] = static_cast<u64>(static_cast<s64>(t.exit_signal));
-  f.a[3] = static_cast<u64>(exit_si_code(t));
+  const bool whole = t.group_leader == &t && thread_group_empty(t);
+  if (t.ptrace) [[unlikely]]
+    call_notify_parent(x, t, whole && !ptrace_reparented(t) ? t.exit_signal : kSIGCHLD);
+  else if (whole)
+    call_notify_parent(x, t, t.exit_signal);
   return advance();
 }
 
 /// The end of exit_notify: zombie, or dead at once; an execing thread that waits for its leader goes on; tasklist_lock is free again.
 Next notify_end(Ctx& x) {
   Task& t = x.t;
-  const bool autoreap = t.group_leader != &t || x.f.a[kResult];
+  const bool autoreap = (t.group_leader != &t && !t.ptrace) || x.f.a[kResult];
   t.exit_state = autoreap ? EXIT_DEAD : EXIT_ZOMBIE;
   if (t.signal->notify_count < 0) call_ttwu(x, *t.signal->group_exit_task, TASK_NORMAL);
   x.k.emit(Tp::exit_notify, x.c, t.pid, t.real_parent->pid, autoreap);
@@ -453,12 +464,7 @@ Next release_now(Ctx& x) {
   x.f.a[1] = as_arg(leader);
   x.f.a[kResult] = 0;
   const bool last = &leader != &t && leader.exit_state == EXIT_ZOMBIE && t.signal->nr_threads == 2;
-  if (last) {
-    Frame& f = call(x, kNotifyParent);
-    f.a[0] = as_arg(leader);
-    f.a[1] = static_cast<u64>(static_cast<s64>(leader.exit_signal));
-    f.a[3] = static_cast<u64>(exit_si_code(leader));
-  }
+  if (last) call_notify_parent(x, leader, leader.exit_signal);
   release_task_now(x, t);
   return last ? advance() : jump(kPcReleaseEnd);
 }
@@ -481,16 +487,23 @@ constexpr Step kReleaseSteps[] = {
 };
 static_assert(kReleaseSteps[kPcReleaseEnd].effect == release_end);
 
-/// do_notify_parent and do_notify_parent_cldstop.
+/// Who is told: the tracer before the real parent, but of a stop of the whole process.
+Task& notified(Ctx& x) {
+  const Task& t = task_arg(x);
+  return static_cast<NotifyStop>(x.f.a[2]) == NotifyStop::process ? *t.real_parent : *t.parent();
+}
+
+/// do_notify_parent and do_notify_parent_cldstop. A tracer that ignores SIGCHLD has its tracees to wait for all the same.
 Next notify_signal(Ctx& x) {
   Task& t = task_arg(x);
-  Task& parent = *t.real_parent;
+  Task& parent = notified(x);
   const bool stop = x.f.a[2];
   int sig = static_cast<int>(static_cast<s64>(x.f.a[1]));
   if (!stop && sig != kSIGCHLD && t.parent_exec_id != parent.self_exec_id) sig = kSIGCHLD;
   const bool ignored = parent.sighand->action[kSIGCHLD] == SigDisposition::ign;
-  x.f.a[4] = !stop && sig == kSIGCHLD && (ignored || parent.sighand->nocldwait);
-  if (sig == kSIGCHLD && ignored) sig = 0;
+  const bool own_end = !stop && !t.ptrace;
+  x.f.a[4] = own_end && sig == kSIGCHLD && (ignored || parent.sighand->nocldwait);
+  if (sig == kSIGCHLD && ignored && (stop || own_end)) sig = 0;
   if (sig <= 0) return advance();
   Frame& f = call(x, kSendSignal);
   f.a[0] = as_arg(parent);
@@ -503,7 +516,7 @@ Next notify_signal(Ctx& x) {
 Next notify_wake(Ctx& x) {
   preempt_add(x, 1);
   Frame& f = call(x, kWakeParent);
-  f.a[0] = as_arg(*task_arg(x).real_parent);
+  f.a[0] = as_arg(notified(x));
   f.a[1] = x.f.a[0];
   return advance();
 }
@@ -517,7 +530,7 @@ bool is_end(Ctx& x) { return !x.f.a[2]; }
 
 /// The parent's siglock over signal and wake-up; tasklist_lock is taken here for a stop or a continuation only.
 LockWord* notify_lock(Ctx& x, LockId id) {
-  if (id == LockId::siglock) return &task_arg(x).real_parent->signal->siglock;
+  if (id == LockId::siglock) return &notified(x).signal->siglock;
   return x.f.a[2] ? x.k.lock_of(x, id) : nullptr;
 }
 constexpr u16 kNotifyLocks = LockSet::tasklist_read | LockSet::siglock;
@@ -565,7 +578,7 @@ Next zap_start(Ctx& x) {
   const u32 v = x.k.new_visit();
   for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
     if (as_arg(*p) == x.f.a[0]) continue;
-    p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+    p->jobctl &= ~(JOBCTL_PENDING_MASK | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
     if (p->exit_state) continue;
     p->pending |= sigbit(kSIGKILL);
     x.k.visit(v).push_back(p);

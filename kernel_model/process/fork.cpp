@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/process/ptrace.hpp"
 
 namespace forksim::km {
 
@@ -13,13 +14,16 @@ namespace {
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
 constexpr u8 kMaySleep = StepFlag::kCondResched;
 
-// Locals of kDoFork.
+// Locals of kDoFork. Above the flags is the event that its tracer waits for.
 enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3, kCollecting = 4 };
 enum Pc : u16 { kPcSighand = 9, kPcWakeSelect = 19, kPcVforkWait = 21, kPcReturn = 22 };
 
 const ForkSpec& spec(Ctx& x) { return *x.t.op[x.t.handler_depth].fork; }
 Task& child(Ctx& x) { return task_arg(x, kChild); }
 bool flag(Ctx& x, u64 f) { return x.f.a[kFlags] & f; }
+constexpr u32 kEventShift = 32;
+constexpr u64 kAllFlags = (u64{1} << kEventShift) - 1;
+u32 event(const Ctx& x) { return static_cast<u32>(x.f.a[kFlags] >> kEventShift); }
 
 Next give_result(Ctx& x, s64 result) {
   set_result(x, static_cast<u64>(result));
@@ -57,8 +61,10 @@ void stop_collecting(Ctx& x) {
   x.t.signal->forking.remove(&x.t);
 }
 
-/// Head of copy_process. A pending signal comes first, for threads as well: the call is restarted after it.
+/// Head of _do_fork and of copy_process. A pending signal comes first, for threads as well: the call is restarted after it.
 Next copy_process_checks(Ctx& x) {
+  if (x.t.ptrace) [[unlikely]]
+    x.f.a[kFlags] |= u64{choose_fork_event(x.t, x.f.a[kFlags])} << kEventShift;
   const s64 err = check_flags(x);
   if (err) return bad_fork(x, ForkLabel::fork_out, err);
   if (!flag(x, kCLONE_THREAD)) {
@@ -354,6 +360,8 @@ Next link_task(Ctx& x) {
   if (!c.pid_ns->adding) return bad_fork(x, ForkLabel::cancel_cgroup, kENOMEM);
   if (signal_pending_state(TASK_KILLABLE, x.t)) return bad_fork(x, ForkLabel::cancel_cgroup, kEINTR);
   flag(x, kCLONE_THREAD) ? link_thread(x, c) : link_process(x, c);
+  if (x.t.ptrace && (event(x) || flag(x, kCLONE_PTRACE))) [[unlikely]]
+    ptrace_init_task(x.t, c);
   stop_collecting(x);
   c.signal->threads.push_back(&c);
   c.hashed = true;
@@ -366,7 +374,7 @@ Next link_task(Ctx& x) {
   if (spec(x).has_group) c.cgroup = k.group(spec(x).group);
   if (k.profile().fair_group_sched) k.sched.set_task_group(c, k.task_group_of(c));  // cpu_cgroup_fork
   const Held nothing_held(x, 0, Held::Irqs::on);  // tasklist_lock is free again
-  k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags], 0);
+  k.emit(Tp::task_newtask, x.c, c.pid, c.comm, x.f.a[kFlags] & kAllFlags, 0);
   k.emit(Tp::stack_alloc, x.c, c.pid, x.f.a[kStackHit]);
   return advance();
 }
@@ -413,11 +421,28 @@ Next wake_activate(Ctx& x) {
   return advance();
 }
 
-/// wait_for_vfork_done: killable; the child's mm_release ends it.
+/// ptrace_event_pid; a tracer that has gone meanwhile, or wants the event no more, is not stopped for.
+Next fork_event(Ctx& x) {
+  const u32 e = event(x);
+  x.f.a[kFlags] &= kAllFlags;
+  fn_leave(x, Fn::wake_up_new_task);
+  if (ptrace_event_enabled(x.t, e)) call_ptrace_event(x, e);
+  return jump(kPcVforkWait);
+}
+void vfork_done_event(Ctx& x) {
+  fn_leave(x, Fn::wait_for_completion_killable);
+  if (ptrace_event_enabled(x.t, PTRACE_EVENT_VFORK_DONE)) call_ptrace_event(x, PTRACE_EVENT_VFORK_DONE);
+}
+
+/// The end of _do_fork: the tracer is told of the child, then wait_for_vfork_done: killable; the child's mm_release ends it.
 Next vfork_wait(Ctx& x) {
+  if (event(x)) [[unlikely]]
+    return fork_event(x);
   if (!flag(x, kCLONE_VFORK)) return advance();
   if (!x.t.vfork_waiting) {
     x.k.emit(Tp::vfork_done, x.c, x.t.pid);
+    if (x.t.ptrace) [[unlikely]]
+      vfork_done_event(x);
     return advance();
   }
   if (signal_pending_state(TASK_KILLABLE, x.t)) {
@@ -443,7 +468,7 @@ Next do_fork_return(Ctx& x) {
   return ret();
 }
 /// The wait loops: it is entered once.
-bool vfork_begins(Ctx& x) { return flag(x, kCLONE_VFORK) && x.t.vfork_waiting && x.f.fn_depth == x.f.fn_base + 1; }
+bool vfork_begins(Ctx& x) { return flag(x, kCLONE_VFORK) && !event(x) && x.t.vfork_waiting && x.f.fn_depth == x.f.fn_base + 1; }
 
 bool is_thread(Ctx& x) { return flag(x, kCLONE_THREAD); }
 bool is_process(Ctx& x) { return !flag(x, kCLONE_THREAD); }

@@ -211,7 +211,7 @@ inline constexpr u64 kCoredump = sigbit(kSIGQUIT) | sigbit(kSIGILL) | sigbit(kSI
                                  sigbit(kSIGSEGV) | sigbit(kSIGBUS) | sigbit(kSIGSYS) | sigbit(kSIGXCPU) | sigbit(kSIGXFSZ);
 // si_code of SIGCHLD
 inline constexpr int kSI_TKILL = -6;
-inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
+inline constexpr int kCLD_EXITED = 1, kCLD_KILLED = 2, kCLD_DUMPED = 3, kCLD_TRAPPED = 4, kCLD_STOPPED = 5, kCLD_CONTINUED = 6;
 // errno values (asm-generic)
 inline constexpr u32 kIoprioClassShift = 13;
 inline constexpr s64 kEPERM = 1, kENOSPC = 28, kENOENT = 2, kESRCH = 3, kEINTR = 4, kECHILD = 10, kEACCES = 13, kEBUSY = 16, kENOTTY = 25,

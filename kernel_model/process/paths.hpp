@@ -29,7 +29,7 @@ extern const Path kUserWork;  ///< the work loop before a return to user mode
 extern const Path kFault;     ///< a[0] kind, chosen by itself; a[1]: 1 for a copy-on-write one
 // process/signal.cpp
 extern const Path kSendSignal;     ///< a[0] task, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, a[4]: 1 to the group, 2 as one of several
-extern const Path kSignalWakeUp;   ///< a[0] task, a[1]: 1 to wake a killable sleeper too
+extern const Path kSignalWakeUp;   ///< a[0] task, a[1] states it is woken from besides TASK_INTERRUPTIBLE
 extern const Path kGetSignal;
 extern const Path kWakeThreads;    ///< a[0] visit, a[1] WakeMode
 extern const Path kKillEach;       ///< a[0] visit, a[1] sig, a[2] si_code, a[3]: 1 charge the cost, 2 as one of several
@@ -45,7 +45,12 @@ extern const Path kDoExit;         ///< a[0] exit code
 extern const Path kSysExit;        ///< a[0] code, a[1]: 1 for exit_group
 extern const Path kZapThreads;     ///< a[0]: task to spare; wakes the others with SIGKILL pending
 extern const Path kReleaseTask;    ///< a[0] task
-extern const Path kNotifyParent;   ///< a[0] task, a[1] sig, a[2]: 1 stop/continue, a[3] si_code; result: autoreap
+extern const Path kNotifyParent;   ///< a[0] task, a[1] sig, a[2] NotifyStop, a[3] si_code; result: autoreap
+// process/ptrace.cpp
+extern const Path kPtraceStop;    ///< a[0] exit_code, a[1] si_code
+extern const Path kPtraceDetach;  ///< a[0] tracee
+extern const Path kExitPtrace;    ///< all tracees of the current task
+extern const Path kSysPtrace;     ///< a[0] PtraceRequest, a[1] pid, a[2] data
 // process/pid_namespace.cpp
 extern const Path kZapPidNs;       ///< the end of a pid namespace's init: kills and waits for all others in it
 // process/wait.cpp
@@ -131,9 +136,11 @@ void trace_sys_exit(Ctx& x, s64 nr, s64 result);
 
 /// arm64 system call numbers (include/uapi/asm-generic/unistd.h).
 struct Nr {
-  static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94, waitid = 95, futex = 98,
-                       clock_nanosleep = 115, sched_setscheduler = 119, sched_setaffinity = 122, sched_yield = 124, kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139,
-                       ioprio_set = 30, setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, setuid = 146, umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, clone = 220, execve = 221,
+  static constexpr s64 dup = 23, openat = 56, close = 57, pipe2 = 59, read = 63, write = 64, ppoll = 73, exit = 93, exit_group = 94,
+                       waitid = 95, futex = 98, clock_nanosleep = 115, sched_setscheduler = 119, sched_setaffinity = 122, sched_yield = 124,
+                       kill = 129, tkill = 130, rt_sigaction = 134, rt_sigprocmask = 135, rt_sigreturn = 139, ioprio_set = 30,
+                       setpriority = 140, finit_module = 273, delete_module = 106, ioctl = 29, setpgid = 154, setsid = 157, setuid = 146,
+                       umask = 166, prctl = 167, getpid = 172, getppid = 173, getuid = 174, ptrace = 117, clone = 220, execve = 221,
                        wait4 = 260;
 };
 
@@ -144,6 +151,8 @@ Next irq_exit(Ctx& x);
 bool signal_pending_state(u32 state, const Task& t);
 void recalc_sigpending(Task& t);
 void call_signal_wake_up(Ctx& x, const Task& t, bool kill);
+/// signal_wake_up_state: from TASK_INTERRUPTIBLE and from `state`.
+void call_signal_wake_up_state(Ctx& x, const Task& t, u32 state);
 /// signal_wake_up without and with WAKEKILL, or wake_up_state(__TASK_STOPPED).
 enum class WakeMode : u64 { signal, kill, stopped };
 void call_wake_threads(Ctx& x, u32 visit, WakeMode mode);
@@ -153,7 +162,10 @@ void call_kill_each(Ctx& x, u32 visit, int sig, int code, bool charge, bool many
 u32 visit_pgrp(Core& k, Pid pgrp);
 void retarget_shared_pending(Ctx& x, Task& t, u64 which);
 bool participate_group_stop(Task& t);
+/// Of kNotifyParent: the end of a task, a stop or continuation of its process for the real parent, of itself for its tracer.
+enum class NotifyStop : u64 { no, process, traced };
 void call_notify_cldstop(Ctx& x, const Task& t, int why);
+void call_notify_tracer(Ctx& x, const Task& t, int why);
 /// Whether nobody outside the group but inside its session is a parent in it, `ignored` left out.
 bool will_become_orphaned_pgrp(const Core& k, Pid pgrp, const Task* ignored);
 // process/pid_namespace.cpp
@@ -164,6 +176,8 @@ void wake_reapers(Ctx& x, PidNamespace& ns);
 void call_kernel_wait4(Ctx& x, s32 pid, u32 options);
 bool eligible_pid(const Task& child, s32 pid, Pid own_group);
 // process/exit.cpp
+/// do_notify_parent of the end of `t`; the result is in a[kResult].
+void call_notify_parent(Ctx& x, const Task& t, s32 sig);
 /// __exit_signal and __unhash_process; wakes an execing thread that waits for this one.
 void release_task_now(Ctx& x, Task& t);
 Ns release_locked_cost(Ctx& x);

@@ -1,8 +1,10 @@
 // Signals: generation, choice of the thread, delivery.
 // Mirrors Linux 4.19 kernel/signal.c (__send_signal, prepare_signal, complete_signal, get_signal, do_signal_stop).
 #include <bit>
+#include <utility>
 
 #include "kernel_model/process/paths.hpp"
+#include "kernel_model/process/ptrace.hpp"
 
 namespace forksim::km {
 
@@ -13,17 +15,18 @@ bool signal_pending_state(u32 state, const Task& t) {
 
 void recalc_sigpending(Task& t) {
   const u64 all = t.pending | t.signal->shared_pending;
-  if ((all & ~t.blocked) || (t.jobctl & JOBCTL_STOP_PENDING))
+  if ((all & ~t.blocked) || (t.jobctl & JOBCTL_PENDING_MASK))
     t.ti_flags |= TIF_SIGPENDING;
   else
     t.ti_flags &= ~TIF_SIGPENDING;
 }
 
-void call_signal_wake_up(Ctx& x, const Task& t, bool kill) {
+void call_signal_wake_up_state(Ctx& x, const Task& t, u32 state) {
   Frame& f = call(x, kSignalWakeUp);
   f.a[0] = as_arg(t);
-  f.a[1] = kill;
+  f.a[1] = state;
 }
+void call_signal_wake_up(Ctx& x, const Task& t, bool kill) { call_signal_wake_up_state(x, t, kill ? TASK_WAKEKILL : 0u); }
 
 void call_wake_threads(Ctx& x, u32 visit, WakeMode mode) {
   Frame& f = call(x, kWakeThreads);
@@ -76,8 +79,14 @@ void call_notify_cldstop(Ctx& x, const Task& t, int why) {
   Frame& f = call(x, kNotifyParent);
   f.a[0] = as_arg(*t.group_leader);
   f.a[1] = kSIGCHLD;
-  f.a[2] = 1;
+  f.a[2] = static_cast<u64>(NotifyStop::process);
   f.a[3] = static_cast<u64>(why);
+}
+
+void call_notify_tracer(Ctx& x, const Task& t, int why) {
+  call_notify_cldstop(x, t, why);
+  x.st.top().a[0] = as_arg(t);
+  x.st.top().a[2] = static_cast<u64>(NotifyStop::traced);
 }
 
 bool will_become_orphaned_pgrp(const Core& k, Pid pgrp, const Task* ignored) {
@@ -94,6 +103,7 @@ namespace {
 
 constexpr s64 kResDelivered = 0, kResIgnored = 1, kResAlreadyPending = 2;
 // Locals of kSendSignal.
+enum GetPc : u16 { kPcGet = 0, kPcStopped = 1, kPcTraced = 2 };
 enum SendLocal : u32 { kTarget = 0, kSig = 1, kCode = 2, kCharge = 3, kGroup = 4 };
 
 constexpr u64 kOneOfSeveral = 2;  // of kGroup
@@ -106,6 +116,7 @@ bool init_ignores(const Ctx& x, const Task& t, int sig) {
 }
 bool sig_ignored(const Ctx& x, const Task& t, int sig) {
   if (t.blocked & sigbit(sig)) return false;
+  if (t.ptrace && sig != kSIGKILL) return false;  // its tracer may want to know
   const SigDisposition d = t.sighand->action[static_cast<u32>(sig)];
   if ((t.signal->flags & SIGNAL_UNKILLABLE) && d == SigDisposition::dfl && init_ignores(x, t, sig)) return true;
   return d == SigDisposition::ign || (d == SigDisposition::dfl && (sigbit(sig) & kIgnoredByDefault));
@@ -158,17 +169,29 @@ Next report(Ctx& x, s64 res) {
 
 Ns send_cost(Ctx& x) { return x.f.a[kCharge] ? x.k.cost(Phase::send_signal) : Ns(0); }
 
+/// ptrace_trap_notify of the threads that are traced: they trap once more to say that the group goes on.
+void trap_notify(Ctx& x, Signal& s) {
+  const u32 v = x.k.new_visit();
+  for (Task* p = s.threads.front(); p; p = p->thread_node.next)
+    if (p->ptrace && set_jobctl_pending(*p, JOBCTL_TRAP_NOTIFY)) x.k.visit(v).push_back(p);
+  call_wake_threads(x, v, WakeMode::signal);
+}
+
 /// SIGCONT cancels stops and wakes stopped threads even when it is ignored.
 void prepare_cont(Ctx& x, Signal& s) {
   s.shared_pending &= ~kStopSignals;
   const u32 cont = s.flags & SIGNAL_STOP_STOPPED ? SIGNAL_CLD_CONTINUED : s.group_stop_count ? SIGNAL_CLD_STOPPED : 0;
   const u32 v = x.k.new_visit();
+  bool traced = false;
   for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
+    traced |= p->ptrace != 0;
     p->pending &= ~kStopSignals;
     p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
     if (p->state & __TASK_STOPPED) x.k.visit(v).push_back(p);
   }
   call_wake_threads(x, v, WakeMode::stopped);
+  if (traced) [[unlikely]]
+    trap_notify(x, s);
   if (!cont) return;
   s.flags = (s.flags & ~(SIGNAL_STOP_STOPPED | SIGNAL_CLD_STOPPED)) | cont | SIGNAL_STOP_CONTINUED;
   s.group_stop_count = 0;
@@ -199,7 +222,7 @@ void kill_group(Ctx& x, Signal& s, int sig) {
   s.group_stop_count = 0;
   const u32 v = x.k.new_visit();
   for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
-    p->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
+    p->jobctl &= ~(JOBCTL_PENDING_MASK | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
     p->pending |= sigbit(kSIGKILL);
     x.k.visit(v).push_back(p);
   }
@@ -225,7 +248,8 @@ Next send_queue(Ctx& x) {
   Task* target = choose_thread(t, sig, group);
   if (!target) return advance();
   fn_enter(x, Fn::complete_signal);
-  const bool fatal = sig_fatal(*target, sig) && !(s.flags & SIGNAL_GROUP_EXIT) && (sig == kSIGKILL || !(sigbit(sig) & kCoredump));
+  const bool fatal =
+      sig_fatal(*target, sig) && !(s.flags & SIGNAL_GROUP_EXIT) && (sig == kSIGKILL || !((sigbit(sig) & kCoredump) || t.ptrace));
   if (fatal)
     kill_group(x, s, sig);
   else
@@ -284,7 +308,7 @@ Next wake_up_mark(Ctx& x) {
   Task& t = task_arg(x);
   t.ti_flags |= TIF_SIGPENDING;
   x.f.a[kResult] = 0;
-  call_ttwu(x, t, TASK_INTERRUPTIBLE | (x.f.a[1] ? TASK_WAKEKILL : 0u));
+  call_ttwu(x, t, TASK_INTERRUPTIBLE | static_cast<u32>(x.f.a[1]));
   return advance();
 }
 /// kick_process: a target running on another CPU is interrupted so that it sees the signal.
@@ -314,20 +338,20 @@ int dequeue_signal(Task& t) {
 }
 
 bool anything_to_deliver(const Task& t) {
-  return ((t.pending | t.signal->shared_pending) & ~t.blocked) || (t.jobctl & JOBCTL_STOP_PENDING) ||
+  return ((t.pending | t.signal->shared_pending) & ~t.blocked) || (t.jobctl & JOBCTL_PENDING_MASK) ||
          (t.signal->flags & (SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED));
 }
 
 Ns deliver_cost(Ctx& x) { return anything_to_deliver(x.t) ? x.k.cost(Phase::deliver_signal) : Ns(0); }
 
-/// task_set_jobctl_pending: not for a thread that is about to die.
-bool set_stop_pending(Task& t) {
-  if ((t.flags & PF_EXITING) || ((t.ti_flags & TIF_SIGPENDING) && (t.pending & sigbit(kSIGKILL)))) return false;
-  t.jobctl |= JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME;
+/// `sig` stops the group of `t`.
+bool set_stop_pending(Task& t, int sig) {
+  if (!set_jobctl_pending(t, JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME)) return false;
+  t.jobctl = (t.jobctl & ~JOBCTL_STOP_SIGMASK) | static_cast<u32>(sig);
   return true;
 }
 
-/// do_signal_stop: this thread begins or joins the stop of its group; false when there is nothing to do after all.
+/// do_signal_stop: this thread begins or joins the stop of its group; false when there is nothing to do after all, or a tracer hears first.
 bool do_signal_stop(Ctx& x, int sig) {
   fn(x, Fn::do_signal_stop);
   Task& t = x.t;
@@ -337,14 +361,20 @@ bool do_signal_stop(Ctx& x, int sig) {
   if (!(t.jobctl & JOBCTL_STOP_PENDING)) {
     if (!(t.jobctl & JOBCTL_STOP_DEQUEUED) || s.group_exit()) return false;
     if (!(s.flags & SIGNAL_STOP_STOPPED)) s.group_exit_code = sig;
-    s.group_stop_count = set_stop_pending(t);
+    s.group_stop_count = set_stop_pending(t, sig);
     v = x.k.new_visit();
     others = true;
     for (Task* p = s.threads.front(); p; p = p->thread_node.next) {
-      if (p == &t || (p->state & __TASK_STOPPED) || !set_stop_pending(*p)) continue;
+      if (p == &t || (p->state & __TASK_STOPPED) || !set_stop_pending(*p, sig)) continue;
       ++s.group_stop_count;
+      if (p->ptrace) p->jobctl |= JOBCTL_TRAP_NOTIFY;
       x.k.visit(v).push_back(p);
     }
+  }
+  if (t.ptrace) [[unlikely]] {
+    set_jobctl_pending(t, JOBCTL_TRAP_STOP);
+    if (others) call_wake_threads(x, v, WakeMode::signal);
+    return false;
   }
   const bool last = participate_group_stop(t);
   t.state = TASK_STOPPED;
@@ -385,13 +415,56 @@ Next die(Ctx& x, int sig) {
     s.group_exit_code = code;
     call(x, kZapThreads).a[0] = as_arg(t);
   }
-  return advance();
+  return jump(kPcStopped);
 }
 
 /// A stop signal by default action; all but SIGSTOP do nothing in an orphaned process group.
 Next stop_by_default(Ctx& x, int sig) {
   if (sig != kSIGSTOP && will_become_orphaned_pgrp(x.k, x.t.signal->pgrp, nullptr)) return jump(0);
-  return do_signal_stop(x, sig) ? jump(1) : jump(0);
+  return do_signal_stop(x, sig) ? jump(kPcStopped) : jump(kPcGet);
+}
+
+/// do_jobctl_trap: the stop of a new tracee, and of one whose group is stopped.
+Next jobctl_trap(Ctx& x) {
+  const Task& t = x.t;
+  const bool stopped = t.signal->group_stop_count || (t.signal->flags & SIGNAL_STOP_STOPPED);
+  const int sig = stopped ? static_cast<int>(t.jobctl & JOBCTL_STOP_SIGMASK) : kSIGTRAP;
+  call_ptrace_stop(x, stop_code(PTRACE_EVENT_STOP, sig), kCLD_STOPPED);
+  return jump(kPcGet);
+}
+
+/// A signal that nobody holds back takes effect.
+Next deliver(Ctx& x, int sig) {
+  Task& t = x.t;
+  Signal& s = *t.signal;
+  const SigDisposition d = sig == kSIGKILL || sig == kSIGSTOP ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
+  const Held siglock(x, 1);
+  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
+  if (d == SigDisposition::ign) return jump(kPcGet);
+  if (d == SigDisposition::handler) {
+    if (t.handler_depth) return jump(kPcGet);
+    set_handler_frame(x, sig);
+    return hold();
+  }
+  if (sigbit(sig) & kIgnoredByDefault) return jump(kPcGet);
+  if ((s.flags & SIGNAL_UNKILLABLE) && sig != kSIGKILL && sig != kSIGSTOP) return jump(kPcGet);
+  if (sigbit(sig) & kStopSignals) return stop_by_default(x, sig);
+  return die(x, sig);
+}
+
+/// ptrace_signal: the tracer hears of it first, and says which signal the tracee is to take.
+Next ptrace_signal(Ctx& x, int sig) {
+  x.t.jobctl |= JOBCTL_STOP_DEQUEUED;
+  call_ptrace_stop(x, sig, kCLD_TRAPPED);
+  return jump(kPcTraced);
+}
+Next after_ptrace_signal(Ctx& x) {
+  Task& t = x.t;
+  const s32 sig = std::exchange(t.exit_code, 0);
+  if (!sig) return jump(kPcGet);
+  if (!(t.blocked & sigbit(sig))) return deliver(x, sig);
+  t.pending |= sigbit(sig);
+  return jump(kPcGet);
 }
 
 Next get_signal(Ctx& x) {
@@ -401,27 +474,20 @@ Next get_signal(Ctx& x) {
   if (s.flags & (SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED)) {
     const int why = s.flags & SIGNAL_CLD_CONTINUED ? kCLD_CONTINUED : kCLD_STOPPED;
     s.flags &= ~(SIGNAL_CLD_CONTINUED | SIGNAL_CLD_STOPPED);
+    if (ptrace_reparented(*t.group_leader)) call_notify_tracer(x, *t.group_leader, why);  // comes second
     call_notify_cldstop(x, t, why);
     return jump(0);
   }
-  if ((t.jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(x, 0)) return jump(1);
+  if ((t.jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(x, 0)) return jump(kPcStopped);
+  if (t.jobctl & JOBCTL_TRAP_MASK) [[unlikely]]
+    return jobctl_trap(x);
   const int sig = dequeue_signal(t);
   fn(x, Fn::dequeue_signal);
   recalc_sigpending(t);
   if (!sig) return ret();
-  const SigDisposition d = sig == kSIGKILL || sig == kSIGSTOP ? SigDisposition::dfl : t.sighand->action[static_cast<u32>(sig)];
-  const Held siglock(x, 1);
-  x.k.emit(Tp::signal_deliver, x.c, sig, 0, s64{s.code[static_cast<u32>(sig)]}, handler_address(d), u64{0});
-  if (d == SigDisposition::ign) return jump(0);
-  if (d == SigDisposition::handler) {
-    if (t.handler_depth) return jump(0);
-    set_handler_frame(x, sig);
-    return hold();
-  }
-  if (sigbit(sig) & kIgnoredByDefault) return jump(0);
-  if ((s.flags & SIGNAL_UNKILLABLE) && sig != kSIGKILL && sig != kSIGSTOP) return jump(0);
-  if (sigbit(sig) & kStopSignals) return stop_by_default(x, sig);
-  return die(x, sig);
+  if (t.ptrace && sig != kSIGKILL) [[unlikely]]
+    return ptrace_signal(x, sig);
+  return deliver(x, sig);
 }
 /// After the parent's notification: sleep as stopped, unless a SIGCONT or SIGKILL came first.
 Next stopped_sleep(Ctx& x) {
@@ -433,7 +499,9 @@ constexpr Step kGetSignalSteps[] = {
     {get_signal, Phase::count_, deliver_cost, StepFlag::kNoPreempt,
      marks<enters<Fn::do_signal, outside<Fn::do_signal>>, enters<Fn::get_signal, outside<Fn::get_signal>>>, LockSet::siglock},
     {stopped_sleep, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {after_ptrace_signal, Phase::count_, nullptr, StepFlag::kNoPreempt},
 };
+static_assert(kGetSignalSteps[kPcStopped].effect == stopped_sleep && kGetSignalSteps[kPcTraced].effect == after_ptrace_signal);
 
 /// check_kill_permission: the same user, CAP_KILL, or SIGCONT within the session.
 bool may_signal(const Task& from, const Task& to, int sig) {

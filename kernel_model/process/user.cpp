@@ -169,6 +169,13 @@ Next do_mark(Ctx& x) {
   return n;
 }
 
+[[gnu::noinline]] Next do_ptrace(Ctx& x) {
+  const Op& o = op(x);
+  const Next n = syscall(x, kSysPtrace, static_cast<u64>(o.arg), static_cast<u64>(static_cast<s64>(o.pid.v)));
+  x.st.top().a[2] = o.count;
+  return n;
+}
+
 /// One operation of the program. Longer than usual: one line per kind, in the order of OpKind.
 Next dispatch(Ctx& x) {
   const Op& o = op(x);
@@ -185,6 +192,8 @@ Next dispatch(Ctx& x) {
     case OpKind::exit: return syscall(x, kSysExit, static_cast<u64>(o.arg), 0);
     case OpKind::exit_group: return syscall(x, kSysExit, static_cast<u64>(o.arg), 1);
     case OpKind::wait: return syscall(x, kSysWait4, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+    case OpKind::ptrace:
+      return do_ptrace(x);
     case OpKind::kill: return syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
     case OpKind::tkill: return do_tkill(x);
     case OpKind::kthread_run: return syscall(x, kSysKthreadRun);

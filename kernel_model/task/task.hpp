@@ -3,7 +3,7 @@
 // Purpose: one simulated task: scheduling state, identity, relations, signals, and its kernel stack of execution frames.
 // Source:  Linux 4.19 include/linux/sched.h, arch/arm64 thread_info; values of states and flags are the kernel's.
 // Units:   times in ns. Ownership: tasks live in the kernel's Pool<Task>; `id` is the index. The kernel is the only writer.
-// Errors:  none. Not modelled: cgroups, seccomp, ptrace.
+// Errors:  none. Not modelled: cgroups, seccomp; what of ptrace is missing says process/ptrace.hpp.
 #pragma once
 
 #include <array>
@@ -27,17 +27,20 @@ struct TaskId {
 
 // Values of `state` and `exit_state` (include/linux/sched.h).
 inline constexpr u32 TASK_RUNNING = 0, TASK_INTERRUPTIBLE = 1, TASK_UNINTERRUPTIBLE = 2, __TASK_STOPPED = 4, __TASK_TRACED = 8,
-                     EXIT_DEAD = 0x10, EXIT_ZOMBIE = 0x20, TASK_PARKED = 0x40, TASK_DEAD = 0x80, TASK_WAKEKILL = 0x100,
-                     TASK_WAKING = 0x200, TASK_NOLOAD = 0x400, TASK_NEW = 0x800;
+                     EXIT_DEAD = 0x10, EXIT_ZOMBIE = 0x20, EXIT_TRACE = EXIT_ZOMBIE | EXIT_DEAD, TASK_PARKED = 0x40, TASK_DEAD = 0x80,
+                     TASK_WAKEKILL = 0x100, TASK_WAKING = 0x200, TASK_NOLOAD = 0x400, TASK_NEW = 0x800;
 inline constexpr u32 TASK_KILLABLE = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE, TASK_STOPPED = TASK_WAKEKILL | __TASK_STOPPED,
-                     TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD, TASK_NORMAL = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
+                     TASK_TRACED = TASK_WAKEKILL | __TASK_TRACED, TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD,
+                     TASK_NORMAL = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
 // on_rq
 inline constexpr u8 TASK_ON_RQ_QUEUED = 1, TASK_ON_RQ_MIGRATING = 2;
 // flags
 inline constexpr u32 PF_IDLE = 0x2, PF_EXITING = 0x4, PF_EXITPIDONE = 0x8, PF_WQ_WORKER = 0x20, PF_FORKNOEXEC = 0x40, PF_SIGNALED = 0x400,
                      PF_KTHREAD = 0x200000, PF_NO_SETAFFINITY = 0x4000000;
 // jobctl (include/linux/sched/jobctl.h)
-inline constexpr u32 JOBCTL_STOP_DEQUEUED = 1u << 16, JOBCTL_STOP_PENDING = 1u << 17, JOBCTL_STOP_CONSUME = 1u << 18;
+inline constexpr u32 JOBCTL_STOP_DEQUEUED = 1u << 16, JOBCTL_STOP_PENDING = 1u << 17, JOBCTL_STOP_CONSUME = 1u << 18,
+                     JOBCTL_TRAP_STOP = 1u << 19, JOBCTL_TRAP_NOTIFY = 1u << 20, JOBCTL_STOP_SIGMASK = 0xffff;
+inline constexpr u32 JOBCTL_TRAP_MASK = JOBCTL_TRAP_STOP | JOBCTL_TRAP_NOTIFY, JOBCTL_PENDING_MASK = JOBCTL_STOP_PENDING | JOBCTL_TRAP_MASK;
 // preempt_count (include/linux/preempt.h): PREEMPT 8 bits, SOFTIRQ 8, HARDIRQ 4, NMI 1
 inline constexpr u32 PREEMPT_OFFSET = 1, SOFTIRQ_OFFSET = 1u << 8, HARDIRQ_OFFSET = 1u << 16, NMI_OFFSET = 1u << 20;
 inline constexpr u32 PREEMPT_MASK = 0xff, SOFTIRQ_MASK = 0xff00, HARDIRQ_MASK = 0xf0000, NMI_MASK = NMI_OFFSET;
@@ -123,6 +126,10 @@ struct Task {
   Task *real_parent = nullptr, *group_leader = nullptr;
   ListNode<Task> sibling, thread_node, wait_node;
   IList<Task, &Task::sibling> children;
+  u32 ptrace = 0;  ///< PT_*, see process/ptrace.hpp; 0: nobody traces it
+  Task* tracer = nullptr;
+  ListNode<Task> ptrace_entry;
+  IList<Task, &Task::ptrace_entry> ptraced;  ///< whom it traces, newest first
   u64 pending = 0, blocked = 0;  ///< private signals, bit sig-1
   ListNode<Task> multiprocess;   ///< in Signal::forking while we clone a process
   u64 delayed = 0;               ///< signals to several processes that came meanwhile: the child's
@@ -166,6 +173,8 @@ struct Task {
   bool user_fresh = false;  ///< next user instruction is the first after fork or exec
   u8 user_fresh_kind = 0;
 
+  /// task_struct.parent: who hears of it.
+  Task* parent() const { return tracer ? tracer : real_parent; }
   /// in_interrupt(): in a hard interrupt, a softirq or an NMI.
   bool in_interrupt() const { return preempt_count & (HARDIRQ_MASK | SOFTIRQ_MASK | NMI_MASK); }
   bool need_resched() const { return ti_flags & TIF_NEED_RESCHED; }

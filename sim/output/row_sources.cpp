@@ -178,7 +178,7 @@ constexpr std::string_view kLifeNames[] = {
 #include "sim/metrics/life_events.def"
 #undef LIFE
 };
-constexpr std::string_view kStopped = "do_signal_stop", kYield = "sys_sched_yield";
+constexpr std::string_view kStopped = "do_signal_stop", kTraced = "ptrace_stop", kYield = "sys_sched_yield";
 constexpr km::s32 kYieldNr = 124;
 }  // namespace
 
@@ -199,7 +199,7 @@ LifeRow life_row(const LifeRecord& l, const km::NameTable& names) {
     if (l.syscall == kYieldNr && !l.preempted) r.text = kYield;
     return r;
   }
-  r.text = l.state == 'T' ? kStopped : wchan_of_call(l.syscall);
+  r.text = l.state == 'T' ? kStopped : l.state == 't' ? kTraced : wchan_of_call(l.syscall);
   return r;
 }
 

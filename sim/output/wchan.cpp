@@ -40,6 +40,7 @@ std::string_view wchan_of_loop(std::string_view comm) {
 
 std::string_view sleep_word(std::string_view wchan) {
   if (wchan == "do_signal_stop") return "stopped";
+  if (wchan == "ptrace_stop") return "traced";
   for (const Call& c : kCalls)
     if (c.function == wchan) return c.word;
   for (const Loop& l : kLoops)

@@ -89,6 +89,7 @@ class Compiler {
   void queue_work(const Value& v);
   void cpu_online(Scope& s, const Value& v, bool on);
   void sigmask(const Value& v);
+  void ptrace(Scope& s, const Value& v, const std::string& action);
   void sched_action(Scope& s, const Value& v, const std::string& action);
   static u8 signal_number(std::string_view name);
   void object_op(Scope& s, const Value& v, const std::string& action);

@@ -202,6 +202,7 @@ void Compiler::phase(Scope& s, const Value& v) {
   if (action == "queue_work") return queue_work(v);
   if (action == "cpu_off" || action == "cpu_on") return cpu_online(s, v, action == "cpu_on");
   if (action == "sigmask") return sigmask(v);
+  if (action.starts_with("ptrace_")) return ptrace(s, v, action);
   if (action == "nice" || action == "affinity" || action == "policy" || action == "cgroup") return sched_action(s, v, action);
   if (action == "setpgid" || action == "foreground") return process_group(s, v, action);
   if (action == "loop") return loop(s, v);
@@ -326,7 +327,7 @@ void Compiler::object_op(Scope& s, const Value& v, const std::string& action) {
 bool Compiler::action_takes_time(const Value& v) const {
   const std::string a = action_of(v);
   const Value& main = v[a];
-  if (a == "mark" || a == "kill" || a == "join") return false;  // may have nothing to do
+  if (a == "mark" || a == "kill" || a == "join" || a.starts_with("ptrace_")) return false;  // may have nothing to do
   if (v["of"] && a != "wait") return false;
   if (a == "break" || a == "exit" || a == "exit_group" || a == "exec") return true;
   if (a == "run" || a == "runtime") return main.kind == Value::Kind::map || !main.expr.constant || main.num > 0;

@@ -15,6 +15,15 @@ struct WaitOption {
 constexpr WaitOption kWaitOptions[] = {{"nohang", 1, 0},         {"untraced", 2, 0},          {"continued", 8, 0},
                                        {"nowait", 0, 0x1000000}, {"nothread", 0, 0x20000000}, {"all", 0, 0x40000000},
                                        {"clone", 0, 0x80000000}};
+struct TraceOption {
+  std::string_view name;
+  km::u32 option;
+};
+constexpr TraceOption kTraceOptions[] = {{"fork", km::kPTRACE_O_TRACEFORK},
+                                         {"vfork", km::kPTRACE_O_TRACEVFORK},
+                                         {"clone", km::kPTRACE_O_TRACECLONE},
+                                         {"exec", km::kPTRACE_O_TRACEEXEC},
+                                         {"vforkdone", km::kPTRACE_O_TRACEVFORKDONE}};
 constexpr u64 kSigchld = 17;
 }  // namespace
 
@@ -310,6 +319,22 @@ void Compiler::cpu_online(Scope& s, const Value& v, bool on) {
   number(s, i, cpu, on ? "cpu_on" : "cpu_off");
   note_cpu(cpu, cpu.num);
   w_.hotplug = true;
+  emit(i);
+}
+
+void Compiler::ptrace(Scope& s, const Value& v, const std::string& action) {
+  using Request = km::PtraceRequest;
+  Instr i;
+  i.code = Code::ptrace;
+  i.a = static_cast<u32>(action == "ptrace_seize" ? Request::seize : action == "ptrace_cont" ? Request::cont : Request::detach);
+  i.on_error = policy(v["on_error"]);
+  i.flag = v["pass"].num != 0;
+  for (const Value& o : v["options"].items)
+    for (const TraceOption& t : kTraceOptions)
+      if (o.text == t.name) i.num |= t.option;
+  if (v[action].text != "waited" || action == "ptrace_seize") return each_child(s, v, v[action].text, i);
+  if (v["at"]) error(v["at"], "`at` belongs to children with a name", "leave it out");
+  leaves(s, i, v);
   emit(i);
 }
 

@@ -29,6 +29,7 @@ constexpr bool has_result(Code c) {
     case Code::wait_child:
     case Code::join:
     case Code::kill:
+    case Code::ptrace:
     case Code::kthread:
     case Code::kthread_stop:
     case Code::setpgid:
@@ -425,6 +426,7 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       return true;
     case Code::wait_any:
     case Code::wait_all:
+      t.waited = 0;
       set(out, km::OpKind::wait, i.arg);
       set_wait_options(out, i);
       out.pid = km::Pid(i.b ? 0 : -1);
@@ -434,6 +436,8 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
     case Code::kill:
     case Code::kthread_stop:
       return step_child(t, i, out);
+    case Code::ptrace:
+      return step_ptrace(t, i, out);
     case Code::kthread:
       out.kind = km::OpKind::kthread_run;
       out.kthread = &w_.kthreads[i.a];
@@ -565,6 +569,31 @@ bool Programs::step_child(Task& t, const Instr& i, km::Op& out) {
   else
     out.kind = i.code == Code::join ? km::OpKind::join : km::OpKind::wait;
   if (i.code == Code::wait_child) set_wait_options(out, i);
+  if (i.code == Code::wait_child) t.waited = 0;
+  return true;
+}
+
+/// WIFSTOPPED: what a tracer may let go on.
+void Programs::note_status(Task& t, s64 pid, u64 status) {
+  constexpr u64 kStopped = 0x7f;
+  if ((status & 0xff) != kStopped) return;
+  t.waited = pid;
+  t.status = status;
+}
+
+/// Of whom the last wait found stopped (there may be nobody), or of a child with a slot. Stops other than for a signal have their event
+/// above it.
+bool Programs::step_ptrace(Task& t, const Instr& i, km::Op& out) {
+  const s64 pid = i.children ? child_of(t, i) : t.waited;
+  if (pid <= 0) {
+    if (i.children) count(Anomaly::no_such_child);
+    return false;
+  }
+  set(out, km::OpKind::ptrace, i.a);
+  out.pid = km::Pid(static_cast<km::s32>(pid));
+  out.count = static_cast<u64>(i.num);
+  const bool seize = i.a == static_cast<u32>(km::PtraceRequest::seize);
+  if (!seize && i.flag && pid == t.waited && !(t.status >> 16)) out.count = t.status >> 8 & 0xff;
   return true;
 }
 
@@ -597,6 +626,7 @@ bool Programs::sleep_again(Task& t, const Instr& i, km::Ns now, km::Op& out) {
 }
 
 bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out) {
+  if (out.kind == km::OpKind::wait && result > 0) note_status(t, result, out.count);
   switch (i.code) {
     case Code::sleep:
     case Code::timer:
@@ -631,12 +661,13 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
   const bool wait = i.code == Code::wait_any || i.code == Code::wait_child;
   const bool pipe = i.code == Code::pipe_read || i.code == Code::pipe_write;
   const bool sched = i.code == Code::nice || i.code == Code::affinity || i.code == Code::policy || i.code == Code::cgroup;
-  const Anomaly a = wait                   ? Anomaly::wait_error
-                    : sched                ? Anomaly::sched_error
-                    : pipe                 ? Anomaly::pipe_error
-                    : i.code == Code::kill ? Anomaly::kill_error
+  const Anomaly a = wait                         ? Anomaly::wait_error
+                    : sched                      ? Anomaly::sched_error
+                    : pipe                       ? Anomaly::pipe_error
+                    : i.code == Code::kill       ? Anomaly::kill_error
+                    : i.code == Code::ptrace     ? Anomaly::ptrace_error
                     : i.code == Code::cpu_online ? Anomaly::hotplug_error
-                                           : Anomaly::other_error;
+                                                 : Anomaly::other_error;
   const bool gone = wait && result != kEchild;
   return failed(t, i, i.on_error, gone ? Anomaly::other_error : a, out);
 }

@@ -67,6 +67,8 @@ class Programs final : public km::UserSpace {
     u32 handlers = 0;  ///< table of handlers, 0: none
     u32 handler_runs = 0;
     bool thread = false;
+    s64 waited = 0;  ///< pid that the last wait found stopped
+    u64 status = 0;  ///< its status
     u64 key = 0;  ///< of its streams
     std::vector<s64> regs;
     std::vector<Frame> frames;
@@ -96,6 +98,8 @@ class Programs final : public km::UserSpace {
   bool step_group(Task& t, const Instr& i, km::Op& out);
   bool step_sched(Task& t, const Instr& i, km::Op& out);
   bool step_child(Task& t, const Instr& i, km::Op& out);
+  static void note_status(Task& t, s64 pid, u64 status);
+  bool step_ptrace(Task& t, const Instr& i, km::Op& out);
   bool step_control(Task& t, const Instr& i, km::Ns now);
   bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
   void step_sigaction(Task& t, const Instr& i, km::Op& out);

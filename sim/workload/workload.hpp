@@ -38,6 +38,7 @@ enum class Code : u8 {
   wait_child,  // life cycle; end: exit_group of a process, exit of a thread
   join,
   kill,
+  ptrace,
   sigaction,
   sigreturn,
   subreaper,
@@ -93,7 +94,7 @@ struct Instr {
   OnError on_error = OnError::ignore;
   OnError on_eof = OnError::ignore;
   NumSource source = NumSource::constant;
-  bool flag = false;  ///< sigaction: SA_NOCLDWAIT
+  bool flag = false;  ///< sigaction: SA_NOCLDWAIT; ptrace: the tracee takes its signal
   u8 arg = 0;         ///< policy, signal, wait options, touch kind, direction in a socket pair, sigaction's disposition
   u16 slot = 0;       ///< loop: index, limit, deadline; sleep and timer: date; fork, wait, kill, join: first child
   u16 children = 0;   ///< number of child slots

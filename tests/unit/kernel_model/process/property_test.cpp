@@ -18,6 +18,16 @@ using namespace forksim::km::literals;
 
 namespace {
 
+/// Sleeps in TASK_TRACED.
+struct StopCounter : TraceListener {
+  static TpSet events() { return TpSet().set(static_cast<std::size_t>(Tp::sched_switch)); }
+  void on_event(const TraceEvent& e) override {
+    constexpr std::size_t kPrevState = 3;
+    n += e.args[kPrevState] == 't';
+  }
+  u64 n = 0;
+};
+
 /// A machine whose every task does random things, and one process that kills all the others after a while.
 class RandomTree : public UserSpace, public PowerPort, public FaultPort {
  public:
@@ -42,6 +52,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     c.locks = !rng_.one_in(8);
     c.machine.transfer.assign(16, Ns(rng_.below(100)));
     c.costs.mm_contention_65536 = rng_.one_in(2) ? 17039 : 0;
+    trace_.subscribe(stops_, StopCounter::events());
     trace_.subscribe(invariants_, forksim::InvariantListener::events());
     if (seed % 10 == 0) trace_.subscribe(graph_, test::GraphChecker::events());
     kernel_ = std::make_unique<Kernel>(c, *this, *this, trace_);
@@ -79,6 +90,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     wrong += graph_.wrong();
     return wrong;
   }
+  u64 traced_stops() const { return stops_.n; }
   const Totals& totals() { return kernel_->totals(); }
   u64 lock_waits() const { return locks_.waits(); }
 
@@ -170,6 +182,8 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
                               kPthreadFlags,
                               kVforkFlags,
                               kCLONE_PARENT | 17,
+                              kCLONE_PTRACE | 17,
+                              kCLONE_UNTRACED | 17,
                               kCLONE_VM | 17,
                               kCLONE_FILES | kCLONE_FS | 17,
                               0,
@@ -239,8 +253,20 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     if (out.kind == OpKind::setpgid && u.rng.one_in(2)) out.pid = Pid(some_pid(u));
   }
 
+  void random_ptrace(User& u, Op& out) {
+    constexpr PtraceRequest kRequests[] = {PtraceRequest::seize, PtraceRequest::seize, PtraceRequest::cont, PtraceRequest::cont,
+                                           PtraceRequest::detach};
+    out.kind = OpKind::ptrace;
+    const PtraceRequest r = kRequests[u.rng.below(std::size(kRequests))];
+    out.arg = static_cast<s64>(r);
+    out.pid = Pid(some_pid(u));
+    constexpr u64 kOptions = 0x3e;
+    out.count = r == PtraceRequest::seize ? u.rng.next() & kOptions : u.rng.one_in(2) ? 0 : 1 + u.rng.below(20);
+  }
+
   void random_op(User& u, Op& out) {
     const u64 kind = u.rng.below(16);
+    if (u.rng.one_in(8)) return random_ptrace(u, out);
     if (kind < 5) return random_fork(u, out);
     if (kind < 8) return random_signal_op(u, out);
     if (kind < 10) return random_wait(u, out);
@@ -271,6 +297,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
   forksim::InvariantListener invariants_;
   test::LockChecker locks_{trace_};
   test::GraphChecker graph_;
+  StopCounter stops_;
   ProcessShape shape_;
   ExecSpec exec_{"/bin/x", &shape_, 1};
   KthreadSpec kthread_{"kt", 20_us, 1_ms, false, CpuId(0), 0};
@@ -287,7 +314,7 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
 
 TEST_SUITE("kernel_model/process") {
   TEST_CASE("ten thousand random trees leave nothing behind, whatever fails") {
-    u64 errors = 0, threads = 0, execs = 0, lock_waits = 0;
+    u64 errors = 0, threads = 0, execs = 0, lock_waits = 0, stops = 0;
     for (u64 seed = 1; seed <= 10'000; ++seed) {
       RandomTree tree(seed);
       const std::string wrong = tree.run();
@@ -295,10 +322,13 @@ TEST_SUITE("kernel_model/process") {
       threads += tree.totals().threads;
       execs += tree.totals().execs;
       lock_waits += tree.lock_waits();
+      stops += tree.traced_stops();
       REQUIRE_MESSAGE(wrong.empty(), "seed " << seed << ": " << wrong);
     }
-    MESSAGE(errors << " failed forks, " << threads << " threads, " << execs << " execs, " << lock_waits << " waits for locks");
+    MESSAGE(errors << " failed forks, " << threads << " threads, " << execs << " execs, " << lock_waits << " waits for locks, " << stops
+                   << " stops for a tracer");
     CHECK(lock_waits > 1000);
+    CHECK(stops > 1000);
     CHECK(errors > 1000);
     CHECK(threads > 1000);
     CHECK(execs > 1000);

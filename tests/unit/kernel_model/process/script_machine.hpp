@@ -85,6 +85,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
   void next_op(u32 user, s64 last, Ns, Op& out) override {
     State& s = users_[user - 1];
     if (s.step > 0) results[s.program].push_back(last);
+    if (out.kind == OpKind::wait) wait_status = out.count;
     out = programs_[s.program - 1].next(s.step++, last);
   }
   u32 fork_child(u32, const ForkSpec& spec, Pid) override { return new_user(spec.program); }
@@ -104,6 +105,7 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
   ProcessShape shape;
   std::vector<TraceEvent> events;
   std::map<u32, std::vector<s64>> results;  ///< of the operations of each program, in the order its tasks got them
+  u64 wait_status = 0;                      ///< of a wait, while the program that did it is asked for its next operation
   std::vector<Power> power;
   struct CpuPower {
     CpuId cpu;
