@@ -45,6 +45,7 @@ class WinnerTree {
   static constexpr u32 kScan = 8;
   static constexpr u64 kNone = std::numeric_limits<u64>::max();
   Firsts scan() const {
+    if (leaves_ == 4) return four();
     Firsts f{0, key_[0], kNone};
     for (u32 i = 1; i < leaves_; ++i) {
       const u64 k = key_[i];
@@ -54,6 +55,14 @@ class WinnerTree {
       f.key = first ? k : f.key;
     }
     return f;
+  }
+  /// The usual board: two semi-finals and a final, without a branch.
+  Firsts four() const {
+    const u64* k = key_.data();
+    const bool s01 = k[1] < k[0], s23 = k[3] < k[2];
+    const u64 a = s01 ? k[1] : k[0], b = s01 ? k[0] : k[1], c = s23 ? k[3] : k[2], d = s23 ? k[2] : k[3];
+    const bool right = c < a;
+    return {right ? 2u + s23 : u32{s01}, right ? c : a, right ? std::min(a, d) : std::min(c, b)};
   }
   u32 better(u32 a, u32 b) const { return key_[b] < key_[a] ? b : a; }
   u32 leaves_;
