@@ -213,7 +213,7 @@ Value Reader::read_phase(const YamlNode& n, const std::string& path) {
     if (refused != schema_unmodelled().end())
       error(place, where, "\"" + word + "\" is not modelled in this version: " + std::string(refused->doc));
     else
-      error(place, where, "\"" + word + "\" is no action", "allowed are " + one_of(actions, 60), did_you_mean(word, actions));
+      error(place, where, "\"" + word + "\" is no action", "allowed are " + one_of(actions, 64), did_you_mean(word, actions));
   };
   if (n.is_scalar()) {  // `- yield`: an action with everything at its default
     const KeyInfo* key = is_action(n.scalar) ? find_key("phase." + n.scalar, n.scalar) : nullptr;
@@ -240,7 +240,7 @@ Value Reader::read_phase(const YamlNode& n, const std::string& path) {
     error(*found[1], path, "two actions in one item: " + found[0]->key + " and " + found[1]->key, "one action per list item",
           "start a new item with \"- \"");
   else if (n.fields.empty())
-    error(n, path, "the item is empty", "allowed are " + one_of(actions, 60));
+    error(n, path, "the item is empty", "allowed are " + one_of(actions, 64));
   else
     complain(n.fields[0], path, n.fields[0].key);
   return start(n, Type::object, path);

@@ -195,7 +195,7 @@ class Explainer {
 
   static std::string sleep_phase(const std::string& state, std::string_view wchan) {
     if (state.starts_with('T')) return "stopped";
-    if (state.starts_with('t')) return "stopped for its tracer";
+    if (state.starts_with('t')) return "stopped for tracer";
     const std::string_view word = sleep_word(wchan);
     if (!word.empty()) return fmt::format("{} in {}", kSleeping, word);
     return fmt::format("{} ({})", kSleeping, wchan.empty() ? state : std::string(wchan));

@@ -127,6 +127,28 @@ TEST_SUITE("cli") {
     }
   }
 
+  TEST_CASE("gdb_follow_fork: each stop sleeps in state t, tells the debugger by SIGCHLD, and ends with its PTRACE_CONT") {
+    const Session forksim;
+    const std::string trace = traced(forksim, "gdb_follow_fork");
+    const std::string gdb = value_in(trace, "child_comm=gdb child_pid=", "child_pid="),
+                      inferior = value_in(trace, "comm=gdb pid=" + gdb + " child_comm", "child_pid="),
+                      child = value_in(trace, "child_comm=raspbian_fork", "child_pid=");
+    const std::string told = "code=4 comm=gdb pid=" + gdb, cont = "NR 117 (7, ";
+    const auto stopped = [](const std::string& pid) { return "prev_pid=" + pid + " prev_prio=120 prev_state=t"; };
+    check_in_order(trace, {"NR 117 (4206, c,", "filename=./raspbian_fork pid=" + inferior, told, stopped(inferior), "NR 260 = " + inferior,
+                           cont + "c,", "child_comm=raspbian_fork child_pid=" + child, told, stopped(inferior), "NR 260 = " + inferior,
+                           cont + "c,", "NR 220 = " + child});
+    // the new tracee traps before its first instruction and goes on when it is let go
+    check_in_order(trace, {"child_comm=raspbian_fork child_pid=" + child, "code=5 comm=gdb pid=" + gdb, stopped(child), "NR 260 = " + child,
+                           cont + "d,", "raspbian_fork-" + child + " [", "NR 64 (", "do_exit: pid=" + child,
+                           "code=1 comm=gdb pid=" + gdb, "code=1 comm=raspbian_fork pid=" + inferior, "NR 260 = " + child, told,
+                           stopped(inferior), cont + "c,", "do_exit: pid=" + inferior, "do_exit: pid=" + gdb});
+    const std::string ps = squeezed(forksim("ps out --at 3.9ms").out);
+    CHECK(contains(ps, "t 0 " + inferior + " " + gdb + " "));
+    CHECK(contains(ps, "t 0 " + child + " " + inferior + " "));  // PPID is the real parent
+    CHECK(contains(squeezed(forksim("explain out --pid " + child).out), "stopped for tracer until woken by pid " + gdb + " (gdb)"));
+  }
+
   TEST_CASE("raspbian_whoami: the child of the shell is called bash until execve, exits, and the shell reaps it") {
     const Session forksim;
     const std::string trace = traced(forksim, "raspbian_whoami");

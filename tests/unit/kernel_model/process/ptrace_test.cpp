@@ -188,6 +188,50 @@ TEST_SUITE("kernel_model/process") {
     CHECK(left(m) == 0);
   }
 
+  TEST_CASE("a dead tracee whose tracer ends without waiting goes to its real parent") {
+    ScriptMachine m;
+    const u32 child = m.add_list({sleep_op(20_ms), exit_op(3)});
+    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), wait_op()});
+    m.start(parent);  // 11 forks 13, whom 12 traces
+    const u32 tracer = m.add_list({sleep_op(5_ms), ptrace_op(PtraceRequest::seize, kChild), sleep_op(50_ms)});
+    m.start(tracer);
+    m.run();
+    CHECK(m.results[tracer].at(1) == 0);
+    CHECK(m.results[parent] == std::vector<s64>{kChild, kChild});
+    const auto exits = m.of(Tp::do_exit);
+    REQUIRE(exits.size() == 3);
+    CHECK(exits[0].args[0] == kChild);
+    CHECK(exits[1].args[0] == kTracee);  // only now does the parent know
+    CHECK(left(m) == 0);
+  }
+
+  TEST_CASE("a stopped tracee that is detached goes on with the signal it is given") {
+    ScriptMachine m;
+    const u32 tracee = m.add_list({sleep_op(5_ms), op(OpKind::kill, 10, kTracee), run_op(1_ms)});
+    const u32 tracer = m.add_list({fork_op(m.fork_spec(tracee)), ptrace_op(PtraceRequest::seize, kTracee), wait_op(),
+                                   ptrace_op(PtraceRequest::detach, kTracee, kSIGTERM), ptrace_op(PtraceRequest::cont, kTracee), wait_op()});
+    m.start(tracer);
+    m.run();
+    CHECK(m.results[tracer] == std::vector<s64>{kTracee, 0, kTracee, 0, -kESRCH, kTracee});
+    CHECK(m.of(Tp::do_exit).front().args[1] == kSIGTERM);
+    CHECK(left(m) == 0);
+  }
+
+  TEST_CASE("a group stop of a tracee: the signal, the trap of the stop, and after SIGCONT the trap that it is over") {
+    ScriptMachine m;
+    constexpr s32 kSecond = kTracee + 1;  // who sends comes between
+    const u32 tracee = m.add_list({sleep_op(50_ms)});
+    Debugger gdb(m, 0, tracee);
+    m.start(m.add_list({sleep_op(5_ms), op(OpKind::kill, kSIGSTOP, kSecond), sleep_op(5_ms), op(OpKind::kill, kSIGCONT, kSecond)}));
+    m.run();
+    CHECK(gdb.told == std::vector<Told>{{kSecond, stopped(0, kSIGSTOP)},
+                                        {kSecond, stopped(PTRACE_EVENT_STOP, kSIGSTOP)},
+                                        {kSecond, stopped(PTRACE_EVENT_STOP)},
+                                        {kSecond, stopped(0, kSIGCONT)},
+                                        {kSecond, 0}});
+    CHECK(left(m) == 0);
+  }
+
   TEST_CASE("requests fail as in the kernel: who is traced already, oneself, a tracee that runs") {
     ScriptMachine m;
     const u32 tracee = m.add_list({sleep_op(50_ms)});

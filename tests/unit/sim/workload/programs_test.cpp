@@ -47,6 +47,44 @@ TEST_CASE("a child runs its own phases, the parent learns the pid and can wait f
   CHECK(op.arg == 3);
 }
 
+TEST_CASE("a debugger lets go on whom its wait found stopped, with the signal it stopped for, and nobody after an end") {
+  constexpr s64 kCont = 7, kDetach = 17, kSeize = 0x4206;
+  constexpr u64 kTermStop = 15 << 8 | 0x7f, kForkStop = 1 << 16 | 5 << 8 | 0x7f, kExited = 3 << 8;
+  Rig r(Rig::one("- {fork: , child: [pause], as: p}\n- {ptrace_seize: p, options: [fork, vforkdone]}\n"
+                 "- loop: 3\n  body: [{wait: one}, {ptrace_cont: waited}]\n"
+                 "- {wait: one}\n- {ptrace_cont: waited, pass: false}\n- {wait: one}\n- {ptrace_detach: waited}\n- {ptrace_cont: p}"));
+  km::Op op;
+  const auto next = [&](s64 result) { r.programs.next_op(1, result, km::Ns(0), op); };
+  /// The wait reports `pid` with `status`; what comes next is a request.
+  const auto request = [&](s64 pid, u64 status, s64 what, u64 data) {
+    CHECK(op.kind == OpKind::wait);
+    op.count = status;
+    next(pid);
+    CHECK(op.kind == OpKind::ptrace);
+    CHECK(op.arg == what);
+    CHECK(op.pid.v == pid);
+    CHECK(op.count == data);
+    next(0);
+  };
+  next(0);
+  next(77);
+  CHECK(op.kind == OpKind::ptrace);
+  CHECK(op.arg == kSeize);
+  CHECK(op.pid == km::Pid(77));
+  CHECK(op.count == (1u << 1 | 1u << 5));
+  next(0);
+  request(77, kTermStop, kCont, 15);
+  request(78, kForkStop, kCont, 0);
+  op.count = kExited;
+  next(78);  // nothing to let go: the next wait comes at once
+  request(77, kTermStop, kCont, 0);
+  request(77, kTermStop, kDetach, 15);
+  CHECK(op.kind == OpKind::ptrace);
+  CHECK(op.pid == km::Pid(77));
+  next(-3);
+  CHECK(r.programs.anomaly(Anomaly::ptrace_error) == 1);
+}
+
 TEST_CASE("flags of fork, vfork, clone and thread are those that glibc passes on arm64") {
   Rig r(
       Rig::one("- {fork: , child: [yield]}\n- {vfork: , child: [yield]}\n- {clone: , flags: [CLONE_VM, CLONE_VFORK], child: [yield]}\n- "
