@@ -140,9 +140,9 @@ TEST_SUITE("cli") {
                            cont + "c,", "NR 220 = " + child});
     // the new tracee traps before its first instruction and goes on when it is let go
     check_in_order(trace, {"child_comm=raspbian_fork child_pid=" + child, "code=5 comm=gdb pid=" + gdb, stopped(child), "NR 260 = " + child,
-                           cont + "d,", "raspbian_fork-" + child + " [", "NR 64 (", "do_exit: pid=" + child,
-                           "code=1 comm=gdb pid=" + gdb, "code=1 comm=raspbian_fork pid=" + inferior, "NR 260 = " + child, told,
-                           stopped(inferior), cont + "c,", "do_exit: pid=" + inferior, "do_exit: pid=" + gdb});
+                           cont + "d,", "raspbian_fork-" + child + " [", "NR 64 (", "do_exit: pid=" + child, "code=1 comm=gdb pid=" + gdb,
+                           "code=1 comm=raspbian_fork pid=" + inferior, "NR 260 = " + child, told, stopped(inferior), cont + "c,",
+                           "do_exit: pid=" + inferior, "do_exit: pid=" + gdb});
     const std::string ps = squeezed(forksim("ps out --at 3.9ms").out);
     CHECK(contains(ps, "t 0 " + inferior + " " + gdb + " "));
     CHECK(contains(ps, "t 0 " + child + " " + inferior + " "));  // PPID is the real parent

@@ -208,8 +208,9 @@ TEST_SUITE("kernel_model/process") {
   TEST_CASE("a stopped tracee that is detached goes on with the signal it is given") {
     ScriptMachine m;
     const u32 tracee = m.add_list({sleep_op(5_ms), op(OpKind::kill, 10, kTracee), run_op(1_ms)});
-    const u32 tracer = m.add_list({fork_op(m.fork_spec(tracee)), ptrace_op(PtraceRequest::seize, kTracee), wait_op(),
-                                   ptrace_op(PtraceRequest::detach, kTracee, kSIGTERM), ptrace_op(PtraceRequest::cont, kTracee), wait_op()});
+    const u32 tracer =
+        m.add_list({fork_op(m.fork_spec(tracee)), ptrace_op(PtraceRequest::seize, kTracee), wait_op(),
+                    ptrace_op(PtraceRequest::detach, kTracee, kSIGTERM), ptrace_op(PtraceRequest::cont, kTracee), wait_op()});
     m.start(tracer);
     m.run();
     CHECK(m.results[tracer] == std::vector<s64>{kTracee, 0, kTracee, 0, -kESRCH, kTracee});

@@ -50,9 +50,10 @@ TEST_CASE("a child runs its own phases, the parent learns the pid and can wait f
 TEST_CASE("a debugger lets go on whom its wait found stopped, with the signal it stopped for, and nobody after an end") {
   constexpr s64 kCont = 7, kDetach = 17, kSeize = 0x4206;
   constexpr u64 kTermStop = 15 << 8 | 0x7f, kForkStop = 1 << 16 | 5 << 8 | 0x7f, kExited = 3 << 8;
-  Rig r(Rig::one("- {fork: , child: [pause], as: p}\n- {ptrace_seize: p, options: [fork, vforkdone]}\n"
-                 "- loop: 3\n  body: [{wait: one}, {ptrace_cont: waited}]\n"
-                 "- {wait: one}\n- {ptrace_cont: waited, pass: false}\n- {wait: one}\n- {ptrace_detach: waited}\n- {ptrace_cont: p}"));
+  Rig r(
+      Rig::one("- {fork: , child: [pause], as: p}\n- {ptrace_seize: p, options: [fork, vforkdone]}\n"
+               "- loop: 3\n  body: [{wait: one}, {ptrace_cont: waited}]\n"
+               "- {wait: one}\n- {ptrace_cont: waited, pass: false}\n- {wait: one}\n- {ptrace_detach: waited}\n- {ptrace_cont: p}"));
   km::Op op;
   const auto next = [&](s64 result) { r.programs.next_op(1, result, km::Ns(0), op); };
   /// The wait reports `pid` with `status`; what comes next is a request.
