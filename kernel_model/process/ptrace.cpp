@@ -39,6 +39,7 @@ void unlink_and_wake(Ctx& x, Task& t) {
 }  // namespace
 
 void ptrace_unlink(Task& t) {
+  if (!t.ptrace) return;
   t.tracer->ptraced.remove(&t);
   t.tracer = nullptr;
   t.ptrace = 0;
@@ -75,12 +76,14 @@ Next stop_begin(Ctx& x) {
   if (static_cast<u32>(t.exit_code) >> 8 == PTRACE_EVENT_STOP) t.jobctl &= ~JOBCTL_TRAP_NOTIFY;
   return advance();
 }
-/// A tracer that has gone meanwhile is not waited for.
+/// A tracer that has gone meanwhile is not waited for: an event is over then, a signal is taken.
 Next stop_notify(Ctx& x) {
   Task& t = x.t;
   if (!t.ptrace) {
+    if (x.f.a[2]) call_notify_cldstop(x, t, kCLD_STOPPED);
     t.state = TASK_RUNNING;
-    t.exit_code = 0;
+    const bool signal = !(t.exit_code >> 8);
+    if (!signal) t.exit_code = 0;
     return advance();
   }
   if (x.f.a[2] && ptrace_reparented(t)) call_notify_cldstop(x, t, kCLD_STOPPED);

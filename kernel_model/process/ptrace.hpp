@@ -29,7 +29,7 @@ inline bool ptrace_reparented(const Task& t) { return t.tracer && t.tracer->sign
 u32 choose_fork_event(const Task& t, u64 flags);
 /// ptrace_init_task for a child whose parent's tracer is to have it too.
 void ptrace_init_task(const Task& parent, Task& child);
-/// The links of __ptrace_unlink: `t` has no tracer any more.
+/// The links of __ptrace_unlink: `t` has no tracer any more; it may have had none.
 void ptrace_unlink(Task& t);
 /// ptrace_event: stops for the tracer.
 void call_ptrace_event(Ctx& x, u32 event);

@@ -478,6 +478,11 @@ Next get_signal(Ctx& x) {
     call_notify_cldstop(x, t, why);
     return jump(0);
   }
+  if (t.ptrace && s.group_exit()) [[unlikely]] {  // marked for death: no stop any more
+    t.pending &= ~sigbit(kSIGKILL);
+    recalc_sigpending(t);
+    return deliver(x, kSIGKILL);
+  }
   if ((t.jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(x, 0)) return jump(kPcStopped);
   if (t.jobctl & JOBCTL_TRAP_MASK) [[unlikely]]
     return jobctl_trap(x);

@@ -205,6 +205,20 @@ TEST_SUITE("kernel_model/process") {
     CHECK(left(m) == 0);
   }
 
+  TEST_CASE("a signal that the tracer has not seen is taken when the tracer ends") {
+    ScriptMachine m;
+    const u32 tracee = m.add_list({sleep_op(5_ms), op(OpKind::kill, kSIGTERM, kTracee), run_op(1_ms)});
+    const u32 tracer = m.add_list({fork_op(m.fork_spec(tracee)), ptrace_op(PtraceRequest::seize, kTracee), sleep_op(20_ms)});
+    m.start(tracer);
+    m.run();
+    const auto exits = m.of(Tp::do_exit);
+    REQUIRE(exits.size() == 2);
+    CHECK(exits[0].args[0] == kTracer);
+    CHECK(exits[1].args[0] == kTracee);
+    CHECK(exits[1].args[1] == kSIGTERM);
+    CHECK(left(m) == 0);
+  }
+
   TEST_CASE("a stopped tracee that is detached goes on with the signal it is given") {
     ScriptMachine m;
     const u32 tracee = m.add_list({sleep_op(5_ms), op(OpKind::kill, 10, kTracee), run_op(1_ms)});
