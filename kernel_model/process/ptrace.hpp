@@ -5,8 +5,7 @@
 //          the kernel's. Task::parent() is task_struct.parent: the tracer, or real_parent when there is none.
 // Units:   none. Ownership: a tracee is in its tracer's `ptraced` until it is detached or released. Errors: -errno of the system call.
 // Not modelled: PTRACE_TRACEME and PTRACE_ATTACH (their tracees have no PT_SEIZED), LISTEN, INTERRUPT, memory and registers, stops at
-// system
-//          calls, single step, PTRACE_EVENT_EXIT and SECCOMP, PTRACE_O_EXITKILL, GETEVENTMSG, SIGINFO, Yama.
+//          system calls, single step, PTRACE_EVENT_EXIT and SECCOMP, PTRACE_O_EXITKILL, GETEVENTMSG, SIGINFO, Yama.
 #pragma once
 
 #include "kernel_model/exec/path.hpp"
