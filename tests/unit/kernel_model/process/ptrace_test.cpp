@@ -159,7 +159,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(left(m) == 0);
   }
 
-  TEST_CASE("a signal goes to the tracer first; SIGKILL gets through to a stopped tracee") {
+  TEST_CASE("a signal goes to the tracer first, but SIGKILL gets through to a stopped tracee") {
     ScriptMachine m;
     const u32 tracee = m.add_list({sleep_op(1_s)});
     Debugger gdb(m, 0, tracee);
