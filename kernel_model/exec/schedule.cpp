@@ -229,10 +229,7 @@ Next ttwu_begin(Ctx& x) {
 /// smp_cond_load_acquire(&p->on_cpu): open-ended until finish_switch on p's CPU ends it.
 Ns spin_cost(Ctx& x) {
   Task& p = task_arg(x);
-  if (!p.on_cpu) return Ns(0);
-  p.spin_target = true;
-  x.c.spin_on = &p;
-  return kNever;
+  return p.on_cpu ? spin_for(x, p) : Ns(0);
 }
 Next spin_done(Ctx& x) {
   x.c.spin_on = nullptr;
@@ -326,6 +323,12 @@ void Core::fn_picked(CpuId cpu, const Task& prev, const Task& next) {
   graph_.span_enter(*this, c, Fn::pick_next_task_idle);
   if (from_fair || from_idle) call(from_idle ? Fn::put_prev_task_idle : Fn::put_prev_task_fair);
   graph_.span_leave(*this, c);
+}
+
+Ns spin_for(Ctx& x, Task& t) {
+  t.spin_target = true;
+  x.c.spin_on = &t;
+  return kNever;
 }
 
 void release_spinners(Core& k, Task& t) {

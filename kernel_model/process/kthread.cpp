@@ -29,8 +29,7 @@ Next init_sleep(Ctx& x) {
   x.t.ti_flags &= ~TIF_SIGPENDING;
   if (first_zombie(x.t)) return advance();
   if (Task* c = first_notifying(x.t)) {
-    c->spin_target = true;
-    x.c.spin_on = c;
+    spin_for(x, *c);
     return jump(2);
   }
   x.k.unlock(x);

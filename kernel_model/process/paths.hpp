@@ -185,6 +185,8 @@ Ns before_release_cost(Ctx& x);
 Ns reap_locked_cost(Ctx& x);
 Ns before_reap_cost(Ctx& x);
 bool release_robust(Ctx& x);
+/// The cost of a step that spins until `t` lets go: open-ended, ended by release_spinners, and the step's effect clears Cpu::spin_on.
+Ns spin_for(Ctx& x, Task& t);
 /// Lets CPUs go on that spin until `t` has left its CPU or finished exit_notify.
 void release_spinners(Core& k, Task& t);
 bool thread_group_empty(const Task& t);

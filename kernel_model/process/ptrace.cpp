@@ -82,8 +82,7 @@ Next stop_notify(Ctx& x) {
   if (!t.ptrace) {
     if (x.f.a[2]) call_notify_cldstop(x, t, kCLD_STOPPED);
     t.state = TASK_RUNNING;
-    const bool signal = !(t.exit_code >> 8);
-    if (!signal) t.exit_code = 0;
+    if (t.exit_code >> 8) t.exit_code = 0;
     return advance();
   }
   if (x.f.a[2] && ptrace_reparented(t)) call_notify_cldstop(x, t, kCLD_STOPPED);
@@ -191,10 +190,7 @@ Next ptrace_check(Ctx& x) {
 /// wait_task_inactive: until the tracee has left its CPU.
 Ns inactive_cost(Ctx& x) {
   Task* t = tracee(x);
-  if (!t || !t->on_cpu) return Ns(0);
-  t->spin_target = true;
-  x.c.spin_on = t;
-  return kNever;
+  return t && t->on_cpu ? spin_for(x, *t) : Ns(0);
 }
 Next inactive(Ctx& x) {
   x.c.spin_on = nullptr;

@@ -58,6 +58,24 @@ constexpr bool has_result(Code c) {
   }
 }
 
+/// Codes that are a system call with at most one operand, which the instruction holds.
+enum class Operand : u8 { none, arg, num };
+struct Plain {
+  Code code;
+  km::OpKind op;
+  Operand operand;
+};
+constexpr std::array kPlain{
+    Plain{Code::yield, km::OpKind::yield, Operand::none},         Plain{Code::pause, km::OpKind::pause, Operand::none},
+    Plain{Code::setsid, km::OpKind::setsid, Operand::none},       Plain{Code::ctty, km::OpKind::set_ctty, Operand::none},
+    Plain{Code::pdeath, km::OpKind::pdeath_signal, Operand::arg}, Plain{Code::subreaper, km::OpKind::subreaper, Operand::num},
+    Plain{Code::setuid, km::OpKind::setuid, Operand::num},        Plain{Code::ioprio, km::OpKind::ioprio_set, Operand::num},
+};
+const Plain* plain_op(Code c) {
+  const auto p = std::ranges::find(kPlain, c, &Plain::code);
+  return p == kPlain.end() ? nullptr : p;
+}
+
 constexpr km::OpKind object_op(Code c) {
   switch (c) {
     case Code::mutex_lock:
@@ -308,12 +326,6 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
       return true;
     case Code::timer:
       return step_timer(t, i, now, out);
-    case Code::yield:
-      out.kind = km::OpKind::yield;
-      return true;
-    case Code::pause:
-      out.kind = km::OpKind::pause;
-      return true;
     case Code::syscall:
       set(out, km::OpKind::syscall, i.a);
       out.count = static_cast<u64>(number(t, i));
@@ -406,6 +418,10 @@ bool Programs::step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out) {
 
 // One case per code of the life cycle, so longer than usual; see step.
 bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
+  if (const Plain* p = plain_op(i.code)) {
+    set(out, p->op, p->operand == Operand::num ? i.num : p->operand == Operand::arg ? i.arg : 0);
+    return true;
+  }
   switch (i.code) {
     case Code::fork:
       out.kind = km::OpKind::fork;
@@ -454,12 +470,6 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       set(out, km::OpKind::sigprocmask, i.arg);
       out.count = static_cast<u64>(i.num);
       return true;
-    case Code::pdeath:
-      set(out, km::OpKind::pdeath_signal, i.arg);
-      return true;
-    case Code::ctty:
-      out.kind = km::OpKind::set_ctty;
-      return true;
     case Code::setpgid:
     case Code::foreground:
       return step_group(t, i, out);
@@ -476,21 +486,9 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       t.issued = f.issued;  // what the handler interrupted ends with the next result
       return true;
     }
-    case Code::subreaper:
-      set(out, km::OpKind::subreaper, i.num);
-      return true;
     case Code::set_name:
       out.kind = km::OpKind::set_name;
       out.name = w_.texts[i.a];
-      return true;
-    case Code::setsid:
-      out.kind = km::OpKind::setsid;
-      return true;
-    case Code::setuid:
-      set(out, km::OpKind::setuid, i.num);
-      return true;
-    case Code::ioprio:
-      set(out, km::OpKind::ioprio_set, i.num);
       return true;
     case Code::nice:
     case Code::affinity:

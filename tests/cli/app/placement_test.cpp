@@ -60,6 +60,16 @@ std::string free_of_charge(const Session& s) {
   return costs;
 }
 
+/// Runs w.yaml; which rule placed each fork.
+std::vector<std::string> rules_of_run(const Session& s) {
+  REQUIRE(s("run w.yaml --quiet --out out").code == 0);
+  const auto rows = rows_of(s.path() / "out/forks.csv");
+  const auto rule = static_cast<std::size_t>(std::ranges::find(rows[0], "rule") - rows[0].begin());
+  std::vector<std::string> rules;
+  for (std::size_t i = 1; i < rows.size(); ++i) rules.push_back(rows[i][rule]);
+  return rules;
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("cli/placement");
@@ -101,13 +111,8 @@ TEST_CASE("a program and a start have rules of their own") {
          "  - {name: kid, placement: {fork: parent_cpu}, phases: [{run: 1ms}]}\n"
          "  - {name: plain, phases: [{run: 1ms}]}\n"
          "start:\n  - {process: a, placement: lowest_idle}\n");
-  REQUIRE(s("run w.yaml --quiet --out out").code == 0);
-  const auto rows = rows_of(s.path() / "out/forks.csv");
-  REQUIRE(rows.size() == 4);
-  const auto rule = static_cast<std::size_t>(std::ranges::find(rows[0], "rule") - rows[0].begin());
-  CHECK(rows[1][rule] == "lowest_idle");  // a itself
-  CHECK(rows[2][rule] == "parent_cpu");   // kid
-  CHECK(rows[3][rule] == "lowest_idle");  // plain inherits from a
+  // a itself, kid, and plain, which inherits from a
+  CHECK(rules_of_run(s) == std::vector<std::string>{"lowest_idle", "parent_cpu", "lowest_idle"});
 }
 
 TEST_CASE("a group has rules of its own, which its tasks follow as long as they are in it and have none themselves") {
@@ -122,12 +127,7 @@ TEST_CASE("a group has rules of its own, which its tasks follow as long as they 
          "  - {name: kid, phases: [{run: 1ms}]}\n"
          "  - {name: own, placement: pack, phases: [{run: 1ms}]}\n"
          "start:\n  - {process: a}\n");
-  REQUIRE(s("run w.yaml --quiet --out out").code == 0);
-  const auto rows = rows_of(s.path() / "out/forks.csv");
-  const auto rule = static_cast<std::size_t>(std::ranges::find(rows[0], "rule") - rows[0].begin());
-  std::vector<std::string> rules;
-  for (std::size_t i = 1; i < rows.size(); ++i) rules.push_back(rows[i][rule]);
-  CHECK(rules == std::vector<std::string>{"round_robin", "round_robin", "parent_cpu", "parent_cpu", "pack", "lowest_idle", "round_robin"});
+  CHECK(rules_of_run(s) == std::vector<std::string>{"round_robin", "round_robin", "parent_cpu", "parent_cpu", "pack", "lowest_idle", "round_robin"});
   CHECK(contains(s("run w.yaml --set cgroups.batch.placement=nonsense").err, "\"nonsense\" is not known here"));
 }
 
