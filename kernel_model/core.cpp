@@ -14,17 +14,17 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
     : sched(config.profile, config.machine.topology, *this, trace),
       user(u),
       pids(static_cast<u32>(config.profile.tun(Tunable::pid_max))),
+      trace_(trace),
+      next_(config.machine.topology.cpus),
+      next_jiffy_(config.profile.tick_ns()),
+      lock_mask_(config.locks && config.machine.topology.cpus > 1 ? (1u << kLocks) - 1 : 0),
+      mm_flag_(config.mm_contention && config.costs.mm_contention_65536 ? StepFlag::kMm : u8{0}),
       costs_(config.costs),
       machine_(config.machine),
       power_(power),
-      trace_(trace),
-      next_(config.machine.topology.cpus),
       by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       pgrps_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       faults_(config.faults),
-      lock_mask_(config.locks && config.machine.topology.cpus > 1 ? (1u << kLocks) - 1 : 0),
-      mm_flag_(config.mm_contention && config.costs.mm_contention_65536 ? StepFlag::kMm : u8{0}),
-      next_jiffy_(config.profile.tick_ns()),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")),
       call_reason_(trace.names().intern("Function call interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
@@ -395,7 +395,9 @@ std::vector<GroupView> Core::groups() const {
 }
 
 CpuTimes Core::cpu_times(CpuId c) const {
-  CpuTimes t = cpus_[c.v]->times;
+  const Cpu& cpu = *cpus_[c.v];
+  CpuTimes t = cpu.times;
+  if (cpu.kind != TimeKind::off) t.*time_of(cpu.kind) += now_ - cpu.acct_at;
   const RtRq& rt = sched.rq(c).rt;
   t.rt_throttled = rt.nr_throttled;
   t.rt_throttled_time = Ns(rt.throttled_time);
@@ -437,11 +439,17 @@ char state_letter(const Task& t) {
   if (t.state & __TASK_TRACED) return 't';
   return 'R';
 }
-TaskView view(const Task& t) {
-  const Pid ppid = t.real_parent ? t.real_parent->tgid : Pid(0);
-  return {t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO, t.prio};
-}
 }  // namespace
+
+TaskView Core::view(const Task& t) const {
+  const Pid ppid = t.real_parent ? t.real_parent->tgid : Pid(0);
+  TaskView v{t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO, t.prio};
+  const Cpu& c = *cpus_[t.cpu.v];
+  if (c.cur != &t) return v;
+  if (c.kind == TimeKind::user) v.utime += now_ - c.acct_at;
+  if (c.kind == TimeKind::system) v.stime += now_ - c.acct_at;
+  return v;
+}
 
 std::vector<TaskView> Core::tasks() const {
   std::vector<TaskView> out;

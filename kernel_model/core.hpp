@@ -78,17 +78,19 @@ class Core : public SchedHooks {
     end_ = std::min(end_, t.v * 2);
     bound_ = std::min(bound_, end_);
   }
-  /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because nothing comes in between, false when they
-  /// have to be a step of their own. In the header because a program calls it for every instruction.
-  bool pass_user_time(Cpu& c, Ns ref) {
-    if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || ref >= c.irq_next || graph_on()) return false;
+  /// Until when user time passes on `c` with nothing in between; 0 when an operation has to be a step of its own. Holds as long as `c`
+  /// does nothing but compute. In the header, like pass_user_time, because a program calls it for every stretch of instructions.
+  Ns undisturbed_until(const Cpu& c) const {
+    if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || graph_on()) return Ns(0);
+    return std::min({c.irq_next, next_jiffy_, Ns(bound_ / 2)});
+  }
+  /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because they are over before `limit`.
+  bool pass_user_time(Cpu& c, Ns ref, Ns limit) {
+    if (ref >= limit) return false;
     const Ns end = now_ + scaled(ref, c.user_scale);
-    if (end >= c.irq_next || end >= next_jiffy_ || end.v >= bound_ / 2) return false;
-    const Ns dt = end - c.acct_at;
-    now_ = c.acct_at = c.seg_end = end;
+    if (end >= limit) return false;
+    now_ = c.seg_end = end;
     sched.set_now(end);
-    c.times.user += dt;
-    c.cur->utime += dt;
     return true;
   }
   /// Ends the open-ended step of `c` (WFI, spin) at this instant.
@@ -96,6 +98,7 @@ class Core : public SchedHooks {
   void set_power(Cpu& c, bool busy);
   /// Switches which task's frames execute (context_switch).
   void switch_frames(Cpu& c, Task& next);
+  void update_stack(Cpu& c);
 
   // --- locks (exec/locks.cpp) ---
   bool locks_on() const { return lock_mask_ != 0; }
@@ -322,6 +325,7 @@ class Core : public SchedHooks {
   Ns step_cost(Ctx& x, const Step& s);
   void charge(Cpu& c);
   TimeKind kind_of(const Cpu& c, u8 seg_flags) const;
+  TaskView view(const Task& t) const;
   void suspend(Cpu& c);
   u64 step_scale(const Cpu& c) const;
   void set_in_mm(Cpu& c, bool in);
@@ -353,17 +357,23 @@ class Core : public SchedHooks {
   /// What is alive now was there at boot: outside the books.
   void count_boot();
 
-  CostTable costs_;
   std::array<Ns, kPhases + 1> phase_cost_{};  ///< of costs_; the last row, 0, is that of a step without a phase
-  MachineDesc machine_;
-  PowerPort& power_;
   Trace& trace_;
-  FuncGraph graph_;
   std::vector<std::unique_ptr<Cpu>> cpus_;
   WinnerTree next_;
+  // with the four before, what every step looks at
+  Ns now_{0};
+  Ns next_jiffy_{0};
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
   u64 end_ = 0;                   ///< run_ahead must stop before this key
   u64 bound_ = 0;                 ///< running_ must stop before this key: that, or the next event of another CPU
+  u32 lock_mask_ = 0;             ///< LockSet in use: all or none
+  u8 mm_flag_ = 0;                ///< StepFlag::kMm when contention is modelled
+  u32 nr_mm_ = 0;                 ///< CPUs in mm code
+  CostTable costs_;
+  MachineDesc machine_;
+  PowerPort& power_;
+  FuncGraph graph_;
   std::vector<StartSpec> starts_;
   std::size_t next_start_ = 0;
   std::vector<std::pair<u32, u32>> preset_pipes_;
@@ -392,16 +402,11 @@ class Core : public SchedHooks {
   FaultPort* faults_ = nullptr;
   std::array<u64, kFailPoints> fault_passes_{};
   Task* init_ = nullptr;
-  u32 lock_mask_ = 0;  ///< LockSet in use: all or none
-  u8 mm_flag_ = 0;     ///< StepFlag::kMm when contention is modelled
-  u32 nr_mm_ = 0;      ///< CPUs in mm code
   u32 lock_numbers_ = 0;
   LockWord tasklist_lock_, pidmap_lock_;
   std::array<LockStats, kLocks> lock_stats_;
   std::array<NameId, kLocks> lock_names_;
   std::vector<std::pair<CpuId, CpuId>> stop_requests_;  ///< from, target
-  Ns now_{0};
-  Ns next_jiffy_{0};
   u64 timer_seq_ = 0, policy_hz_ = 0;
   u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
   u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0, boot_creds_ = 0, boot_nsproxies_ = 0;

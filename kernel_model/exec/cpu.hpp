@@ -103,29 +103,43 @@ struct DevIrq {
 };
 
 enum class TimeKind : u8 { user, system, irq, idle, off };
+/// The book that time of a kind belongs to; off is in none.
+inline Ns CpuTimes::*time_of(TimeKind k) {
+  static constexpr std::array kBook{&CpuTimes::user, &CpuTimes::system, &CpuTimes::irq, &CpuTimes::idle};
+  return kBook[static_cast<std::size_t>(k)];
+}
 
+/// What every step looks at comes first.
 struct Cpu {
   CpuId id;
-  Task* cur = nullptr;   ///< whose frames execute
+  Task* cur = nullptr;  ///< whose frames execute
   Task* idle = nullptr;
-  Task* prev = nullptr;  ///< being switched away from
-  FrameStack irq;        ///< frames of interrupts and softirqs
+  Task* prev = nullptr;                    ///< being switched away from
+  FrameStack* stack = nullptr;             ///< whose top executes: `irq` unless empty, else the frames of `cur`
+  TimeKind outside_user = TimeKind::idle;  ///< what its time counts as when it is not in user mode
 
-  Ns seg_end = kNever;   ///< when the step in progress is paid
-  u8 seg_flags = 0;      ///< its StepFlags
-  u64 seg_scale = 65536; ///< 16.16: reference ns to ns of this step
+  Ns seg_end = kNever;                           ///< when the step in progress is paid
+  u8 seg_flags = 0;                              ///< its StepFlags
+  u64 seg_scale = 65536;                         ///< 16.16: reference ns to ns of this step
+  u8 lock_flags = 0;                             ///< StepFlags that the held locks imply
+  bool in_mm = false;                            ///< the step in progress is mm work
+  Ns irq_next = kNever;                          ///< earliest of the six dates below; update_irq() after any of them changed
+  u64 kernel_scale = 65536, user_scale = 65536;  ///< 16.16: reference ns to ns at the frequency in force
+  TimeKind kind = TimeKind::idle;
+  Ns acct_at{0};  ///< from when on `times` and those of `cur` lack what `kind` says (Core::charge)
+  CpuTimes times;
+
+  FrameStack irq;        ///< frames of interrupts and softirqs
   bool wfi = false;      ///< in WFI
   bool polling = false;  ///< idle loop looks at need_resched itself
   bool online = true;
   Task* spin_on = nullptr;
   s8 irqs_here = 0;  ///< interrupts in the effect that runs: 0 as its step says, 1 off, -1 on (class Held)
 
-  LockWord rq_lock;                   ///< rq.lock
-  std::array<HeldLock, 12> held;      ///< spinning locks, in the order taken
+  LockWord rq_lock;               ///< rq.lock
+  std::array<HeldLock, 12> held;  ///< spinning locks, in the order taken
   u32 nr_held = 0;
-  u8 lock_flags = 0;                  ///< StepFlags that the held locks imply
   std::array<LockWaiter, 2> spin_waiters;  ///< of its task, of an interrupt or softirq
-  bool in_mm = false;                 ///< the step in progress is mm work
 
   Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever, irq_work_at = kNever;
   Ns call_at = kNever;  ///< function call interrupt: rto_push_irq_work
@@ -155,13 +169,7 @@ struct Cpu {
   u64 cap_hz = 0;         ///< clock that a profile of the platform leaves; 0: no limit
 
   u32 opp = 0;
-  u64 kernel_scale = 65536, user_scale = 65536;  ///< 16.16: reference ns to ns at the frequency in force
 
-  TimeKind kind = TimeKind::idle;
-  Ns acct_at{0};
-  CpuTimes times;
-
-  Ns irq_next = kNever;  ///< earliest of the six; update_irq() after any of them changed
   void update_irq() { irq_next = std::min({ipi_at, tick_at, timer_at, dev_at, irq_work_at, call_at}); }
   void update_timer() {
     timer_at = std::min(timers.next(), sched_timer_at);

@@ -54,7 +54,6 @@ void Core::run_ahead(u64 end) {
     u64 key = next.key;
     do {
       set_clock(Ns(key / 2));
-      charge(c);
       if (key % 2)
         run_effect(c);
       else if (!interrupt(c))
@@ -121,11 +120,11 @@ void Core::run_steps(Cpu& c) {
 
 /// The effect of the step that `c` is in, which has been paid.
 inline void Core::run_effect(Cpu& c) {
-  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+  FrameStack& st = *c.stack;
   Frame& f = st.top();
   f.started = false;
   Ctx x{*this, c, st, f, *c.cur};
-  apply(c, st, f, f.path->steps[f.pc].effect(x));
+  apply(c, st, f, f.step->effect(x));
 }
 
 /// Moves on to the next step; locks that it does not have are free from now on.
@@ -133,23 +132,24 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
   const u32 held = f.held;
   switch (n.kind) {
     case Next::Kind::advance:
-      ++f.pc;
+      ++f.step;
       break;
     case Next::Kind::jump:
-      f.pc = n.pc;
+      f.go(n.pc);
       break;
     case Next::Kind::ret:
       FS_CONTRACT(&st.top() == &f, "a path returns above its callee");
       if (graph_on()) [[unlikely]]
         graph_.ret(*this, c, f);
       st.pop();
+      if (st.empty()) update_stack(c);
       if (held) drop_locks(c, held);
       return;
     case Next::Kind::hold:
       return;
   }
   if (!held) return;
-  const u32 gone = held & ~u32{f.path->steps[f.pc].locks};
+  const u32 gone = held & ~u32{f.step->locks};
   f.held = static_cast<u16>(held & ~gone);
   if (gone) drop_locks(c, gone);
 }
@@ -164,9 +164,9 @@ inline bool Core::undisturbed(const Cpu& c) const {
 template <bool kAhead>
 [[gnu::always_inline]] inline void Core::enter_step(Cpu& c) {
   for (;;) {
-    FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
+    FrameStack& st = *c.stack;
     Frame& f = st.top();
-    const Step& s = f.path->steps[f.pc];
+    const Step& s = *f.step;
     if (c.irq_next <= now_ && !((s.flags | c.lock_flags) & StepFlag::kIrqsOff) && irq_due(c)) {
       take_irq(c);
       continue;
@@ -181,7 +181,6 @@ template <bool kAhead>
       begin_segment(c, s, len);
       if (!kAhead || !undisturbed(c)) return;
       set_clock(c.seg_end);
-      charge(c);
     }
     f.started = false;
     apply(c, st, f, s.effect(x));
@@ -193,10 +192,13 @@ inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
   const bool mm = s.flags & mm_flag_;
   if (mm != c.in_mm) set_in_mm(c, mm);
   c.seg_flags = s.flags | c.lock_flags;
-  c.seg_scale = s.flags & StepFlag::kUser ? c.user_scale : c.kernel_scale;
-  if (mm) c.seg_scale = step_scale(c);
-  c.seg_end = len == kNever ? kNever : now_ + scaled(len, c.seg_scale);
-  c.kind = kind_of(c, s.flags);
+  const u64 scale = s.flags & StepFlag::kUser ? c.user_scale : mm ? step_scale(c) : c.kernel_scale;
+  c.seg_scale = scale;
+  c.seg_end = len == kNever ? kNever : now_ + scaled(len, scale);
+  if (const TimeKind kind = kind_of(c, s.flags); kind != c.kind) [[unlikely]] {
+    charge(c);
+    c.kind = kind;
+  }
 }
 
 inline Ns Core::step_cost(Ctx& x, const Step& s) {
@@ -210,7 +212,7 @@ inline Ns Core::step_cost(Ctx& x, const Step& s) {
 bool Core::push_pending(Cpu& c) {
   Task& t = *c.cur;
   const Frame& f = t.frames.top();
-  const Step& s = f.path->steps[f.pc];
+  const Step& s = *f.step;
   if (s.flags & StepFlag::kUser) {
     t.frames.push(kUserWork);
     return true;
@@ -223,8 +225,7 @@ bool Core::push_pending(Cpu& c) {
 }
 
 void Core::suspend(Cpu& c) {
-  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
-  Frame& f = st.top();
+  Frame& f = c.stack->top();
   f.started = true;
   if (c.seg_end == kNever) {
     f.remaining = c.wfi ? Ns(0) : kNever;
@@ -260,27 +261,30 @@ void Core::end_segment_now(Cpu& c) {
 }
 
 inline TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
-  if (!c.online) return TimeKind::off;
-  if (!c.irq.empty()) return TimeKind::irq;
-  if (c.cur == c.idle) return TimeKind::idle;
-  return seg_flags & StepFlag::kUser ? TimeKind::user : TimeKind::system;
+  return (seg_flags & StepFlag::kUser) && c.outside_user == TimeKind::system ? TimeKind::user : c.outside_user;
 }
 
-/// Books the time since the last call to what the CPU was doing.
-inline void Core::charge(Cpu& c) {
-  static constexpr std::array kCpuTime{&CpuTimes::user, &CpuTimes::system, &CpuTimes::irq, &CpuTimes::idle};
-  static constexpr std::array kTaskTime{&Task::utime, &Task::stime};
+/// After a change of what `c` executes: another task, the first or last interrupt frame, on or off.
+void Core::update_stack(Cpu& c) {
+  c.stack = c.irq.empty() ? &c.cur->frames : &c.irq;
+  c.outside_user = !c.online ? TimeKind::off : !c.irq.empty() ? TimeKind::irq : c.cur == c.idle ? TimeKind::idle : TimeKind::system;
+}
+
+/// Books the time since the last call to what the CPU was doing: before it does something else, for another task, or somebody looks.
+void Core::charge(Cpu& c) {
   const Ns dt = now_ - c.acct_at;
   c.acct_at = now_;
   if (c.kind == TimeKind::off) return;
-  const auto kind = static_cast<std::size_t>(c.kind);
-  c.times.*kCpuTime[kind] += dt;
-  if (kind < kTaskTime.size()) c.cur->*kTaskTime[kind] += dt;
+  c.times.*time_of(c.kind) += dt;
+  if (c.kind == TimeKind::user) c.cur->utime += dt;
+  if (c.kind == TimeKind::system) c.cur->stime += dt;
 }
 
 void Core::switch_frames(Cpu& c, Task& next) {
+  charge(c);
   c.prev = c.cur;
   c.cur = &next;
+  update_stack(c);
   ++c.times.context_switches;
 }
 
@@ -329,8 +333,8 @@ CpuId Core::take_stop_request(CpuId from) {
 u8 Core::trace_flags(CpuId cpu) const {
   const Cpu& c = *cpus_[cpu.v];
   u8 flags = 0;
-  const FrameStack& st = c.irq.empty() && c.cur ? c.cur->frames : c.irq;
-  const bool off = !st.empty() && (st.top().path->steps[st.top().pc].flags & StepFlag::kIrqsOff);
+  const Frame* f = c.stack && !c.stack->empty() ? &c.stack->top() : nullptr;
+  const bool off = f && (f->step->flags & StepFlag::kIrqsOff);
   if (c.irqs_here ? c.irqs_here > 0 : off) flags |= TraceFlags::kIrqsOff;
   if (c.cur && c.cur->need_resched()) flags |= TraceFlags::kNeedResched;
   if (c.cur && (c.cur->preempt_count & HARDIRQ_MASK)) flags |= TraceFlags::kHardirq;
@@ -394,9 +398,8 @@ void Core::apply_speed(Cpu& c, u64 hz) {
   for (u32 i = 0; i < machine_.opp_hz.size(); ++i)
     if (machine_.opp_hz[i] == hz) c.opp = i;
   if (!running) return;
-  FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
   c.seg_scale = step_scale(c);
-  c.seg_end = now_ + scaled(st.top().remaining, c.seg_scale);
+  c.seg_end = now_ + scaled(c.stack->top().remaining, c.seg_scale);
 }
 
 void Core::cpu_onoff(CpuId id, bool on, Ns now) {
@@ -405,6 +408,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
   set_clock(std::max(now, now_));
   charge(c);
   c.online = on;
+  update_stack(c);
   CpuId alive = id;
   for (auto& o : cpus_)
     if (o->online && o->id != id) {
@@ -421,6 +425,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
 void Core::cpu_power_off(Cpu& c) {
   charge(c);
   c.online = false;
+  update_stack(c);
   c.kind = TimeKind::off;
   c.ipi_at = c.tick_at = c.call_at = c.irq_work_at = kNever;
   c.irq_next = kNever;
@@ -431,6 +436,7 @@ void Core::cpu_power_off(Cpu& c) {
 void Core::cpu_power_on(Cpu& c) {
   charge(c);
   c.online = true;
+  update_stack(c);
   c.kind = TimeKind::idle;
   c.seg_flags = StepFlag::kIrqsOff;
   c.wfi = c.polling = false;

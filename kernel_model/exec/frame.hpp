@@ -14,11 +14,12 @@
 namespace forksim::km {
 
 struct Path;  // exec/path.hpp
+struct Step;
 
 /// Has no initial values: a task has sixteen of them, and call() sets the one that is used.
 struct Frame {
   const Path* path;
-  u16 pc;
+  const Step* step;  ///< of `path`, where it is
   bool started;   ///< the current step was interrupted: `remaining` is what is left of its cost
   static constexpr u8 kNoFn = 0xff;
   u8 fn_base;     ///< depth of the task's call stack when the path was called; only while somebody listens (exec/func_graph.hpp)
@@ -28,15 +29,9 @@ struct Frame {
   std::array<u64, 6> a;  ///< locals of the path; each path documents its own
 
   /// At the first step of `p`.
-  void call(const Path& p) {
-    path = &p;
-    pc = 0;
-    started = false;
-    fn_base = fn_depth = kNoFn;
-    held = 0;
-    remaining = Ns(0);
-    a = {};
-  }
+  void call(const Path& p);
+  void go(u16 pc);  ///< to step `pc`, counted from 0
+  u16 pc() const;
 };
 
 /// Points into itself, a copy too.

@@ -129,7 +129,7 @@ Ns tick_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) : Ns(0); }
 void account_nice(Cpu& c, u64 tick) {
   if (c.irq.depth() > 1 || c.cur == c.idle || c.cur->static_prio <= DEFAULT_PRIO) return;
   const Frame& f = c.cur->frames.top();
-  if (f.path->steps[f.pc].flags & StepFlag::kUser) c.nice_ns += tick;
+  if (f.step->flags & StepFlag::kUser) c.nice_ns += tick;
 }
 
 /// tick_sched_handle: the scheduler's tick, then what it raises.
@@ -417,7 +417,9 @@ void Core::take_irq(Cpu& c) {
   const bool timer = c.tick_at <= now_ || c.timer_at <= now_;
   const bool call = !ipi && c.call_at <= now_;
   const bool work = !ipi && !call && !timer && c.irq_work_at <= now_;
+  const bool outermost = c.irq.empty();
   Frame& f = c.irq.push(ipi ? kIrqIpi : call ? kIrqCall : timer ? kIrqTimer : work ? kIrqWork : kIrqDevice);
+  if (outermost) update_stack(c);
   if (ipi || call || work) {
     (ipi ? c.ipi_at : call ? c.call_at : c.irq_work_at) = kNever;
     c.update_irq();

@@ -210,9 +210,9 @@ void Core::wait_for(Ctx& x, LockWord& l, LockId id, u32 who) {
   l.enqueue(w, in_irq);
   Frame& f = call(x, i.sleeps() ? kLockSleep : kLockSpin);
   if (i.sleeps())
-    f.pc = i.kind == LockKind::mutex && task_pool[holder - 1].on_cpu ? kPcMutexSpin : kPcSleep;
+    f.go(i.kind == LockKind::mutex && task_pool[holder - 1].on_cpu ? kPcMutexSpin : kPcSleep);
   else
-    f.pc = i.irqs_off ? kPcSpinIrqsOff : kPcSpinIrqsOn;
+    f.go(i.irqs_off ? kPcSpinIrqsOff : kPcSpinIrqsOn);
   w.frame = &f;
 }
 
@@ -284,7 +284,7 @@ inline void Core::released(Cpu& c, const HeldLock& h) {
 void Core::hand_over(Cpu& c, LockWord& l) {
   while (LockWaiter* w = l.grant()) {
     if (w->asleep) {
-      Frame& f = (c.irq.empty() ? c.cur->frames : c.irq).push(kTtwu);
+      Frame& f = c.stack->push(kTtwu);
       f.a[0] = as_arg(*w->task);
       f.a[1] = TASK_UNINTERRUPTIBLE;
       continue;
@@ -297,8 +297,7 @@ void Core::hand_over(Cpu& c, LockWord& l) {
 /// The spin of `w` is over `after` ns of running from now; it may be interrupted or, for a mutex, preempted at present.
 void Core::end_spin(LockWaiter& w, Ns after) {
   Cpu& c = *cpus_[(w.task ? w.task->cpu : w.cpu).v];
-  const FrameStack& st = c.irq.empty() ? c.cur->frames : c.irq;
-  if (&st.top() == w.frame) {
+  if (&c.stack->top() == w.frame) {
     c.seg_end = now_ + after;
     touch(c);
   } else {
@@ -308,7 +307,7 @@ void Core::end_spin(LockWaiter& w, Ns after) {
 
 void Core::stop_mutex_spinners(const Task& t) {
   for (LockWaiter* w = t.sleep_lock.lock->head; w; w = w->next)
-    if (w->id == LockId::pipe && !w->asleep && w->frame->pc == kPcMutexSpin) end_spin(*w, Ns(0));
+    if (w->id == LockId::pipe && !w->asleep && w->frame->pc() == kPcMutexSpin) end_spin(*w, Ns(0));
 }
 
 }  // namespace forksim::km

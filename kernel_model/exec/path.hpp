@@ -80,6 +80,18 @@ struct Path {
   LockWord* (*lock_of)(Ctx&, LockId) = nullptr;
 };
 
+inline void Frame::call(const Path& p) {
+  path = &p;
+  step = p.steps.data();
+  started = false;
+  fn_base = fn_depth = kNoFn;
+  held = 0;
+  remaining = Ns(0);
+  a = {};
+}
+inline void Frame::go(u16 pc) { step = path->steps.data() + pc; }
+inline u16 Frame::pc() const { return static_cast<u16>(step - path->steps.data()); }
+
 /// Pushes `p` on the stack of `x`; it runs before the caller's next step. Returns its frame, to fill the locals.
 inline Frame& call(Ctx& x, const Path& p) { return x.st.push(p); }
 

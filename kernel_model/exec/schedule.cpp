@@ -69,7 +69,7 @@ Next schedule_switch(Ctx& x) {
     if (next.last_ran != x.c.id && next.mm && next.mm->working_set_kib) next.refill_kib = std::min(next.mm->working_set_kib, 80u);
     next.last_ran = x.c.id;
   }
-  x.f.pc = 2;
+  x.f.go(2);
   if (prev.sleep_lock.id == LockId::pipe && prev.sleep_lock.lock->head) x.k.stop_mutex_spinners(prev);
   // the run queue's lock is taken by prev and dropped by next
   const u16 held = std::exchange(x.f.held, u16{0});
@@ -249,7 +249,7 @@ Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
 
 Next ttwu_queue(Ctx& x) {
   const u64 pushed = x.k.sched.rt().pushed();
-  const Held pi_and_perhaps_rq_lock(x, x.f.pc == kPcRemote ? 1 : 2);
+  const Held pi_and_perhaps_rq_lock(x, x.f.pc() == kPcRemote ? 1 : 2);
   x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
   set_result(x, 1);
   ++x.k.totals.wakeups;
@@ -267,7 +267,7 @@ bool is_fair(Ctx& x) { return task_arg(x).sched_class == SchedClass::fair && tas
 LockWord* ttwu_lock(Ctx& x, LockId id) {
   Task& p = task_arg(x);
   if (id == LockId::pi) return &p.pi_lock;
-  if (x.f.pc == 0 && (p.on_rq != TASK_ON_RQ_QUEUED || !(p.state & static_cast<u32>(x.f.a[1])))) return nullptr;
+  if (x.f.pc() == 0 && (p.on_rq != TASK_ON_RQ_QUEUED || !(p.state & static_cast<u32>(x.f.a[1])))) return nullptr;
   return &x.k.cpu(p.cpu).rq_lock;
 }
 constexpr u16 kPi = LockSet::pi, kPiRq = LockSet::pi | LockSet::rq;

@@ -38,7 +38,7 @@ Next bad_fork(Ctx& x, ForkLabel label, s64 err) {
   Frame& f = call(x, kBadFork);
   f.a[0] = c;
   f.a[1] = flags;
-  f.pc = static_cast<u16>(label);
+  f.go(static_cast<u16>(label));
   return n;
 }
 
@@ -482,10 +482,10 @@ bool own_mm(Ctx& x) { return x.t.mm && !flag(x, kCLONE_VM); }
 
 /// The child's pi_lock, and in wake_up_new_task the run queue chosen for it; current's siglock and mmap_sem unless they are shared.
 LockWord* fork_lock(Ctx& x, LockId id) {
-  const bool waking = x.f.pc >= kPcWakeSelect;
+  const bool waking = x.f.pc() >= kPcWakeSelect;
   if (id == LockId::pi) return &child(x).pi_lock;
   if (id == LockId::rq && waking) return &x.k.cpu(child(x).cpu).rq_lock;
-  if (id == LockId::siglock && x.f.pc == kPcSighand && flag(x, kCLONE_SIGHAND)) return nullptr;
+  if (id == LockId::siglock && x.f.pc() == kPcSighand && flag(x, kCLONE_SIGHAND)) return nullptr;
   // an address space that nobody else uses has nobody to wait for either
   if (id == LockId::mmap_write && (flag(x, kCLONE_VM) || !x.t.mm || x.t.mm->users == 1)) return nullptr;
   return x.k.lock_of(x, id);

@@ -208,7 +208,7 @@ void boot_sleep(Core& k, Task& t, CpuId cpu, const Path& loop, u32 state, bool p
   t.state = state;
   t.preempt_count = 2 * k.preempt_offset();  // in the middle of schedule()
   t.frames.push(loop);
-  t.frames.push(kSchedule).pc = 2;
+  t.frames.push(kSchedule).go(2);
 }
 
 }  // namespace
@@ -239,6 +239,7 @@ void boot(Core& k) {
     k.sched.init_idle(idle, c.id);
     idle.frames.push(kIdle);
     c.cur = c.idle = &idle;
+    k.update_stack(c);
   }
   Task& root = *k.cpus_[0]->idle;
   k.init_ = &boot_task(k, "init", &root, nullptr);
@@ -300,7 +301,7 @@ void Core::add_irq(const IrqSpec& spec, const std::vector<Ns>& dates) {
     t.kthread->irq = static_cast<u32>(irqs.size()) + 1;
     sched.set_params(t, SchedPolicy::fifo, 0, 50);
     boot_sleep(*this, t, spec.cpu, kKthread, TASK_INTERRUPTIBLE, true);
-    t.frames.below_top().pc = kKthreadLoop;
+    t.frames.below_top().go(kKthreadLoop);
     irq.thread = &t;
     count_boot();
   }

@@ -20,26 +20,33 @@ constexpr u64 kIdleOpsLimit = 10'000'000;
 
 Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
 
-/// Time in user mode: the step is entered as one of which `ref` remains.
-Next work(Ctx& x, Ns ref) {
-  x.f.started = true;
-  x.f.remaining = ref;
-  return jump(kPcWork);
-}
+/// What an instruction comes to. In two registers, because a program hands one back for every operation.
+struct Outcome {
+  enum class Kind : u8 {
+    fetch,      ///< no time of its own; what was called, if anything, runs before the next instruction
+    work,       ///< `ref` in user mode and nothing else
+    due,        ///< as work, but before the operation: there may be more of it
+    call_first  ///< `ref` in user mode, after what was called
+  } kind = Kind::fetch;
+  Ns ref{0};  ///< at the reference clock
+};
+
+Outcome work(Ns ref) { return {Outcome::Kind::work, ref}; }
+
 // Out of line, like the rarer operations below: dispatch, through which every operation goes, then needs no stack of its own.
-[[gnu::noinline]] Next syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
+[[gnu::noinline]] Outcome syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
   Frame& f = call(x, p);
   f.a[0] = a0;
   f.a[1] = a1;
-  return jump(kPcFetch);
+  return {};
 }
-Next again(Ctx& x) {
+Outcome again(Ctx& x) {
   x.f.a[kRetry] = 1;
-  return jump(kPcFetch);
+  return {};
 }
 
 /// Blocks in futex_wait unless the condition of the lock changed meanwhile; the operation is then tried again.
-Next futex_wait(Ctx& x, u64 ref, u64 expected) {
+Outcome futex_wait(Ctx& x, u64 ref, u64 expected) {
   x.f.a[kRetry] = 1;
   return syscall(x, kFutexWait, ref, expected);
 }
@@ -47,9 +54,14 @@ Next futex_wait(Ctx& x, u64 ref, u64 expected) {
 Lock& lock_of(Ctx& x, u32 object) { return x.k.locks[x.k.objects[object].second]; }
 u64 lock_ref(Ctx& x, u32 object) { return queue_ref(QueueOf::lock, x.k.objects[object].second); }
 
-Next take(Ctx& x) { return work(x, x.k.cost(Phase::user_lock)); }
+Outcome take(Ctx& x) { return work(x.k.cost(Phase::user_lock)); }
+/// As take, after futex_wake.
+[[gnu::noinline]] Outcome wake(Ctx& x, u64 ref, u64 how_many) {
+  syscall(x, kFutexWake, ref, how_many);
+  return {Outcome::Kind::call_first, x.k.cost(Phase::user_lock)};
+}
 
-Next do_mutex_lock(Ctx& x) {
+Outcome do_mutex_lock(Ctx& x) {
   Lock& l = lock_of(x, op(x).object);
   if (l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
   l.value = 1;
@@ -62,28 +74,28 @@ Next do_mutex_lock(Ctx& x) {
   return take(x);
 }
 /// Releases and wakes one waiter, which has to win the lock again.
-Next unlock(Ctx& x, u32 object) {
+Outcome unlock(Ctx& x, u32 object) {
   Lock& l = lock_of(x, object);
   l.value = 0;
   if (l.robust && l.owner == x.t.id.v + 1) --x.t.robust_held;
   l.owner = 0;
-  if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, object), 1);
-  return take(x);
+  if (l.wait.empty()) return take(x);
+  return wake(x, lock_ref(x, object), 1);
 }
-Next do_sem_wait(Ctx& x) {
+Outcome do_sem_wait(Ctx& x) {
   Lock& l = lock_of(x, op(x).object);
   if (!l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
   --l.value;
   return take(x);
 }
-Next do_sem_post(Ctx& x) {
+Outcome do_sem_post(Ctx& x) {
   Lock& l = lock_of(x, op(x).object);
   ++l.value;
-  if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), 1);
-  return take(x);
+  if (l.wait.empty()) return take(x);
+  return wake(x, lock_ref(x, op(x).object), 1);
 }
 /// pthread_rwlock_rdlock, wrlock and unlock; op.arg: how far this task has come (RwRole).
-[[gnu::noinline]] Next do_rwlock(Ctx& x) {
+[[gnu::noinline]] Outcome do_rwlock(Ctx& x) {
   Op& o = op(x);
   Lock& l = lock_of(x, o.object);
   const u32 i = x.k.objects[o.object].second, self = x.t.id.v + 1;
@@ -97,12 +109,11 @@ Next do_sem_post(Ctx& x) {
   if (s.kind == RwStep::Kind::wait_phase) return futex_wait(x, queue_ref(QueueOf::lock, i), l.write_phase);
   if (s.kind == RwStep::Kind::wait_writers) return futex_wait(x, queue_ref(QueueOf::writers, i), 1);
   x.t.result = -s.err;
-  if (s.wake_writer) syscall(x, kFutexWake, queue_ref(QueueOf::writers, i), 1);  // comes second: the frame above runs first
-  if (s.wake_phase) syscall(x, kFutexWake, queue_ref(QueueOf::lock, i), ~u64{0});
-  return take(x);
+  const Outcome done = s.wake_writer ? wake(x, queue_ref(QueueOf::writers, i), 1) : take(x);  // comes second: the frame above runs first
+  return s.wake_phase ? wake(x, queue_ref(QueueOf::lock, i), ~u64{0}) : done;
 }
 /// op.flag: this task has arrived; op.arg: the round it waits for.
-[[gnu::noinline]] Next do_barrier_wait(Ctx& x) {
+[[gnu::noinline]] Outcome do_barrier_wait(Ctx& x) {
   Op& o = op(x);
   Lock& l = lock_of(x, o.object);
   if (!o.flag) {
@@ -111,15 +122,15 @@ Next do_sem_post(Ctx& x) {
     if (++l.value >= l.param) {
       l.value = 0;
       ++l.generation;
-      if (!l.wait.empty()) syscall(x, kFutexWake, lock_ref(x, o.object), ~u64{0});
-      return take(x);
+      if (l.wait.empty()) return take(x);
+      return wake(x, lock_ref(x, o.object), ~u64{0});
     }
   }
   if (l.generation != static_cast<u64>(o.arg)) return take(x);
   return futex_wait(x, lock_ref(x, o.object), static_cast<u64>(o.arg));
 }
 /// First the mutex is released, then the condition's generation is waited for, then the operation becomes a mutex_lock.
-[[gnu::noinline]] Next do_cond_wait(Ctx& x) {
+[[gnu::noinline]] Outcome do_cond_wait(Ctx& x) {
   Op& o = op(x);
   Lock& c = lock_of(x, o.object);
   if (!o.flag) {
@@ -133,15 +144,15 @@ Next do_sem_post(Ctx& x) {
   o.object = o.object2;
   return again(x);
 }
-[[gnu::noinline]] Next do_cond_wake(Ctx& x, u64 how_many) {
+[[gnu::noinline]] Outcome do_cond_wake(Ctx& x, u64 how_many) {
   Lock& c = lock_of(x, op(x).object);
   ++c.generation;
-  if (!c.wait.empty()) syscall(x, kFutexWake, lock_ref(x, op(x).object), how_many);
-  return take(x);
+  if (c.wait.empty()) return take(x);
+  return wake(x, lock_ref(x, op(x).object), how_many);
 }
 
 /// pthread_join: until the thread's clear_child_tid is cleared.
-[[gnu::noinline]] Next do_join(Ctx& x) {
+[[gnu::noinline]] Outcome do_join(Ctx& x) {
   const Task* p = x.k.find_task(op(x).pid);
   if (!p || p->signal != x.t.signal || !p->clear_child_tid) return take(x);
   if (!p->join_waiters.empty()) {  // glibc lets one thread join
@@ -151,37 +162,36 @@ Next do_sem_post(Ctx& x) {
   return futex_wait(x, queue_ref(QueueOf::join, p->id.v), static_cast<u64>(p->pid.v));
 }
 
-Next do_touch(Ctx& x) {
+Outcome do_touch(Ctx& x) {
   const u32 n = static_cast<u32>(op(x).count);
   (op(x).arg == 0 ? x.t.fault_anon : op(x).arg == 1 ? x.t.fault_cow : x.t.fault_file) += n;
-  return jump(kPcFetch);
+  return {};
 }
 
-Next do_mark(Ctx& x) {
+Outcome do_mark(Ctx& x) {
   if (x.k.trace().enabled(Tp::print)) x.k.emit(Tp::print, x.c, x.k.name(op(x).name));
-  return jump(kPcFetch);
+  return {};
 }
 
-[[gnu::noinline]] Next do_tkill(Ctx& x) {
+[[gnu::noinline]] Outcome do_tkill(Ctx& x) {
   const Op& o = op(x);
-  const Next n = syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
+  const Outcome n = syscall(x, kSysKill, static_cast<u64>(static_cast<s64>(o.pid.v)), static_cast<u64>(o.arg));
   x.st.top().a[2] = 1;
   return n;
 }
 
-[[gnu::noinline]] Next do_ptrace(Ctx& x) {
+[[gnu::noinline]] Outcome do_ptrace(Ctx& x) {
   const Op& o = op(x);
-  const Next n = syscall(x, kSysPtrace, static_cast<u64>(o.arg), static_cast<u64>(static_cast<s64>(o.pid.v)));
+  const Outcome n = syscall(x, kSysPtrace, static_cast<u64>(o.arg), static_cast<u64>(static_cast<s64>(o.pid.v)));
   x.st.top().a[2] = o.count;
   return n;
 }
 
 /// One operation of the program. Longer than usual: one line per kind, in the order of OpKind.
-Next dispatch(Ctx& x) {
-  const Op& o = op(x);
+Outcome dispatch(Ctx& x, const Op& o) {
   switch (o.kind) {
-    case OpKind::run: return work(x, o.ns);
-    case OpKind::runtime: return work(x, Ns((o.ns.v << 16) / x.c.user_scale));
+    case OpKind::run: return work(o.ns);
+    case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.user_scale));
     case OpKind::sleep: return syscall(x, kSysNanosleep, o.ns.v, 0);
     case OpKind::sleep_until: return syscall(x, kSysNanosleep, o.ns.v, 1);
     case OpKind::pause: return syscall(x, kSysPause);
@@ -237,7 +247,7 @@ Next dispatch(Ctx& x) {
     case OpKind::mark: return do_mark(x);
     case OpKind::cpu_online: return syscall(x, kSysCpuOnline, static_cast<u64>(o.arg), o.flag);
   }
-  return jump(kPcFetch);
+  return {};
 }
 
 /// Results that mean "do it again" when no handler ran; handlers are installed with SA_RESTART, as signal() does.
@@ -246,7 +256,7 @@ bool restart(const Ctx& x) { return x.t.result <= -kERESTARTSYS && x.t.result >=
 /// What comes before the task's next operation: the first instruction after fork or exec, faults and refills that are due.
 bool faults_due(const Task& t) { return t.fault_cow | t.fault_file | t.fault_anon; }
 bool user_due(const Task& t) { return t.user_fresh || faults_due(t) || t.refill_kib || t.user_startup != Ns(0); }
-Next due_work(Ctx& x) {
+Outcome due_work(Ctx& x) {
   Task& t = x.t;
   if (t.user_fresh) {
     t.user_fresh = false;
@@ -254,13 +264,13 @@ Next due_work(Ctx& x) {
   }
   if (faults_due(t)) {
     Frame& f = call(x, kFault);
-    if (t.mm->users > 1) f.pc = kPcSharedMm;
-    return jump(kPcFetch);
+    if (t.mm->users > 1) f.go(kPcSharedMm);
+    return {};
   }
   const Ns refill = x.k.cost(Phase::cache_refill_per_kib) * std::exchange(t.refill_kib, 0);
-  if (refill != Ns(0)) return work(x, refill);
+  if (refill != Ns(0)) return {Outcome::Kind::due, refill};
   const Ns startup = std::exchange(t.user_startup, Ns(0));
-  return startup != Ns(0) ? work(x, startup) : jump(kPcFetch);
+  return startup != Ns(0) ? Outcome{Outcome::Kind::due, startup} : Outcome{};
 }
 
 /// Out of line: next_operation runs for every instruction.
@@ -269,7 +279,7 @@ Next due_work(Ctx& x) {
 }
 
 /// What the program does next.
-Next next_operation(Ctx& x) {
+Outcome next_operation(Ctx& x) {
   Task& t = x.t;
   const s64 result = std::exchange(t.result, 0);
   if (x.k.now() != t.last_fetch) {
@@ -278,30 +288,37 @@ Next next_operation(Ctx& x) {
   } else if (++t.idle_ops > kIdleOpsLimit) {
     no_progress(t);
   }
-  x.k.user.next_op(t.user, result, x.k.now(), op(x));
-  return dispatch(x);
+  Op& o = op(x);
+  x.k.user.next_op(t.user, result, x.k.now(), o);
+  return dispatch(x, o);
 }
 
 /// The next user instruction: what is due first, then the operation.
-Next instruction(Ctx& x) {
+Outcome instruction(Ctx& x) {
   Task& t = x.t;
   if (user_due(t)) return due_work(x);
   const bool restarted = t.result && restart(x);
   if (!restarted && !x.f.a[kRetry]) return next_operation(x);
   if (restarted) t.result = 0;
   x.f.a[kRetry] = 0;
-  return dispatch(x);
+  return dispatch(x, op(x));
 }
 
 /// User instructions one after the other, as long as each is over before anything else happens on the machine. Nothing comes due meanwhile
-/// but the second half of an operation.
+/// but the second half of an operation. Time that does not pass here is that of the step: it is entered as one of which `ref` remains.
 Next fetch(Ctx& x) {
-  Next n = instruction(x);
-  while (x.f.started && &x.st.top() == &x.f && x.k.pass_user_time(x.c, x.f.remaining)) {
-    x.f.started = false;
-    n = x.f.a[kRetry] ? instruction(x) : next_operation(x);
+  Outcome o = instruction(x);
+  if (o.kind == Outcome::Kind::work || o.kind == Outcome::Kind::due) {
+    const Ns limit = x.k.undisturbed_until(x.c);
+    while (x.k.pass_user_time(x.c, o.ref, limit)) {
+      o = o.kind == Outcome::Kind::due || x.f.a[kRetry] ? instruction(x) : next_operation(x);
+      if (o.kind != Outcome::Kind::work && o.kind != Outcome::Kind::due) break;
+    }
   }
-  return n;
+  if (o.kind == Outcome::Kind::fetch) return jump(kPcFetch);
+  x.f.started = true;
+  x.f.remaining = o.ref;
+  return jump(kPcWork);
 }
 
 /// The next operation follows at once unless signals or rescheduling come first.
@@ -366,7 +383,7 @@ Next fault_done(Ctx& x) {
   ++x.t.min_flt;
   if (x.t.rss_events++ > kTaskRssEventsThresh) x.k.sync_mm_rss(x.c, x.t);  // check_sync_rss_stat
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
-  return faults_due(x.t) && !x.t.ti_flags && !x.f.a[1] ? jump(x.f.pc) : ret();
+  return faults_due(x.t) && !x.t.ti_flags && !x.f.a[1] ? jump(x.f.pc()) : ret();
 }
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
 using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, calls<Fn::find_vma>, pays<Fn::handle_mm_fault>>;
@@ -380,7 +397,7 @@ constexpr Step kFaultSteps[] = {
 void call_cow_fault(Ctx& x) {
   Frame& f = call(x, kFault);
   f.a[1] = 1;
-  if (x.t.mm->users > 1) f.pc = kPcSharedMm;
+  if (x.t.mm->users > 1) f.go(kPcSharedMm);
 }
 bool shares_cow_pages(const Task& t) { return t.mm && t.mm->anon_private < t.mm->anon_pages; }
 

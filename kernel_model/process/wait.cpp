@@ -277,7 +277,7 @@ constexpr Step kWakeParentSteps[] = {
 
 void call_kernel_wait4(Ctx& x, s32 pid, u32 options) {
   Frame& f = call(x, kSysWait4);
-  f.pc = kPcKernel;
+  f.go(kPcKernel);
   f.a[kPid] = static_cast<u64>(s64{pid});
   f.a[kOptions] = options | kOfKernel;
 }

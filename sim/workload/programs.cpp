@@ -58,6 +58,14 @@ constexpr bool has_result(Code c) {
   }
 }
 
+/// Where a code's row is in `rows`, plus 1; 0: it has none.
+template <class Row, std::size_t N>
+constexpr auto rows_by_code(const std::array<Row, N>& rows) {
+  std::array<u8, 256> at{};
+  for (std::size_t i = 0; i < N; ++i) at[static_cast<std::size_t>(rows[i].code)] = static_cast<u8>(i + 1);
+  return at;
+}
+
 /// Codes that are a system call with at most one operand, which the instruction holds.
 enum class Operand : u8 { none, arg, num };
 struct Plain {
@@ -72,43 +80,37 @@ constexpr std::array kPlain{
     Plain{Code::setuid, km::OpKind::setuid, Operand::num},        Plain{Code::ioprio, km::OpKind::ioprio_set, Operand::num},
 };
 const Plain* plain_op(Code c) {
-  const auto p = std::ranges::find(kPlain, c, &Plain::code);
-  return p == kPlain.end() ? nullptr : p;
+  static constexpr auto kRow = rows_by_code(kPlain);
+  const u8 row = kRow[static_cast<std::size_t>(c)];
+  return row ? &kPlain[row - 1u] : nullptr;
 }
 
-constexpr km::OpKind object_op(Code c) {
-  switch (c) {
-    case Code::mutex_lock:
-      return km::OpKind::mutex_lock;
-    case Code::mutex_unlock:
-      return km::OpKind::mutex_unlock;
-    case Code::read_lock:
-      return km::OpKind::rw_rdlock;
-    case Code::write_lock:
-      return km::OpKind::rw_wrlock;
-    case Code::rw_unlock:
-      return km::OpKind::rw_unlock;
-    case Code::sem_wait:
-      return km::OpKind::sem_wait;
-    case Code::sem_post:
-      return km::OpKind::sem_post;
-    case Code::barrier_wait:
-      return km::OpKind::barrier_wait;
-    case Code::cond_wait:
-      return km::OpKind::cond_wait;
-    case Code::cond_signal:
-      return km::OpKind::cond_signal;
-    case Code::cond_broadcast:
-      return km::OpKind::cond_broadcast;
-    case Code::pipe_read:
-      return km::OpKind::pipe_read;
-    case Code::pipe_write:
-      return km::OpKind::pipe_write;
-    case Code::pipe_close_read:
-      return km::OpKind::pipe_close_read;
-    default:
-      return km::OpKind::pipe_close_write;
-  }
+/// Codes of operations on a kernel object.
+struct ObjectOp {
+  Code code;
+  km::OpKind op;
+};
+constexpr std::array kObjectOps{
+    ObjectOp{Code::mutex_lock, km::OpKind::mutex_lock},
+    ObjectOp{Code::mutex_unlock, km::OpKind::mutex_unlock},
+    ObjectOp{Code::read_lock, km::OpKind::rw_rdlock},
+    ObjectOp{Code::write_lock, km::OpKind::rw_wrlock},
+    ObjectOp{Code::rw_unlock, km::OpKind::rw_unlock},
+    ObjectOp{Code::sem_wait, km::OpKind::sem_wait},
+    ObjectOp{Code::sem_post, km::OpKind::sem_post},
+    ObjectOp{Code::barrier_wait, km::OpKind::barrier_wait},
+    ObjectOp{Code::cond_wait, km::OpKind::cond_wait},
+    ObjectOp{Code::cond_signal, km::OpKind::cond_signal},
+    ObjectOp{Code::cond_broadcast, km::OpKind::cond_broadcast},
+    ObjectOp{Code::pipe_read, km::OpKind::pipe_read},
+    ObjectOp{Code::pipe_write, km::OpKind::pipe_write},
+    ObjectOp{Code::pipe_close_read, km::OpKind::pipe_close_read},
+    ObjectOp{Code::pipe_close_write, km::OpKind::pipe_close_write},
+};
+const ObjectOp* object_op(Code c) {
+  static constexpr auto kRow = rows_by_code(kObjectOps);
+  const u8 row = kRow[static_cast<std::size_t>(c)];
+  return row ? &kObjectOps[row - 1u] : nullptr;
 }
 
 }  // namespace
@@ -296,14 +298,53 @@ u32 Programs::one_of(Task& t, u32 decl, u32 at, u8 direction) {
 
 s64& Programs::child_of(Task& t, const Instr& i) { return regs(t)[i.slot + wrapped(t, i.at, i.children)]; }
 
+void Programs::prepare() {
+  ready_.clear();
+  for (u32 at = 0; at < w_.code.size(); ++at) ready_.push_back(prepared(at));
+}
+
+/// The operation of an instruction without expressions, draws and objects of its own, unless the result of the one before it may be
+/// looked at although it is 0: the end of a file.
+Programs::Ready Programs::prepared(u32 at) const {
+  const Instr& i = w_.code[at];
+  if (i.source != NumSource::constant || i.at != kNoIndex || (at > 0 && w_.code[at - 1].code == Code::pipe_read)) return {};
+  Ready r{.ready = true, .value = static_cast<u64>(i.num)};
+  if (i.code == Code::run || i.code == Code::runtime) {
+    r.kind = i.code == Code::run ? km::OpKind::run : km::OpKind::runtime;
+    return r;
+  }
+  const ObjectOp* o = object_op(i.code);
+  if (!o || the_one_[i.a] == kNone || (i.code == Code::cond_wait && the_one_[i.b] == kNone)) return {};
+  r.kind = o->op;
+  r.object = the_one_[i.a];
+  if (i.code == Code::cond_wait) r.object2 = the_one_[i.b];
+  return r;
+}
+
 void Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) {
   Task& t = tasks_[user - 1];
+  if (const Ready& r = ready_[t.pc]; r.ready && last_result == 0) {
+    t.issued = t.pc++;
+    out.kind = r.kind;
+    out.flag = false;  // the kernel keeps its own state of an operation here
+    out.arg = 0;
+    out.ns = km::Ns(r.value);
+    out.count = r.value;
+    out.object = r.object;
+    out.object2 = r.object2;
+    return;
+  }
+  issue(t, last_result, now, out);
+}
+
+/// Out of line: next_op needs no stack of its own for what is ready.
+[[gnu::noinline]] void Programs::issue(Task& t, s64 last_result, km::Ns now, km::Op& out) {
   if (t.issued != kNone) {
     const Instr& i = w_.code[t.issued];
     // 0 is plain success for all of them but read, where it is the end of the file
     if ((last_result != 0 || i.code == Code::pipe_read) && has_result(i.code) && finish(t, i, last_result, now, out)) return;
   }
-  out.flag = false;  // the kernel keeps its own state of an operation here
+  out.flag = false;
   out.arg = 0;
   do {
     t.issued = t.pc++;
@@ -334,25 +375,6 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
       out.kind = km::OpKind::mark;
       out.name = w_.texts[i.a];
       return true;
-    case Code::mutex_lock:
-    case Code::mutex_unlock:
-    case Code::read_lock:
-    case Code::write_lock:
-    case Code::rw_unlock:
-    case Code::sem_wait:
-    case Code::sem_post:
-    case Code::barrier_wait:
-    case Code::cond_signal:
-    case Code::cond_broadcast:
-    case Code::pipe_close_read:
-    case Code::pipe_close_write:
-      out.kind = object_op(i.code);
-      out.object = object(t, i.a, i.at, i.arg);
-      return true;
-    case Code::cond_wait:
-    case Code::pipe_read:
-    case Code::pipe_write:
-      return step_object(t, i, out);
     case Code::loop_begin:
     case Code::loop_test:
     case Code::loop_next:
@@ -361,12 +383,13 @@ bool Programs::step(Task& t, const Instr& i, km::Ns now, km::Op& out) {
     case Code::choose:
       return step_control(t, i, now);
     default:
+      if (const ObjectOp* o = object_op(i.code)) return step_object(t, i, o->op, out);
       return step_task(t, i, out);
   }
 }
 
-bool Programs::step_object(Task& t, const Instr& i, km::Op& out) {
-  out.kind = object_op(i.code);
+bool Programs::step_object(Task& t, const Instr& i, km::OpKind kind, km::Op& out) {
+  out.kind = kind;
   out.object = object(t, i.a, i.at, i.arg);
   if (i.code == Code::cond_wait) out.object2 = object(t, i.b, w_.objects[i.b].count > 1 ? i.at : kNoIndex, 0);
   if (i.code == Code::pipe_read || i.code == Code::pipe_write) out.count = static_cast<u64>(number(t, i));

@@ -73,11 +73,20 @@ class Programs final : public km::UserSpace {
     std::vector<s64> regs;
     std::vector<Frame> frames;
   };
+  /// An instruction whose operation is always the same, ready to be handed out; most are.
+  struct Ready {
+    km::OpKind kind = km::OpKind::exit_group;
+    bool ready = false;
+    u32 object = 0, object2 = 0;
+    u64 value = 0;  ///< ns or count
+  };
   struct Handlers {
     std::array<u32, 32> code{};  ///< index into Workload::handlers + 1, by signal
     u32 users = 0;
   };
 
+  void prepare();
+  Ready prepared(u32 at) const;
   u32 new_task();
   u32 start_task(const StartDecl& start, u32 arrival, u32 instance);
   template <class KernelT>
@@ -87,13 +96,14 @@ class Programs final : public km::UserSpace {
   template <class KernelT>
   void attach(KernelT& kernel, u32 user, u32 instance, u32 program);
 
+  void issue(Task& t, s64 last_result, km::Ns now, km::Op& out);
   /// Handles the result of the operation issued last; true when `out` is filled again (retry, exit).
   bool finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
   bool failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Op& out);
   bool sleep_again(Task& t, const Instr& i, km::Ns now, km::Op& out);
   /// Executes one instruction; true when `out` holds an operation.
   bool step(Task& t, const Instr& i, km::Ns now, km::Op& out);
-  bool step_object(Task& t, const Instr& i, km::Op& out);
+  bool step_object(Task& t, const Instr& i, km::OpKind kind, km::Op& out);
   bool step_task(Task& t, const Instr& i, km::Op& out);
   bool step_group(Task& t, const Instr& i, km::Op& out);
   bool step_sched(Task& t, const Instr& i, km::Op& out);
@@ -121,6 +131,7 @@ class Programs final : public km::UserSpace {
   void count(Anomaly a) { ++anomalies_[static_cast<std::size_t>(a)]; }
 
   const Workload& w_;
+  std::vector<Ready> ready_;  ///< by instruction
   std::vector<Task> tasks_;
   std::vector<u32> free_;
   std::vector<Handlers> handlers_;
@@ -170,6 +181,7 @@ void Programs::instantiate(KernelT& kernel) {
       run_base_[o] = create(kernel, w_.objects[o]);
       if (w_.objects[o].size() == 1) the_one_[o] = run_base_[o];
     }
+  prepare();
   if constexpr (requires { kernel.add_irq(km::IrqSpec{}, std::vector<km::Ns>{}); })
     for (const InterruptDecl& i : w_.interrupts) kernel.add_irq(i.spec, i.dates);
   if constexpr (requires { kernel.create_group(km::GroupSpec{}); })
