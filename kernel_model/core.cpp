@@ -351,7 +351,7 @@ u32 Core::create_object(ObjectKind kind, u64 param) {
   if (kind == ObjectKind::pipe) {
     pipes.emplace_back();
     if (param) pipes.back().capacity = param;
-    objects.emplace_back(kind, static_cast<u32>(pipes.size() - 1));
+    objects.push_back({kind, static_cast<u32>(pipes.size() - 1), nullptr});
   } else {
     const u32 i = locks.alloc();
     Lock& l = locks[i];
@@ -359,7 +359,7 @@ u32 Core::create_object(ObjectKind kind, u64 param) {
     l.param = param;
     l.robust = kind == ObjectKind::mutex && param;
     if (kind == ObjectKind::semaphore) l.value = param;
-    objects.emplace_back(kind, i);
+    objects.push_back({kind, i, &l});
   }
   return static_cast<u32>(objects.size() - 1);
 }

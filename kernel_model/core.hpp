@@ -290,7 +290,7 @@ class Core : public SchedHooks {
   }
   std::deque<Pipe> pipes;
   Pool<Lock, 16> locks;
-  std::vector<std::pair<ObjectKind, u32>> objects;  ///< facade id -> index in pipes or locks
+  std::vector<SharedObject> objects;  ///< by facade id
   u32 nr_threads = 0;
   PidMap pids;
   u64 live_stacks = 0;

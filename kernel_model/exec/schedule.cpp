@@ -14,6 +14,8 @@ enum TtwuPc : u16 { kPcRemote = 5 };
 
 Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
 
+Next schedule_switch(Ctx& x);
+
 /// preempt_disable and rq->lock, both until after the switch; the idle loop runs with preemption disabled anyway.
 Next schedule_deactivate(Ctx& x) {
   FS_CONTRACT(x.c.nr_held <= 1, "scheduling while atomic: a spinning lock is held");
@@ -22,7 +24,7 @@ Next schedule_deactivate(Ctx& x) {
   if (slept) ++x.k.totals.sched_events;
   const bool walk = x.k.sched.newidle_balance_wanted(x.c.id);
   x.f.a[1] = walk ? x.k.cost(Phase::newidle_balance).v : 0;
-  return walk ? jump(kPcNewidle) : advance();
+  return walk ? jump(kPcNewidle) : schedule_switch(x);
 }
 
 /// idle_balance looks at the domain with the run queue unlocked; what it pulls arrives with pick_next_task.

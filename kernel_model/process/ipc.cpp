@@ -56,7 +56,7 @@ u64 kib_cost(Ctx& x, u64 bytes) { return x.k.cost(Phase::copy_user_per_kib).v * 
 
 Next pipe_enter(Ctx& x) {
   const bool write = op(x).kind == OpKind::pipe_write;
-  x.f.a[kPipe] = x.k.objects[op(x).object].second;
+  x.f.a[kPipe] = x.k.objects[op(x).object].index;
   trace_sys_enter(x, write ? Nr::write : Nr::read, op(x).object, 0, op(x).count);
   fn_enter(x, write ? Fn::sys_write : Fn::sys_read);
   fn_enter(x, write ? Fn::pipe_write : Fn::pipe_read);
@@ -141,7 +141,7 @@ Next close_enter(Ctx& x) {
   return advance();
 }
 Next close_apply(Ctx& x) {
-  const u32 i = x.k.objects[op(x).object].second;
+  const u32 i = x.k.objects[op(x).object].index;
   const bool write = op(x).kind == OpKind::pipe_close_write;
   auto& ends = x.t.files->ends;
   x.t.result = 0;

@@ -200,6 +200,13 @@ struct Lock {
   WaitQueue writers;   ///< rwlock: second futex, of writers that are not next
 };
 
+/// What a facade id stands for.
+struct SharedObject {
+  ObjectKind kind;
+  u32 index;   ///< in Core::pipes or Core::locks
+  Lock* lock;  ///< null for a pipe
+};
+
 // Signals, by the kernel's numbers.
 inline constexpr int kSIGHUP = 1, kSIGINT = 2, kSIGQUIT = 3, kSIGILL = 4, kSIGTRAP = 5, kSIGABRT = 6, kSIGBUS = 7, kSIGFPE = 8, kSIGKILL = 9,
                      kSIGSEGV = 11, kSIGTERM = 15, kSIGCHLD = 17, kSIGCONT = 18, kSIGSTOP = 19, kSIGTSTP = 20, kSIGTTIN = 21,

@@ -50,7 +50,7 @@ Files& Core::files_of_started(const StartSpec& spec) {
   Files& f = new_files(spec.shape->fds);
   for (const auto& [user_handle, object] : preset_pipes_) {
     if (user_handle != spec.user) continue;
-    const u32 pipe = objects[object].second;
+    const u32 pipe = objects[object].index;
     f.ends.push_back({pipe, false});
     f.ends.push_back({pipe, true});
     ++pipes[pipe].readers;

@@ -33,7 +33,7 @@ struct Outcome {
 
 Outcome work(Ns ref) { return {Outcome::Kind::work, ref}; }
 
-// Out of line, like the rarer operations below: dispatch, through which every operation goes, then needs no stack of its own.
+// Out of line, like the rarer operations below.
 [[gnu::noinline]] Outcome syscall(Ctx& x, const Path& p, u64 a0 = 0, u64 a1 = 0) {
   Frame& f = call(x, p);
   f.a[0] = a0;
@@ -51,8 +51,8 @@ Outcome futex_wait(Ctx& x, u64 ref, u64 expected) {
   return syscall(x, kFutexWait, ref, expected);
 }
 
-Lock& lock_of(Ctx& x, u32 object) { return x.k.locks[x.k.objects[object].second]; }
-u64 lock_ref(Ctx& x, u32 object) { return queue_ref(QueueOf::lock, x.k.objects[object].second); }
+Lock& lock_of(Ctx& x, u32 object) { return *x.k.objects[object].lock; }
+u64 lock_ref(Ctx& x, u32 object) { return queue_ref(QueueOf::lock, x.k.objects[object].index); }
 
 Outcome take(Ctx& x) { return work(x.k.cost(Phase::user_lock)); }
 /// As take, after futex_wake.
@@ -98,7 +98,7 @@ Outcome do_sem_post(Ctx& x) {
 [[gnu::noinline]] Outcome do_rwlock(Ctx& x) {
   Op& o = op(x);
   Lock& l = lock_of(x, o.object);
-  const u32 i = x.k.objects[o.object].second, self = x.t.id.v + 1;
+  const u32 i = x.k.objects[o.object].index, self = x.t.id.v + 1;
   RwRole role = static_cast<RwRole>(o.arg);
   RwStep s;
   if (o.kind == OpKind::rw_rdlock)
@@ -187,8 +187,8 @@ Outcome do_mark(Ctx& x) {
   return n;
 }
 
-/// One operation of the program. Longer than usual: one line per kind, in the order of OpKind.
-Outcome dispatch(Ctx& x, const Op& o) {
+/// One operation of the program. Longer than usual: one line per kind, in the order of OpKind. Part of fetch's loop.
+[[gnu::always_inline]] inline Outcome dispatch(Ctx& x, const Op& o) {
   switch (o.kind) {
     case OpKind::run: return work(o.ns);
     case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.user_scale));
@@ -273,49 +273,45 @@ Outcome due_work(Ctx& x) {
   return startup != Ns(0) ? Outcome{Outcome::Kind::due, startup} : Outcome{};
 }
 
-/// Out of line: next_operation runs for every instruction.
+/// Guard against programs that loop without time.
 [[noreturn]] [[gnu::noinline]] void no_progress(const Task& t) {
   throw std::runtime_error("pid " + std::to_string(t.pid.v) + ": its program makes no progress (an endless loop without time)");
 }
-
-/// What the program does next.
-Outcome next_operation(Ctx& x) {
-  Task& t = x.t;
-  const s64 result = std::exchange(t.result, 0);
-  if (x.k.now() != t.last_fetch) {
-    t.last_fetch = x.k.now();
-    t.idle_ops = 0;
-  } else if (++t.idle_ops > kIdleOpsLimit) {
-    no_progress(t);
-  }
-  Op& o = op(x);
-  x.k.user.next_op(t.user, result, x.k.now(), o);
-  return dispatch(x, o);
+void count_idle(Task& t) {
+  if (++t.idle_ops > kIdleOpsLimit) no_progress(t);
 }
 
-/// The next user instruction: what is due first, then the operation.
-Outcome instruction(Ctx& x) {
-  Task& t = x.t;
-  if (user_due(t)) return due_work(x);
-  const bool restarted = t.result && restart(x);
-  if (!restarted && !x.f.a[kRetry]) return next_operation(x);
-  if (restarted) t.result = 0;
-  x.f.a[kRetry] = 0;
-  return dispatch(x, op(x));
+/// Whether the operation that the task is in is tried again, in place of the next one.
+bool tries_again(Ctx& x) {
+  const bool restarted = x.t.result && restart(x);
+  if (restarted) x.t.result = 0;
+  return std::exchange(x.f.a[kRetry], 0) || restarted;
 }
 
-/// User instructions one after the other, as long as each is over before anything else happens on the machine. Nothing comes due meanwhile
-/// but the second half of an operation. Time that does not pass here is that of the step: it is entered as one of which `ref` remains.
+/// User instructions one after the other, as long as each is over before anything else happens on the machine: what is due first, then
+/// operations. Nothing comes due meanwhile but the second half of an operation. Time that does not pass here is that of the step: it is
+/// entered as one of which `ref` remains. One loop with everything in it, because all that a program does goes through here.
 Next fetch(Ctx& x) {
-  Outcome o = instruction(x);
-  if (o.kind == Outcome::Kind::work || o.kind == Outcome::Kind::due) {
-    const Ns limit = x.k.undisturbed_until(x.c);
-    while (x.k.pass_user_time(x.c, o.ref, limit)) {
-      o = o.kind == Outcome::Kind::due || x.f.a[kRetry] ? instruction(x) : next_operation(x);
-      if (o.kind != Outcome::Kind::work && o.kind != Outcome::Kind::due) break;
+  Task& t = x.t;
+  if (x.k.now() != std::exchange(t.last_fetch, x.k.now())) t.idle_ops = 0;
+  count_idle(t);
+  const Ns limit = x.k.undisturbed_until(x.c);
+  Outcome o{Outcome::Kind::due};
+  do {
+    const bool first = o.kind == Outcome::Kind::due;
+    if (first && user_due(t)) {
+      o = due_work(x);
+    } else {
+      if (!(first ? tries_again(x) : std::exchange(x.f.a[kRetry], 0)))
+        x.k.user.next_op(t.user, std::exchange(t.result, 0), x.k.now(), op(x));
+      o = dispatch(x, op(x));
     }
-  }
-  if (o.kind == Outcome::Kind::fetch) return jump(kPcFetch);
+    if (o.kind == Outcome::Kind::fetch) return jump(kPcFetch);
+    if (o.ref != Ns(0))
+      t.idle_ops = 0;
+    else
+      count_idle(t);
+  } while (o.kind != Outcome::Kind::call_first && x.k.pass_user_time(x.c, o.ref, limit));
   x.f.started = true;
   x.f.remaining = o.ref;
   return jump(kPcWork);
