@@ -25,11 +25,14 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       by_pid_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       pgrps_(static_cast<std::size_t>(config.profile.tun(Tunable::pid_max))),
       faults_(config.faults),
+      resched_points_(config.profile.preempt == PreemptModel::none ? StepFlag::kCondResched
+                                                                   : StepFlag::kCondResched | StepFlag::kMightSleep),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")),
       call_reason_(trace.names().intern("Function call interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
   for (std::size_t i = 0; i < kLocks; ++i) lock_names_[i] = trace.names().intern(kLockTable[i].name);
   sched.set_clock_base(Kernel::kClockBase);
+  sched.rt().push_in_steps(true);
   init_frequency(config);
   boot(*this);
   sched.set_placement(config.placement);
@@ -241,7 +244,7 @@ Autogroup& Core::new_autogroup() {
 }
 
 void Core::autogroup_create_attach(Signal& s) {
-  if (!profile().autogroup) return;
+  if (!profile().autogroups()) return;
   Autogroup* old = s.autogroup;
   s.autogroup = &new_autogroup();
   for (Task* t = s.threads.front(); t; t = t->thread_node.next)

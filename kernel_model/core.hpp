@@ -103,7 +103,7 @@ class Core : public SchedHooks {
   // --- locks (exec/locks.cpp) ---
   bool locks_on() const { return lock_mask_ != 0; }
   /// Drops what the frame of `x` holds, before its effect lets time pass otherwise than by its next step.
-  void unlock(Ctx& x);
+  void unlock(Ctx& x, u16 set = 0xffff);
   /// A path that waited for the lock of `w` has it.
   void has_lock(Ctx& x, LockWaiter& w);
   /// `t` leaves its CPU with a mutex: those that spin for it go to sleep.
@@ -148,7 +148,7 @@ class Core : public SchedHooks {
   bool graph_on() const { return trace_.enabled(Tp::funcgraph_entry); }
   FuncGraph& graph() { return graph_; }
   /// What a spin lock or preempt_disable adds to preempt_count; nothing without CONFIG_PREEMPT_COUNT.
-  u32 preempt_offset() const { return profile().preempt ? PREEMPT_OFFSET : 0; }
+  u32 preempt_offset() const { return profile().config_preempt() ? PREEMPT_OFFSET : 0; }
   template <class... A>
   void emit(Tp id, const Cpu& c, A... a) {
     sched.emit(id, c.id, a...);
@@ -402,6 +402,7 @@ class Core : public SchedHooks {
   FaultPort* faults_ = nullptr;
   std::array<u64, kFailPoints> fault_passes_{};
   Task* init_ = nullptr;
+  u8 resched_points_;  ///< StepFlags of steps that may be preempted without CONFIG_PREEMPT
   u32 lock_numbers_ = 0;
   LockWord tasklist_lock_, pidmap_lock_;
   std::array<LockStats, kLocks> lock_stats_;

@@ -55,7 +55,7 @@ Next dbs_done(Ctx& x) {
   return ret();
 }
 constexpr Step kDbsWorkSteps[] = {
-    {dbs_update, Phase::cpufreq_governor, nullptr, StepFlag::kCondResched,
+    {dbs_update, Phase::cpufreq_governor, nullptr, StepFlag::kMightSleep,
      marks<enters<Fn::process_one_work>, enters<Fn::dbs_work_handler>, enters<Fn::od_dbs_update>, pays<Fn::dbs_update>>},
     {dbs_done, Phase::count_, nullptr, 0},
 };
@@ -97,7 +97,7 @@ Next driver_wait(Ctx& x) {
   return jump(1);
 }
 constexpr Step kDriverSteps[] = {
-    {driver_request, Phase::cpufreq_target, nullptr, StepFlag::kCondResched,
+    {driver_request, Phase::cpufreq_target, nullptr, StepFlag::kMightSleep,
      marks<enters<Fn::__cpufreq_driver_target>, calls<Fn::cpufreq_freq_transition_begin>, enters<Fn::rpi_firmware_property>,
            enters<Fn::rpi_firmware_property_list>, enters<Fn::rpi_firmware_transaction>>},
     {driver_wait, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::wait_for_completion, outside<Fn::wait_for_completion>>>},

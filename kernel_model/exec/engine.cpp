@@ -218,7 +218,7 @@ bool Core::push_pending(Cpu& c) {
     return true;
   }
   if (!t.need_resched() || t.preempt_count) return false;
-  if (!profile().preempt && !(s.flags & StepFlag::kCondResched)) return false;  // PREEMPT_VOLUNTARY
+  if (!profile().config_preempt() && !(s.flags & resched_points_)) return false;
   if ((s.flags | c.lock_flags) & (StepFlag::kIrqsOff | StepFlag::kNoPreempt)) return false;
   t.frames.push(kSchedule).a[0] = 1;
   return true;

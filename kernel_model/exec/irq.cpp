@@ -86,6 +86,7 @@ Next ipi_pending(Ctx& x) {
     const Held rq_lock(x, 1);
     x.k.sched.scheduler_ipi(x.c.id);
   }
+  push_rt_tasks(x, x.c.id);
   if (x.k.sched.softirq_wanted(x.c.id)) raise_softirq(x, kSCHED_SOFTIRQ);
   return advance();
 }
@@ -104,15 +105,18 @@ Next call_entry(Ctx& x) {
   emit_named(x, Tp::ipi_entry, "Function call interrupts");
   return advance();
 }
-/// irq_work_run; what it pushed is paid behind.
+/// irq_work_run: rto_push_irq_work_func, first what is pushed from here, then the next overloaded CPU.
 Next call_work(Ctx& x) {
   x.k.sched.set_this_cpu(x.c.id);
-  const u64 before = x.k.sched.rt().pushed();
-  x.k.sched.rt().rto_push_irq_work(x.c.id);
-  x.f.a[1] = x.k.sched.rt().pushed() - before;
+  x.k.sched.rt().rto_push_from(x.c.id);
+  push_rt_tasks(x, x.c.id);
   return advance();
 }
-Ns call_exit_cost(Ctx& x) { return x.k.cost(Phase::rt_push) * x.f.a[1] + irq_exit_cost(x); }
+Next call_next(Ctx& x) {
+  x.k.sched.set_this_cpu(x.c.id);
+  x.k.sched.rt().rto_push_next(x.c.id);
+  return advance();
+}
 Next call_exit(Ctx& x) {
   emit_named(x, Tp::ipi_exit, "Function call interrupts");
   return irq_exit(x);
@@ -231,16 +235,49 @@ Next softirq_done(Ctx& x) {
 
 /// run_rebalance_domains; an active balance it asked for wakes that CPU's stopper.
 Next rebalance(Ctx& x) {
-  const Held rq_lock(x, 1);
-  x.k.sched.run_rebalance_domains(x.c.id);
+  x.k.sched.begin_rebalance_domains(x.c.id);
+  call(x, kBalance).a[0] = 1;
   return advance();
 }
-Next wake_stoppers(Ctx& x) {
-  const CpuId target = x.k.take_stop_request(x.c.id);
-  if (target == x.c.id) return softirq_done(x);
-  call_ttwu(x, *x.k.cpu(target).migration, TASK_NORMAL);
-  return jump(2);
+Next rebalanced(Ctx& x) { return softirq_done(x); }
+
+// kBalance: a[0] spin locks that its events show.
+enum BalancePc : u16 { kPcStage = 0, kPcDetached = 1, kPcStoppers = 2 };
+
+/// attach_tasks, when that is the stage.
+Ns attach_cost(Ctx& x) { return (x.k.cost(Phase::enqueue_task) + x.k.cost(Phase::check_preempt)) * x.k.sched.balance_detached(x.c.id); }
+/// One stage of balancing, with the queue locked that it named before.
+Next balance_stage(Ctx& x) {
+  const Held rq_lock(x, static_cast<u32>(x.f.a[0]), Held::Irqs::off);
+  const bool attaches = x.k.sched.balance_attaches(x.c.id), goes_on = x.k.sched.balance_advance(x.c.id);
+  if (attaches) release_attach_spinners(x.k);
+  if (!goes_on) return jump(kPcStoppers);
+  if (x.k.sched.balance_detached(x.c.id)) return jump(kPcDetached);
+  x.k.unlock(x);
+  return jump(kPcStage);
 }
+/// What detach_tasks took, with the queue it took it from still locked.
+Ns detach_cost(Ctx& x) { return x.k.cost(Phase::detach_task) * x.k.sched.balance_detached(x.c.id); }
+Next balance_detached(Ctx& x) {
+  x.k.unlock(x);
+  return jump(kPcStage);
+}
+/// stop_one_cpu_nowait, with nothing locked.
+Next balance_stoppers(Ctx& x) {
+  const CpuId target = x.k.take_stop_request(x.c.id);
+  if (target == x.c.id) return ret();
+  call_ttwu(x, *x.k.cpu(target).migration, TASK_NORMAL);
+  return jump(kPcStoppers);
+}
+LockWord* balance_lock(Ctx& x, LockId) {
+  const Rq* rq = x.k.sched.balance_lock(x.c.id);
+  return rq ? &x.k.cpu(rq->cpu).rq_lock : nullptr;
+}
+constexpr Step kBalanceSteps[] = {
+    {balance_stage, Phase::count_, attach_cost, kOff, nullptr, LockSet::rq},
+    {balance_detached, Phase::count_, detach_cost, kOff, nullptr, LockSet::rq},
+    {balance_stoppers, Phase::count_, nullptr, kOff},
+};
 
 Ns rcu_cost(Ctx& x) {
   if (x.c.rcu.due() > x.k.now() || !x.c.rcu.front()) return Ns(0);
@@ -259,7 +296,7 @@ Next rcu_callback(Ctx& x) {
 }
 
 // The idle loop of a CPU that take_cpu_down has been to (do_idle: cpu_is_offline).
-enum IdlePc : u16 { kPcIdleDie = 3, kPcIdleOff = 4, kPcIdleBoot = 5 };
+enum IdlePc : u16 { kPcIdleDie = 3, kPcIdleOff = 4, kPcIdleBoot = 5, kPcIdleDrain = 6 };
 
 /// cpuhp_report_idle_dead. The kernel lets the first online CPU complete it; here the dying one does.
 Next report_idle_dead(Ctx& x) {
@@ -324,23 +361,35 @@ Next idle_woken(Ctx& x) {
   return jump(1);
 }
 
-/// tick_nohz_idle_exit and schedule_idle.
-Next idle_exit(Ctx& x) {
+/// schedule_idle, and what tick_nohz_idle_exit does to the tick.
+Next idle_left(Ctx& x) {
   Cpu& c = x.c;
   const u64 tick = x.k.profile().tick_ns();
   c.polling = false;
-  fn_leave(x, Fn::tick_nohz_idle_exit);
-  fn_enter(x, Fn::sched_ttwu_pending);
-  {
-    const Held rq_lock(x, 1);
-    x.k.sched.sched_ttwu_pending(c.id);
-  }
-  fn_leave(x, Fn::sched_ttwu_pending);
   if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
   c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
   c.update_irq();
   call(x, kSchedule);
   return jump(0);
+}
+/// tick_nohz_idle_exit.
+Next idle_exit(Ctx& x) {
+  fn_leave(x, Fn::tick_nohz_idle_exit);
+  fn_enter(x, Fn::sched_ttwu_pending);
+  if (x.k.sched.rq(x.c.id).wake_list) return jump(kPcIdleDrain);
+  fn_leave(x, Fn::sched_ttwu_pending);
+  return idle_left(x);
+}
+/// sched_ttwu_pending of somebody who was put on the list without an interrupt.
+Next idle_drain(Ctx& x) {
+  {
+    const Held rq_lock(x, 1);
+    x.k.sched.sched_ttwu_pending(x.c.id);
+  }
+  fn_leave(x, Fn::sched_ttwu_pending);
+  const Next next = idle_left(x);
+  push_rt_tasks(x, x.c.id);
+  return next;
 }
 
 bool is_tick(Ctx& x) { return x.f.a[1]; }
@@ -361,7 +410,8 @@ constexpr Step kIpiSteps[] = {
 constexpr Step kCallSteps[] = {
     {call_entry, Phase::count_, irq_entry, kOff},
     {call_work, Phase::count_, nullptr, kOff},
-    {call_exit, Phase::count_, call_exit_cost, kOff},
+    {call_next, Phase::count_, nullptr, kOff},
+    {call_exit, Phase::count_, irq_exit_cost, kOff},
 };
 constexpr Step kTimerSteps[] = {
     {timer_entry, Phase::count_, irq_entry, kOff,
@@ -388,19 +438,21 @@ constexpr Step kSoftirqSteps[] = {
     {softirq_next, Phase::count_, nullptr, kOff,
      marks<leaves<Fn::run_rebalance_domains>, leaves<Fn::rcu_process_callbacks>, enters<Fn::__do_softirq, outside<Fn::__do_softirq>>>},
     {rebalance, Phase::rebalance_domains, nullptr, StepFlag::kNoPreempt, marks<enters<Fn::run_rebalance_domains>>},
-    {wake_stoppers, Phase::count_, nullptr, StepFlag::kNoPreempt},
+    {rebalanced, Phase::count_, nullptr, StepFlag::kNoPreempt},
     {rcu_callback, Phase::count_, rcu_cost, StepFlag::kNoPreempt,
      marks<enters<Fn::rcu_process_callbacks, outside<Fn::rcu_process_callbacks>>, pays<Fn::delayed_put_task_struct, rcu_due>>},
 };
 constexpr Step kIdleSteps[] = {
     {idle_sleep, Phase::idle_enter, idle_enter_cost, 0, marks<leaves<Fn::do_idle>, enters<Fn::do_idle>, calls<Fn::tick_nohz_idle_enter>>},
     {idle_woken, Phase::count_, wfi, 0, marks<enters<Fn::cpuidle_idle_call, outside<Fn::cpuidle_idle_call>>>},
-    {idle_exit, Phase::idle_loop_exit, pending_cost, StepFlag::kNoPreempt,
+    {idle_exit, Phase::idle_loop_exit, nullptr, StepFlag::kNoPreempt,
      marks<leaves<Fn::cpuidle_idle_call>, enters<Fn::tick_nohz_idle_exit>>},
     {idle_die, Phase::count_, nullptr, kOff},
     {idle_off, Phase::count_, off_cost, kOff},
     {idle_boot, Phase::cpu_boot, nullptr, kOff},
+    {idle_drain, Phase::count_, pending_cost, kOff, nullptr, LockSet::rq},
 };
+static_assert(kIdleSteps[kPcIdleDrain].effect == idle_drain);
 static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff].effect == idle_off && kIdleSteps[kPcIdleBoot].effect == idle_boot);
 
 }  // namespace
@@ -411,6 +463,7 @@ const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps, timer_lock};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
 const Path kIdle{"do_idle", kIdleSteps};
+const Path kBalance{"load_balance", kBalanceSteps, balance_lock};
 
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;

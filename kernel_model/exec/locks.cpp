@@ -7,9 +7,9 @@
 // Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
 // and waits come out longer, never shorter: the tick (rq.lock about half of it), futex_wait and futex_wake (bucket about half), pipe_read
 // and pipe_write (mutex about two thirds), get_signal.
-// Not covered: load balancing reads and moves between two queues at one instant without waiting for the other's lock; sched_move_task of
-// a dying task or of a write to cgroup.procs and the drain of the wake list by a polling idle loop, which hold rq.lock for a part of their
-// rows; wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
+// Not covered: distribute_cfs_runtime and sched_rt_period_timer, pull_rt_task with NO_RT_PUSH_IPI, the averages of tickless CPUs that a
+// newly idle one refreshes in update_sg_lb_stats; sched_move_task of a dying task or of a write to cgroup.procs, which holds rq.lock for a
+// part of its row; wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -229,10 +229,10 @@ void Core::has_lock(Ctx& x, LockWaiter& w) {
   hold(x.c, x.t, l, w.id);
 }
 
-void Core::unlock(Ctx& x) {
-  const u32 held = x.f.held;
-  x.f.held = 0;
-  if (held) drop_locks(x.c, held);
+void Core::unlock(Ctx& x, u16 set) {
+  const u32 gone = x.f.held & set;
+  x.f.held = static_cast<u16>(x.f.held & ~gone);
+  if (gone) drop_locks(x.c, gone);
 }
 
 /// Innermost first.

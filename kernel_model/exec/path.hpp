@@ -52,7 +52,8 @@ constexpr Next hold() { return {Next::Kind::hold, 0}; }
 struct StepFlag {
   static constexpr u8 kIrqsOff = 1;    ///< interrupts wait for the end of the step
   static constexpr u8 kNoPreempt = 2;  ///< preemption waits for a later step
-  static constexpr u8 kCondResched = 8;  ///< calls cond_resched or might_sleep: may be preempted under PREEMPT_VOLUNTARY too
+  static constexpr u8 kCondResched = 8;  ///< calls cond_resched: may be preempted under PREEMPT_VOLUNTARY and PREEMPT_NONE too
+  static constexpr u8 kMightSleep = 32;  ///< calls might_sleep, as mutex_lock does: may be preempted under PREEMPT_VOLUNTARY too
   static constexpr u8 kUser = 4;       ///< user mode: needs no pending work, scales with the clock
   static constexpr u8 kMm = 16;        ///< its cost is made of mm rows (phases.def): grows while other CPUs are in such steps
 };

@@ -1,5 +1,6 @@
 // __schedule, context switch, finish_task_switch, try_to_wake_up as paths.
 // Mirrors Linux 4.19 kernel/sched/core.c; the decisions are Scheduler's, this file puts time between them.
+#include <algorithm>
 #include <utility>
 
 #include "kernel_model/process/paths.hpp"
@@ -22,14 +23,19 @@ Next schedule_deactivate(Ctx& x) {
   preempt_add(x, &x.t == x.c.idle ? 1 : 2);
   const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
   if (slept) ++x.k.totals.sched_events;
-  const bool walk = x.k.sched.newidle_balance_wanted(x.c.id);
-  x.f.a[1] = walk ? x.k.cost(Phase::newidle_balance).v : 0;
-  return walk ? jump(kPcNewidle) : schedule_switch(x);
+  x.f.a[1] = 0;
+  if (!x.k.sched.newidle_unlocks(x.c.id)) return schedule_switch(x);
+  if (x.k.sched.newidle_balance_wanted(x.c.id)) x.f.a[1] = x.k.cost(Phase::newidle_balance).v;
+  x.k.sched.begin_newidle(x.c.id, Ns(x.f.a[1]));
+  return jump(kPcNewidle);
 }
 
-/// idle_balance looks at the domain with the run queue unlocked; what it pulls arrives with pick_next_task.
+/// idle_balance looks at the domain with the run queue unlocked; pick_next_task finds what it pulled.
 Ns newidle_cost(Ctx& x) { return Ns(x.f.a[1]); }
-Next newidle_walk(Ctx&) { return jump(kPcSwitch); }
+Next newidle_walk(Ctx& x) {
+  call(x, kBalance);
+  return jump(kPcSwitch);
+}
 
 /// context_switch up to the change of stacks; what comes back to this stack later is finish_task_switch.
 void fn_context_switch(Ctx& x, const Task& next) {
@@ -45,19 +51,15 @@ void fn_context_switch(Ctx& x, const Task& next) {
   g.leave(x, Fn::fpsimd_thread_switch);
 }
 
-/// push_rt_task of balance_callback and task_woken_rt, `n` times.
-Ns push_cost(Ctx& x, u64 n) { return n ? x.k.cost(Phase::rt_push) * n : Ns(0); }
-
 /// pick_next_task and the switch; from here on `next` executes, and this frame waits in front of step 2 until it is picked again.
 Next schedule_switch(Ctx& x) {
   Task& prev = x.t;
-  const u64 pushed = x.k.sched.rt().pushed();
   Task& next = x.k.sched.schedule_pick(x.c.id, x.f.a[0], Ns(x.f.a[1]));
-  x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   for (CpuId c = x.k.take_stop_request(x.c.id); c != x.c.id; c = x.k.take_stop_request(x.c.id))
     wake_stopper(x.k, x.k.cpu(c), x.c.id);
   if (&next == &prev) {
     preempt_sub(x, 1);
+    push_rt_tasks(x, x.c.id);
     return jump(4);
   }
   if (x.k.graph_on()) [[unlikely]]
@@ -90,22 +92,19 @@ Ns switch_cost(Ctx& x) {
 /// finish_task_switch: prev leaves its CPU for good; wakers that spin on it go on.
 Next finish_switch(Ctx& x) {
   Task& prev = *x.c.prev;
-  const u64 pushed = x.k.sched.rt().pushed();
   x.k.sched.finish_task_switch(prev, x.c.id);
-  x.f.a[2] = x.k.sched.rt().pushed() - pushed;
   if (prev.spin_target) release_spinners(x.k, prev);
   preempt_sub(x, 1);  // rq->lock
+  push_rt_tasks(x, x.c.id);
   return advance();
 }
 
 bool stack_cache_full(Ctx& x) { return x.c.cached_stacks >= x.k.profile().tun(Tunable::nr_cached_stacks); }
 
-/// What balance_callback pushed, and the dead prev's stack.
+/// The dead prev's stack.
 Ns finish_cost(Ctx& x) {
-  const Task& prev = *x.c.prev;
-  const Ns push = push_cost(x, x.f.a[2]);
-  if (prev.state != TASK_DEAD || !x.k.profile().vmap_stack) return push;
-  return push + x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
+  if (x.c.prev->state != TASK_DEAD || !x.k.profile().vmap_stack) return Ns(0);
+  return x.k.cost(stack_cache_full(x) ? Phase::schedule_work : Phase::stack_free_cached);
 }
 
 /// A worker that has to free the stack is woken inside put_task_stack.
@@ -149,9 +148,9 @@ bool by_preemption(Ctx& x) { return x.f.fn_depth == x.f.fn_base && x.f.a[0]; }
 bool goes_to_sleep(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] && &x.t != x.c.idle && !signal_pending_state(x.t.state, x.t); }
 bool fair_sleeps(Ctx& x) { return goes_to_sleep(x) && x.t.sched_class == SchedClass::fair; }
 bool worker_sleeps(Ctx& x) { return goes_to_sleep(x) && (x.t.flags & PF_WQ_WORKER); }
+bool preempt_rcu(Ctx& x) { return x.k.profile().config_preempt(); }
 bool sets_tid(Ctx& x) { return x.t.set_child_tid; }
 
-Ns again_cost(Ctx& x) { return push_cost(x, x.f.a[2]); }
 /// preempt_enable, and once more when somebody asked meanwhile.
 Next schedule_again(Ctx& x) {
   if (&x.t != x.c.idle) preempt_sub(x, 1);
@@ -161,7 +160,6 @@ Next schedule_again(Ctx& x) {
 /// finish_dead, and the end of schedule() at once unless a kworker has to be woken first.
 Next finish_schedule(Ctx& x) {
   finish_dead(x);
-  x.f.a[2] = 0;
   return &x.st.top() == &x.f ? schedule_again(x) : advance();
 }
 
@@ -187,14 +185,14 @@ constexpr Step kScheduleSteps[] = {
     {schedule_deactivate, Phase::schedule, schedule_cost, kOff,
      marks<leaves<Fn::__schedule>, enters<Fn::schedule, by_schedule>, enters<Fn::schedule_idle, by_idle>,
            enters<Fn::preempt_schedule_irq, by_preemption>, enters<Fn::__schedule>, enters<Fn::rcu_note_context_switch>,
-           calls<Fn::rcu_sched_qs>, calls<Fn::rcu_preempt_qs>, leaves<Fn::rcu_note_context_switch>, calls<Fn::update_rq_clock>,
+           calls<Fn::rcu_sched_qs>, calls<Fn::rcu_preempt_qs, preempt_rcu>, leaves<Fn::rcu_note_context_switch>, calls<Fn::update_rq_clock>,
            enters<Fn::deactivate_task, goes_to_sleep>, calls<Fn::dequeue_task_fair, fair_sleeps>, leaves<Fn::deactivate_task>,
            enters<Fn::wq_worker_sleeping, worker_sleeps>, calls<Fn::kthread_data, worker_sleeps>, leaves<Fn::wq_worker_sleeping>>,
      LockSet::rq},
     {schedule_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt, marks<enters<Fn::finish_task_switch>>},
-    {schedule_again, Phase::count_, again_cost, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
+    {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
     {newidle_walk, Phase::count_, newidle_cost, kOff},
 };
 static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk);
@@ -211,6 +209,7 @@ constexpr Step kRetFromForkSteps[] = {
 Next ttwu_begin(Ctx& x) {
   const Held pi_lock(x, 1);
   Task& p = task_arg(x);
+  if ((p.state & static_cast<u32>(x.f.a[1])) && waits_for_attach(x, p)) return jump(0);
   switch (x.k.sched.ttwu_begin(p, static_cast<u32>(x.f.a[1]), static_cast<u32>(x.f.a[2]), x.c.id)) {
     case Scheduler::Ttwu::not_woken:
       set_result(x, 0);
@@ -219,6 +218,7 @@ Next ttwu_begin(Ctx& x) {
       set_result(x, 1);
       ++x.k.totals.wakeups;
       ++x.k.totals.sched_events;
+      push_rt_tasks(x, p.cpu);
       return jump(4);
     case Scheduler::Ttwu::spin:
       return jump(1);
@@ -250,16 +250,18 @@ Next ttwu_select(Ctx& x) {
 Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
 
 Next ttwu_queue(Ctx& x) {
-  const u64 pushed = x.k.sched.rt().pushed();
   const Held pi_and_perhaps_rq_lock(x, x.f.pc() == kPcRemote ? 1 : 2);
-  x.k.sched.ttwu_queue(task_arg(x), static_cast<u32>(x.f.a[2]), x.c.id);
+  Task& p = task_arg(x);
+  const CpuId cpu = p.cpu;
+  x.k.sched.ttwu_queue(p, static_cast<u32>(x.f.a[2]), x.c.id);
   set_result(x, 1);
   ++x.k.totals.wakeups;
   ++x.k.totals.sched_events;
-  x.f.a[3] = x.k.sched.rt().pushed() - pushed;
-  return x.f.a[3] ? jump(6) : ret();
+  if (!x.k.sched.rq(cpu).rt_push_wanted) [[likely]]
+    return ret();
+  push_rt_tasks(x, cpu);
+  return jump(6);
 }
-Ns woken_push_cost(Ctx& x) { return push_cost(x, x.f.a[3]); }
 Next ttwu_done(Ctx&) { return ret(); }
 
 bool is_fair(Ctx& x) { return task_arg(x).sched_class == SchedClass::fair && task_arg(x).nr_cpus_allowed > 1; }
@@ -280,8 +282,61 @@ constexpr Step kTtwuSteps[] = {
     {ttwu_queue, Phase::check_preempt, activate_cost, kOff, nullptr, kPiRq},
     {ttwu_done, Phase::check_preempt, nullptr, kOff, nullptr, kPiRq},
     {ttwu_queue, Phase::count_, nullptr, kOff, nullptr, kPi},
-    {ttwu_done, Phase::count_, woken_push_cost, kOff, nullptr, kPiRq},
+    {ttwu_done, Phase::count_, nullptr, kOff, nullptr, kPi},
 };
+
+// kRtPush: a[0] the overloaded CPU, a[1] the one to push to, a[2] the task, a[3] how often that came too late.
+CpuId cpu_arg(Ctx& x, u32 i) { return CpuId(static_cast<u32>(x.f.a[i])); }
+constexpr u64 kRtMaxTries = 3;
+
+Next push_choose(Ctx& x) {
+  x.k.sched.set_this_cpu(x.c.id);
+  const auto push = x.k.sched.rt().push_target(x.k.sched.rq(cpu_arg(x, 0)));
+  if (!push) return ret();
+  x.f.a[1] = push->cpu.v;
+  x.f.a[2] = as_arg(*push->task);
+  // double_lock_balance: in the order of the CPUs, so perhaps without ours in between
+  if (push->cpu < cpu_arg(x, 0)) x.k.unlock(x);
+  return advance();
+}
+Next push_task(Ctx& x) {
+  const Held two_rq_locks(x, 2);
+  x.k.sched.set_this_cpu(x.c.id);
+  const bool done = x.k.sched.rt().push_to(x.k.sched.rq(cpu_arg(x, 0)), task_arg(x, 2), x.k.sched.rq(cpu_arg(x, 1)));
+  x.f.a[3] = done ? 0 : x.f.a[3] + 1;
+  if (x.f.a[3] == kRtMaxTries) return ret();
+  x.k.unlock(x);
+  return jump(0);
+}
+LockWord* push_lock(Ctx& x, LockId id) {
+  const CpuId from = cpu_arg(x, 0), to = cpu_arg(x, 1);
+  if (x.f.pc() == 0) return &x.k.cpu(from).rq_lock;
+  return &x.k.cpu(id == LockId::rq ? std::min(from, to) : std::max(from, to)).rq_lock;
+}
+constexpr Step kRtPushSteps[] = {
+    {push_choose, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
+    {push_task, Phase::rt_push, nullptr, kOff, nullptr, LockSet::rq | LockSet::rq_nested},
+};
+
+Next move_attach(Ctx& x) {
+  const Held rq_lock(x, 1);
+  x.k.sched.move_attach(task_arg(x), x.c.id);
+  release_attach_spinners(x.k);
+  return ret();
+}
+LockWord* move_lock(Ctx& x, LockId) { return &x.k.cpu(task_arg(x).cpu).rq_lock; }
+constexpr Step kMoveAttachSteps[] = {{move_attach, Phase::count_, nullptr, kOff, nullptr, LockSet::rq}};
+
+Ns attach_spin_cost(Ctx& x) {
+  if (task_arg(x).on_rq != TASK_ON_RQ_MIGRATING) return Ns(0);
+  x.c.spin_on = &task_arg(x);
+  return kNever;
+}
+Next attach_spin_done(Ctx& x) {
+  x.c.spin_on = nullptr;
+  return ret();
+}
+constexpr Step kTaskRqSpinSteps[] = {{attach_spin_done, Phase::count_, attach_spin_cost, kOff}};
 
 Next complete_wake(Ctx& x) {
   preempt_add(x, 1);
@@ -341,9 +396,21 @@ void release_spinners(Core& k, Task& t) {
   }
 }
 
+void release_attach_spinners(Core& k) {
+  for (u32 i = 0; i < k.nr_cpus(); ++i) {
+    Cpu& o = k.cpu(CpuId(i));
+    if (!o.spin_on || o.spin_on->on_rq == TASK_ON_RQ_MIGRATING) continue;
+    const FrameStack& st = o.irq.empty() ? o.cur->frames : o.irq;
+    if (st.top().path == &kTaskRqSpin) k.end_segment_now(o);
+  }
+}
+
 const Path kSchedule{"schedule", kScheduleSteps};
 const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
 const Path kTtwu{"try_to_wake_up", kTtwuSteps, ttwu_lock};
 const Path kComplete{"complete", kCompleteSteps};
+const Path kRtPush{"push_rt_task", kRtPushSteps, push_lock};
+const Path kMoveAttach{"move_queued_task", kMoveAttachSteps, move_lock};
+const Path kTaskRqSpin{"task_rq_lock", kTaskRqSpinSteps};
 
 }  // namespace forksim::km

@@ -223,9 +223,9 @@ bool inside_exec(Ctx& x) { return x.k.graph().is_open(x, Fn::__do_execve_file); 
 
 constexpr Step kExecSteps[] = {
     {exec_enter, Phase::syscall_entry, nullptr, 0},
-    {unshare_files, Phase::count_, unshare_cost, StepFlag::kCondResched},
+    {unshare_files, Phase::count_, unshare_cost, StepFlag::kMightSleep},
     {sched_exec, Phase::select_task_rq_fork, nullptr, StepFlag::kNoPreempt, marks<pays<Fn::sched_exec>>},
-    {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched,
+    {point_of_no_return, Phase::count_, before_mmap_cost, StepFlag::kCondResched | StepFlag::kMightSleep,
      marks<calls<Fn::mm_alloc>, calls<Fn::vm_area_alloc>, calls<Fn::vm_get_page_prot>, calls<Fn::insert_vm_struct>, calls<Fn::count>,
            calls<Fn::count>, calls<Fn::prepare_binprm>, calls<Fn::copy_strings_kernel>, calls<Fn::copy_strings>, calls<Fn::copy_strings>,
            calls<Fn::would_dump>, calls<Fn::task_active_pid_ns>, calls<Fn::__task_pid_nr_ns>, enters<Fn::search_binary_handler>,
@@ -237,10 +237,10 @@ constexpr Step kExecSteps[] = {
     {alone, Phase::count_, nullptr, 0, marks<leaves<Fn::de_thread>>},
     {mm_release, Phase::count_, nullptr, 0,
      marks<enters<Fn::exec_mmap, outside<Fn::exec_mmap>>, enters<Fn::mm_release, outside<Fn::mm_release>>>},
-    {exec_mmap, Phase::count_, old_mm_cost, StepFlag::kCondResched | StepFlag::kMm,
+    {exec_mmap, Phase::count_, old_mm_cost, StepFlag::kCondResched | StepFlag::kMightSleep | StepFlag::kMm,
      marks<leaves<Fn::mm_release>, pays<Fn::mmput>, pays<Fn::exit_mmap, last_mm>>},
-    {setup_new_exec, Phase::count_, rename_cost, StepFlag::kCondResched, marks<leaves<Fn::flush_old_exec>, enters<Fn::setup_new_exec>>},
-    {exec_done, Phase::count_, rest_cost, StepFlag::kCondResched, marks<leaves<Fn::setup_new_exec>>},
+    {setup_new_exec, Phase::count_, rename_cost, StepFlag::kMightSleep, marks<leaves<Fn::flush_old_exec>, enters<Fn::setup_new_exec>>},
+    {exec_done, Phase::count_, rest_cost, StepFlag::kMightSleep, marks<leaves<Fn::setup_new_exec>>},
     {exec_exit, Phase::syscall_exit, nullptr, 0,
      marks<calls<Fn::free_bprm, inside_exec>, calls<Fn::putname, inside_exec>, leaves<Fn::sys_execve>>},
 };

@@ -427,7 +427,7 @@ constexpr Step kDoExitSteps[] = {
            enters<Fn::exit_robust_list, robust_begins>>},
     {release_tid, Phase::count_, tid_cost, 0, marks<leaves<Fn::exit_robust_list>, enters<Fn::do_futex, clears_tid>>},
     {vfork_done, Phase::count_, nullptr, 0, marks<leaves<Fn::do_futex>>},
-    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMm,
+    {exit_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMightSleep | StepFlag::kMm,
      marks<leaves<Fn::mm_release>, calls<Fn::sync_mm_rss, has_mm>, enters<Fn::mmput, has_mm>, calls<Fn::exit_aio, last_mm>,
            enters<Fn::exit_mmap, last_mm>>},
     {exit_files, Phase::count_, files_cost, StepFlag::kCondResched, marks<pays<Fn::exit_files>, pays<Fn::put_files_struct, last_files>>},

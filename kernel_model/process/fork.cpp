@@ -12,7 +12,7 @@ namespace forksim::km {
 namespace {
 
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
-constexpr u8 kMaySleep = StepFlag::kCondResched;
+constexpr u8 kMaySleep = StepFlag::kMightSleep;
 
 // Locals of kDoFork. Above the flags is the event that its tracer waits for.
 enum Local : u32 { kChild = 0, kFlags = 1, kStackHit = 2, kPid = 3, kCollecting = 4 };
@@ -417,6 +417,7 @@ Next wake_activate(Ctx& x) {
     x.k.sched.wake_up_new_task_activate(child(x), x.c.id);
   }
   ++x.k.totals.sched_events;
+  push_rt_tasks(x, child(x).cpu);
   if (x.t.vfork_waiting) x.k.emit(Tp::vfork_wait, x.c, x.t.pid);
   return advance();
 }
@@ -497,7 +498,7 @@ constexpr Step kDoForkSteps[] = {
     {alloc_stack, Phase::count_, nullptr, 0,
      marks<enters<Fn::dup_task_struct>, calls<Fn::tsk_fork_get_node>, enters<Fn::alloc_task_struct_node>, calls<Fn::kmem_cache_alloc>,
            leaves<Fn::alloc_task_struct_node>>},
-    {dup_task_struct, Phase::dup_task_struct, dup_cost, kMaySleep,
+    {dup_task_struct, Phase::dup_task_struct, dup_cost, kMaySleep | StepFlag::kCondResched,  // of __vmalloc_area_node
      marks<enters<Fn::alloc_thread_stack_node>, calls<Fn::__vmalloc_node_range, stack_miss>, calls<Fn::find_vm_area, stack_miss>,
            leaves<Fn::alloc_thread_stack_node>, calls<Fn::arch_dup_task_struct>, calls<Fn::account_kernel_stack>>},
     // the room for the new task's call stack that the tracer itself takes
@@ -514,7 +515,7 @@ constexpr Step kDoForkSteps[] = {
     {copy_signal, Phase::count_, signal_cost, kMaySleep,
      marks<pays<Fn::copy_signal>, calls<Fn::kmem_cache_alloc, is_process>, calls<Fn::__init_waitqueue_head, is_process>,
            calls<Fn::hrtimer_init, is_process>, calls<Fn::sched_autogroup_fork, is_process>, calls<Fn::__mutex_init, is_process>>},
-    {copy_mm, Phase::count_, mm_cost, kMaySleep | StepFlag::kMm,
+    {copy_mm, Phase::count_, mm_cost, kMaySleep | StepFlag::kCondResched | StepFlag::kMm,
      marks<pays<Fn::copy_mm, has_mm>, pays<Fn::dup_mm, own_mm>, calls<Fn::kmem_cache_alloc, own_mm>, calls<Fn::mm_init, own_mm>,
            calls<Fn::get_mm_exe_file, own_mm>, pays<Fn::copy_page_range, own_mm>>,
      LockSet::mmap_write},

@@ -117,7 +117,7 @@ Next fork_out(Ctx& x) {
 constexpr Step kBadForkSteps[] = {
     {cancel_cgroup},      {free_pid},
     {cleanup_thread},     {cleanup_io},
-    {cleanup_namespaces}, {cleanup_mm, Phase::count_, mm_cost, StepFlag::kCondResched},
+    {cleanup_namespaces}, {cleanup_mm, Phase::count_, mm_cost, StepFlag::kCondResched | StepFlag::kMightSleep},
     {cleanup_signal},     {cleanup_sighand},
     {cleanup_fs},         {cleanup_files, Phase::count_, files_cost, StepFlag::kCondResched},
     {cleanup_semundo},    {cleanup_security},

@@ -96,17 +96,19 @@ Next stopper_move(Ctx& x) {
   const Held pi_and_rq_lock(x, 2);
   if (x.c.stop_works.empty()) {
     x.c.active_balance = false;
-    x.k.sched.active_load_balance_cpu_stop(x.c.id);
+    x.k.sched.begin_active_balance(x.c.id);
+    if (x.k.sched.balance_advance(x.c.id)) call(x, kBalance).a[0] = 2;
     return jump(0);
   }
   const StopWork w = x.c.stop_works.front();
   x.c.stop_works.pop_front();
   Task& p = *w.task;
   const bool held = w.waiter || p.on_rq == TASK_ON_RQ_QUEUED;  // without a waiter nobody keeps the task
-  if (held && p.cpu == x.c.id && !p.on_cpu) x.k.sched.migrate_queued_task(p, w.dest, x.c.id);
-  if (!w.waiter) return jump(0);
-  w.waiter->stop_pending = false;
-  call_complete(x, *w.waiter);
+  if (w.waiter) {
+    w.waiter->stop_pending = false;
+    call_complete(x, *w.waiter);
+  }
+  if (held && p.cpu == x.c.id && !p.on_cpu && x.k.sched.migrate_detach(p, w.dest, x.c.id)) call(x, kMoveAttach).a[0] = as_arg(p);
   return jump(0);
 }
 

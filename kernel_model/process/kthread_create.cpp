@@ -120,7 +120,7 @@ Next run_exit(Ctx& x) {
 }
 constexpr Step kRunSteps[] = {
     {run_enter, Phase::syscall_entry, nullptr, 0},
-    {run_request, Phase::kthread_create, nullptr, StepFlag::kCondResched,
+    {run_request, Phase::kthread_create, nullptr, StepFlag::kMightSleep,
      marks<enters<Fn::__kthread_create_on_node>, calls<Fn::kmem_cache_alloc_trace>>},
     {run_wait, Phase::count_, nullptr, 0,
      marks<leaves<Fn::wake_up_process>, enters<Fn::wait_for_completion_killable, outside<Fn::wait_for_completion_killable>>,

@@ -12,12 +12,16 @@ namespace forksim::km {
 // exec/schedule.cpp
 extern const Path kSchedule;     ///< a[0]: 1 for a preemption
 extern const Path kRetFromFork;  ///< first path of a new task
+extern const Path kRtPush;       ///< a[0] CPU whose queue has real-time tasks to push
+extern const Path kMoveAttach;   ///< a[0] task that move_detach took from its queue
+extern const Path kTaskRqSpin;   ///< a[0] task that is between two queues
 extern const Path kLockSpin, kLockSleep;  ///< a path that waits for a lock
 extern const Path kTtwu;         ///< a[0] task, a[1] state mask, a[2] wake flags; result: woken
 extern const Path kComplete;     ///< a[0] task that waits for a completion
 // exec/irq.cpp
 extern const Path kIrqIpi, kIrqCall, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
+extern const Path kBalance;  ///< what Scheduler::begin_... has begun, lock by lock; a[0] spin locks that its events show
 // exec/cpufreq.cpp
 extern const Path kIrqWork;       ///< irq_work_run of the governor
 extern const Path kDbsWork;       ///< of the kworker
@@ -123,6 +127,25 @@ class Held {
   const s8 before_;
 };
 
+/// Pushes real-time tasks from the queue of `cpu` before the caller's next step, when the effect has found that it should.
+inline void push_rt_tasks(Ctx& x, CpuId cpu) {
+  Rq& rq = x.k.sched.rq(cpu);
+  if (!rq.rt_push_wanted) [[likely]]
+    return;
+  rq.rt_push_wanted = false;
+  call(x, kRtPush).a[0] = cpu.v;
+}
+/// task_rq_lock of a task that is between two queues: lets go and spins until it is there; the caller's step has to run again.
+inline bool waits_for_attach(Ctx& x, const Task& t) {
+  if (t.on_rq != TASK_ON_RQ_MIGRATING) [[likely]]
+    return false;
+  x.k.unlock(x);
+  call(x, kTaskRqSpin).a[0] = as_arg(t);
+  return true;
+}
+/// Those who spin there for a task that has arrived go on.
+void release_attach_spinners(Core& k);
+
 /// complete(): wakes who waits for a completion, under the lock of its wait queue.
 inline void call_complete(Ctx& x, const Task& waiter) { call(x, kComplete).a[0] = as_arg(waiter); }
 /// A write of the kernel to a page of the task that is still shared copy-on-write.
@@ -197,6 +220,8 @@ void count_workload(Core& k, Task& t, int delta);
 s64 do_setpriority(Ctx& x);
 /// task_rq_lock: pi_lock and the run queue of the task that a call about scheduling changes.
 LockWord* target_lock(Ctx& x, LockId id);
+/// waits_for_attach of that task.
+bool target_waits_for_attach(Ctx& x);
 // process/kthread.cpp
 /// stop_one_cpu(migration_cpu_stop): the stopper of `cpu` moves `t`; the caller then sleeps until its stop_pending is clear.
 void call_stop_one_cpu(Ctx& x, CpuId cpu, Task& t, CpuId dest);

@@ -69,7 +69,10 @@ Next setscheduler_enter(Ctx& x) {
   return advance();
 }
 Next setscheduler_apply(Ctx& x) {
+  const Task* p = target(x);
+  if (target_waits_for_attach(x)) return jump(1);
   x.t.result = do_sched_setscheduler(x);
+  if (p) push_rt_tasks(x, p->cpu);
   return advance();
 }
 Next setscheduler_exit(Ctx& x) {
@@ -83,6 +86,8 @@ constexpr Step kSetschedulerSteps[] = {
 };
 
 // --- sched_setaffinity; a[0] the task, a[1] whether we hold it ---
+
+constexpr u16 kPcAffinityMove = 4;
 
 /// __set_cpus_allowed_ptr: a queued task is moved from here, a running or waking one by its CPU's stopper, a sleeper when it wakes.
 s64 do_sched_setaffinity(Ctx& x) {
@@ -101,7 +106,8 @@ s64 do_sched_setaffinity(Ctx& x) {
     ++p->usage;
     call_stop_one_cpu(x, p->cpu, *p, dest);
   } else if (p->on_rq == TASK_ON_RQ_QUEUED) {
-    x.k.sched.move_queued_task(*p, dest, x.c.id);
+    x.k.sched.move_detach(*p, dest, x.c.id);
+    x.k.unlock(x, LockSet::rq);
   }
   return 0;
 }
@@ -111,9 +117,18 @@ Next affinity_enter(Ctx& x) {
   fn_enter(x, Fn::sys_sched_setaffinity);
   return advance();
 }
+/// move_queued_task goes on with the other queue's lock, pi_lock is kept.
 Next affinity_apply(Ctx& x) {
+  if (target_waits_for_attach(x)) return jump(1);
   x.t.result = do_sched_setaffinity(x);
-  return advance();
+  const Task* p = target(x);
+  return p && p->on_rq == TASK_ON_RQ_MIGRATING ? jump(kPcAffinityMove) : advance();
+}
+Next affinity_move(Ctx& x) {
+  const Held pi_and_rq_lock(x, 2);
+  x.k.sched.move_attach(*target(x), x.c.id);
+  release_attach_spinners(x.k);
+  return jump(2);
 }
 /// wait_for_completion; moving ourselves needs no sleep, because the stopper preempts us first.
 Next affinity_wait(Ctx& x) {
@@ -133,9 +148,11 @@ Next affinity_exit(Ctx& x) {
 constexpr Step kAffinitySteps[] = {
     {affinity_enter, Phase::syscall_entry, nullptr, 0},
     {affinity_apply, Phase::sched_setaffinity, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::pi | LockSet::rq},
-    {affinity_wait, Phase::count_, nullptr, StepFlag::kCondResched},
+    {affinity_wait, Phase::count_, nullptr, StepFlag::kMightSleep},
     {affinity_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_sched_setaffinity>>},
+    {affinity_move, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::pi | LockSet::rq},
 };
+static_assert(kAffinitySteps[kPcAffinityMove].effect == affinity_move);
 
 // --- write to cgroup.procs of the cpu controller ---
 
@@ -193,7 +210,7 @@ Next attach_exit(Ctx& x) {
 }
 constexpr Step kAttachSteps[] = {
     {attach_enter, Phase::syscall_entry, nullptr, 0},
-    {attach_lock, Phase::cgroup_attach, nullptr, StepFlag::kCondResched},
+    {attach_lock, Phase::cgroup_attach, nullptr, StepFlag::kMightSleep},
     {attach_apply, Phase::count_, attach_cost, StepFlag::kNoPreempt},
     {attach_exit, Phase::syscall_exit, nullptr, 0},
 };
@@ -204,6 +221,11 @@ LockWord* target_lock(Ctx& x, LockId id) {
   Task* p = target(x);
   if (!p) return nullptr;
   return id == LockId::pi ? &p->pi_lock : &x.k.cpu(p->cpu).rq_lock;
+}
+
+bool target_waits_for_attach(Ctx& x) {
+  const Task* p = target(x);
+  return p && waits_for_attach(x, *p);
 }
 
 /// setpriority(PRIO_PROCESS): set_one_prio.

@@ -121,7 +121,7 @@ void Core::start_process(const StartSpec& spec) {
   t.placement = spec.placement;
   sched.sched_fork(t, c.id);
   t.cgroup = group(spec.group);
-  if (profile().autogroup) t.signal->autogroup = &new_autogroup();
+  if (profile().autogroups()) t.signal->autogroup = &new_autogroup();
   if (profile().fair_group_sched) sched.set_task_group(t, task_group_of(t));
   emit(Tp::task_newtask, c, t.pid, t.comm, u64{kSIGCHLD}, 0);
   emit(Tp::sched_process_fork, c, init_->comm, init_->pid, t.comm, t.pid);

@@ -268,6 +268,7 @@ s64 do_ioprio_set(Ctx& x) {
 
 Next misc_apply(Ctx& x) {
   const Op& o = op(x);
+  if (o.kind == OpKind::nice && target_waits_for_attach(x)) return jump(1);
   x.t.result = 0;
   switch (o.kind) {
     case OpKind::sigaction: do_sigaction(x); break;

@@ -202,6 +202,12 @@ bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {
 
 bool Scheduler::newidle_balance_wanted(CpuId cpu) const { return balancer_.newidle_wanted(rq(cpu)); }
 
+void Scheduler::begin_newidle(CpuId cpu, Ns newidle_cost) {
+  this_cpu_ = cpu;
+  rq(cpu).newidle_cost = newidle_cost;
+  balancer_.begin_newidle(rq(cpu));
+}
+
 Task& Scheduler::idle_task(Rq& r, Task& prev) {
   put_prev_task(r, prev);
   return *r.idle;
@@ -232,10 +238,11 @@ Task& Scheduler::pick_next_task(Rq& r, Task& prev) {
 
 Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
   this_cpu_ = cpu;
-  newidle_cost_ = newidle_cost;
   Rq& r = rq(cpu);
+  r.newidle_cost = newidle_cost;
   Task& prev = *r.curr;
   Task& next = pick_next_task(r, prev);
+  if (r.newidle_over) balancer_.idle_balance(r);  // tasks arrived meanwhile: nobody asked for its result
   if (trace_.enabled(Tp::funcgraph_entry)) [[unlikely]]
     hooks_.fn_picked(cpu, prev, next);
   prev.ti_flags &= ~TIF_NEED_RESCHED;
@@ -292,12 +299,16 @@ void Scheduler::nohz_tick_restart(CpuId cpu) {
 
 void Scheduler::run_rebalance_domains(CpuId cpu) {
   this_cpu_ = cpu;
-  balancer_.run_rebalance_domains(cpu);
+  begin_rebalance_domains(cpu);
+  while (balance_advance(cpu)) {
+  }
 }
 
 void Scheduler::active_load_balance_cpu_stop(CpuId cpu) {
   this_cpu_ = cpu;
-  balancer_.active_load_balance_cpu_stop(cpu);
+  begin_active_balance(cpu);
+  while (balance_advance(cpu)) {
+  }
 }
 
 }  // namespace forksim::km

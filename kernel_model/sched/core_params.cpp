@@ -163,18 +163,23 @@ CpuId Scheduler::sched_exec_select(CpuId this_cpu) {
   return active_.test(dest) ? dest : this_cpu;
 }
 
-void Scheduler::migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+bool Scheduler::migrate_detach(Task& p, CpuId dest, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   sched_ttwu_pending(this_cpu);
   if (p.on_rq != TASK_ON_RQ_QUEUED) {
     p.wake_cpu = dest;
-    return;
+    return false;
   }
-  if (!p.cpus_allowed.test(dest) || !active_.test(dest)) return;
-  move_queued_task(p, dest, this_cpu);
+  if (!p.cpus_allowed.test(dest) || !active_.test(dest)) return false;
+  move_detach(p, dest, this_cpu);
+  return true;
 }
 
-void Scheduler::move_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+void Scheduler::migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+  if (migrate_detach(p, dest, this_cpu)) move_attach(p, this_cpu);
+}
+
+void Scheduler::move_detach(Task& p, CpuId dest, CpuId this_cpu) {
   FS_CONTRACT(!p.on_cpu, "a running task is migrated by the stopper that preempted it");
   this_cpu_ = this_cpu;
   Rq& src = rq(p.cpu);
@@ -182,7 +187,12 @@ void Scheduler::move_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
   p.on_rq = TASK_ON_RQ_MIGRATING;
   dequeue_task(src, p, DEQUEUE_NOCLOCK);
   set_task_cpu(p, dest);
-  Rq& dst = rq(dest);
+}
+
+void Scheduler::move_attach(Task& p, CpuId this_cpu) {
+  this_cpu_ = this_cpu;
+  if (!rq(p.cpu).online) set_task_cpu(p, select_fallback_rq(p));  // taken off by the platform meanwhile
+  Rq& dst = rq(p.cpu);
   enqueue_task(dst, p, 0);
   p.on_rq = TASK_ON_RQ_QUEUED;
   check_preempt_curr(dst, p, 0);
@@ -222,6 +232,10 @@ void Scheduler::set_cpu_active(CpuId cpu, bool active, CpuId this_cpu) {
   FS_CONTRACT(!active_.empty(), "the last CPU stays online");
   // detach_destroy_domains and build_sched_domains: all CPUs, whether they come, go or stay, pass through the default root domain
   rq_attach_root(before);
+  if (balancer_.under_way())
+    old_domains_.push_back(std::move(domains_));
+  else
+    old_domains_.clear();
   domains_ = DomainTree(machine_, profile_, active_);
   rq_attach_root(active_);
   start_domains();

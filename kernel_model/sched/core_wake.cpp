@@ -215,7 +215,7 @@ Scheduler::Ttwu Scheduler::ttwu_begin(Task& p, u32 state_mask, u32 wake_flags, C
   if (p.on_rq == TASK_ON_RQ_QUEUED) {
     Rq& r = rq(p.cpu);
     u32& depth = rq(this_cpu).curr->preempt_count;
-    const u32 rq_lock = profile_.preempt ? PREEMPT_OFFSET : 0;
+    const u32 rq_lock = profile_.config_preempt() ? PREEMPT_OFFSET : 0;
     depth += rq_lock;
     update_rq_clock(r);
     ttwu_do_wakeup(r, p, wake_flags);

@@ -26,8 +26,6 @@ u32 task_util_est(const Task& p) { return std::max(p.se.avg.util_est.ewma, p.se.
 bool vruntime_normalized(const Task& p) { return p.on_rq || !p.se.sum_exec_runtime || (p.state == TASK_WAKING && p.sched_remote_wakeup); }
 
 /// SCHED_TUNABLESCALING_LOG.
-u64 get_update_sysctl_factor(u32 online) { return static_cast<u64>(std::bit_width(std::min(online, 8u))); }
-
 }  // namespace
 
 FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
@@ -47,14 +45,14 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
       migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
       tick_ns_(k.tick_ns()),
       bandwidth_slice_(k.tun(Tunable::sched_cfs_bandwidth_slice_us) * 1000),
-      boot_factor_(get_update_sysctl_factor(cpus)),
+      boot_factor_(sysctl_factor(k, cpus)),
       boot_latency_(latency_),
       boot_min_granularity_(min_granularity_),
       boot_wakeup_granularity_(wakeup_granularity_),
       nr_latency_(static_cast<u32>((latency_ + min_granularity_ - 1) / min_granularity_)) {}
 
 void FairClass::update_sysctl(u32 online) {
-  const u64 factor = get_update_sysctl_factor(online);
+  const u64 factor = sysctl_factor(s_.profile(), online);
   latency_ = boot_latency_ / boot_factor_ * factor;
   min_granularity_ = boot_min_granularity_ / boot_factor_ * factor;
   wakeup_granularity_ = boot_wakeup_granularity_ / boot_factor_ * factor;

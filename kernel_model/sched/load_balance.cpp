@@ -24,9 +24,10 @@ LoadBalancer::LoadBalancer(Scheduler& s, const KernelProfile& k)
       migration_cost_(k.tun(Tunable::sched_migration_cost_ns)),
       nr_migrate_(static_cast<u32>(k.tun(Tunable::sched_nr_migrate))),
       hz_(k.hz),
-      preempt_(k.preempt),
+      preempt_(k.config_preempt()),
       lb_min_(k.feat(Feature::LB_MIN)),
-      cache_hot_buddy_(k.feat(Feature::CACHE_HOT_BUDDY)) {}
+      cache_hot_buddy_(k.feat(Feature::CACHE_HOT_BUDDY)),
+      walks_(s.machine().cpus) {}
 
 LbEnv LoadBalancer::make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle) {
   LbEnv env;
@@ -86,7 +87,11 @@ void LoadBalancer::detach_task(Task& p, const LbEnv& env) {
   s_.set_task_cpu(p, env.dst_cpu);
 }
 
-void LoadBalancer::attach_task(Rq& rq, Task& p) {
+/// A platform may have taken the CPU off between detach and attach, which the kernel's stop_machine never does.
+void LoadBalancer::attach_task(Rq& locked, Task& p) {
+  if (!locked.online) s_.set_task_cpu(p, s_.select_fallback_rq(p));
+  Rq& rq = s_.rq(p.cpu);
+  if (&rq != &locked) s_.update_rq_clock(rq);
   s_.activate_task(rq, p, ENQUEUE_NOCLOCK);
   p.on_rq = TASK_ON_RQ_QUEUED;
   s_.check_preempt_curr(rq, p, 0);
@@ -136,28 +141,6 @@ void LoadBalancer::attach_tasks(LbEnv& env) {
   }
 }
 
-u32 LoadBalancer::pull_tasks(LbEnv& env) {
-  u32 moved = 0;
-  for (;;) {
-    s_.update_rq_clock(*env.src_rq);
-    const u32 n = detach_tasks(env);
-    if (n) attach_tasks(env);
-    moved += n;
-    if (env.flags & LbEnv::kNeedBreak) {
-      env.flags &= ~u32{LbEnv::kNeedBreak};
-      continue;
-    }
-    if (!(env.flags & LbEnv::kDstPinned) || env.imbalance <= 0) return moved;
-    // Pinned to another CPU of our group: go on for that one.
-    env.cpus.clear(env.dst_cpu);
-    env.dst_cpu = env.new_dst_cpu;
-    env.dst_rq = &s_.rq(env.dst_cpu);
-    env.flags &= ~u32{LbEnv::kDstPinned};
-    env.loop = 0;
-    env.loop_break = kLoopBreak;
-  }
-}
-
 bool LoadBalancer::need_active_balance(const LbEnv& env) const {
   const SchedDomain& sd = *env.sd;
   const u64 src = env.src_rq->cpu_capacity, dst = s_.rq(env.dst_cpu).cpu_capacity;
@@ -167,70 +150,124 @@ bool LoadBalancer::need_active_balance(const LbEnv& env) const {
   return sd.nr_balance_failed > sd.cache_nice_tries + 2;
 }
 
-LoadBalancer::Outcome LoadBalancer::after_failure(LbEnv& env, CpuId this_cpu) {
-  SchedDomain& sd = *env.sd;
-  env.reason = failure_reason(env);
-  if (env.idle != CpuIdleType::newly_idle) sd.nr_balance_failed++;
-  if (!need_active_balance(env)) return Outcome::done;
-  Rq& busiest = *env.src_rq;
-  if (!busiest.curr->cpus_allowed.test(this_cpu)) {
-    env.flags |= LbEnv::kAllPinned;
-    env.reason = BalanceReason::curr_pinned;
-    return Outcome::one_pinned;
-  }
-  const bool kick = !busiest.active_balance;
-  if (kick) {
-    busiest.active_balance = true;
-    busiest.push_cpu = this_cpu;
-    env.reason = BalanceReason::active_balance;
-    s_.hooks().stop_one_cpu_nowait(s_.this_cpu(), busiest.cpu);
-  }
-  sd.nr_balance_failed = sd.cache_nice_tries + 1;
-  return kick ? Outcome::active : Outcome::done;
+// --- load_balance in stages ---
+
+namespace {
+using Stage = BalanceWalk::Stage;
+}  // namespace
+
+void LoadBalancer::begin_attempt(BalanceWalk& w, CpuId dst, SchedDomain& sd, CpuIdleType idle, Stage then) {
+  w.env = make_env(dst, sd, idle);
+  w.dst = dst;
+  w.began = s_.sched_clock();
+  w.after_attempt = then;
+  w.stage = Stage::find_busiest;
 }
 
-LoadBalancer::Outcome LoadBalancer::attempt(LbEnv& env, CpuId this_cpu, u32& moved, bool& cont) {
-  SchedDomain& sd = *env.sd;
-  for (;;) {
-    moved = 0;
-    if (!should_we_balance(env)) {
-      cont = false;
-      env.reason = BalanceReason::other_cpu;
-      return Outcome::balanced;
-    }
-    // In a further round: nothing else is left to look at.
-    env.reason = env.flags & LbEnv::kAllPinned ? BalanceReason::all_pinned : BalanceReason::no_busiest_group;
-    SchedGroup* group = find_busiest_group(env);
-    if (!group) return Outcome::balanced;
-    env.reason = BalanceReason::no_busiest_queue;
-    env.src_rq = find_busiest_queue(env, *group);
-    if (!env.src_rq) return Outcome::balanced;
-    env.src_cpu = env.src_rq->cpu;
-    env.found_imbalance = env.imbalance;
-    if (env.src_rq->nr_running <= 1) break;
+void LoadBalancer::find_busiest(BalanceWalk& w) {
+  LbEnv& env = w.env;
+  w.moved = 0;
+  if (!should_we_balance(env)) {
+    w.cont = false;
+    env.reason = BalanceReason::other_cpu;
+    return end_attempt(w, Outcome::balanced);
+  }
+  // In a further round: nothing else is left to look at.
+  env.reason = env.flags & LbEnv::kAllPinned ? BalanceReason::all_pinned : BalanceReason::no_busiest_group;
+  SchedGroup* group = find_busiest_group(env);
+  if (!group) return end_attempt(w, Outcome::balanced);
+  env.reason = BalanceReason::no_busiest_queue;
+  env.src_rq = find_busiest_queue(env, *group);
+  if (!env.src_rq) return end_attempt(w, Outcome::balanced);
+  env.src_cpu = env.src_rq->cpu;
+  env.found_imbalance = env.imbalance;
+  if (env.src_rq->nr_running <= 1) return after_failure(w);
+  env.flags |= LbEnv::kAllPinned;
+  env.loop_max = std::min(nr_migrate_, env.src_rq->nr_running);
+  w.need(*env.src_rq, Stage::detach);
+}
 
-    env.flags |= LbEnv::kAllPinned;
-    env.loop_max = std::min(nr_migrate_, env.src_rq->nr_running);
-    moved = pull_tasks(env);
-    if (sd.parent && (env.flags & LbEnv::kSomePinned) && env.imbalance > 0) sd.parent->groups.front()->imbalance = true;
-    if (!(env.flags & LbEnv::kAllPinned)) break;
+/// With the lock of the busiest queue; the destination's is taken when that one is free again.
+void LoadBalancer::detach_stage(BalanceWalk& w) {
+  LbEnv& env = w.env;
+  s_.update_rq_clock(*env.src_rq);
+  w.detached = detach_tasks(env);
+  w.moved += w.detached;
+  if (w.detached) return w.need(*env.dst_rq, Stage::attach);
+  w.stage = Stage::detached;
+}
+
+void LoadBalancer::attach_stage(BalanceWalk& w) {
+  attach_tasks(w.env);
+  w.detached = 0;
+  w.stage = Stage::detached;
+}
+
+void LoadBalancer::detached(BalanceWalk& w) {
+  LbEnv& env = w.env;
+  if (env.flags & LbEnv::kNeedBreak) {
+    env.flags &= ~u32{LbEnv::kNeedBreak};
+    return w.need(*env.src_rq, Stage::detach);
+  }
+  if ((env.flags & LbEnv::kDstPinned) && env.imbalance > 0) {
+    // Pinned to another CPU of our group: go on for that one.
+    env.cpus.clear(env.dst_cpu);
+    env.dst_cpu = env.new_dst_cpu;
+    env.dst_rq = &s_.rq(env.dst_cpu);
+    env.flags &= ~u32{LbEnv::kDstPinned};
+    env.loop = 0;
+    env.loop_break = kLoopBreak;
+    return w.need(*env.src_rq, Stage::detach);
+  }
+  SchedDomain& sd = *env.sd;
+  if (sd.parent && (env.flags & LbEnv::kSomePinned) && env.imbalance > 0) sd.parent->groups.front()->imbalance = true;
+  if (env.flags & LbEnv::kAllPinned) {
     // Nothing there may come here: look for the next busiest without it.
     env.cpus.clear(env.src_cpu);
     env.reason = BalanceReason::all_pinned;
-    if (env.cpus.subset_of(env.dst_grpmask)) return Outcome::all_pinned;
+    if (env.cpus.subset_of(env.dst_grpmask)) return end_attempt(w, Outcome::all_pinned);
     env.loop = 0;
     env.loop_break = kLoopBreak;
+    w.stage = Stage::find_busiest;
+    return;
   }
-  if (!moved) return after_failure(env, this_cpu);
+  if (!w.moved) return after_failure(w);
   env.reason = BalanceReason::pulled;
   sd.nr_balance_failed = 0;
-  return Outcome::done;
+  end_attempt(w, Outcome::done);
 }
 
-u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle, bool& cont) {
-  LbEnv env = make_env(this_cpu, sd, idle);
-  u32 moved = 0;
-  const Outcome outcome = attempt(env, this_cpu, moved, cont);
+void LoadBalancer::after_failure(BalanceWalk& w) {
+  LbEnv& env = w.env;
+  env.reason = failure_reason(env);
+  if (env.idle != CpuIdleType::newly_idle) env.sd->nr_balance_failed++;
+  if (!need_active_balance(env)) return end_attempt(w, Outcome::done);
+  w.need(*env.src_rq, Stage::kick);
+}
+
+/// With the lock of the busiest queue: its running task can only be pushed, by its stopper.
+void LoadBalancer::kick(BalanceWalk& w) {
+  LbEnv& env = w.env;
+  Rq& busiest = *env.src_rq;
+  if (!busiest.curr->cpus_allowed.test(w.dst)) {
+    env.flags |= LbEnv::kAllPinned;
+    env.reason = BalanceReason::curr_pinned;
+    return end_attempt(w, Outcome::one_pinned);
+  }
+  const bool asked = !busiest.active_balance;
+  if (asked) {
+    busiest.active_balance = true;
+    busiest.push_cpu = w.dst;
+    env.reason = BalanceReason::active_balance;
+    s_.hooks().stop_one_cpu_nowait(s_.this_cpu(), busiest.cpu);
+  }
+  env.sd->nr_balance_failed = env.sd->cache_nice_tries + 1;
+  end_attempt(w, asked ? Outcome::active : Outcome::done);
+}
+
+void LoadBalancer::end_attempt(BalanceWalk& w, Outcome outcome) {
+  LbEnv& env = w.env;
+  SchedDomain& sd = *env.sd;
   const bool below_max = sd.balance_interval < sd.max_interval;
   switch (outcome) {
     case Outcome::balanced:
@@ -240,7 +277,7 @@ u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle
       sd.nr_balance_failed = 0;
       [[fallthrough]];
     case Outcome::one_pinned:
-      moved = 0;
+      w.moved = 0;
       if (((env.flags & LbEnv::kAllPinned) && sd.balance_interval < kMaxPinnedInterval) || below_max) sd.balance_interval *= 2;
       break;
     case Outcome::done:
@@ -250,10 +287,20 @@ u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle
       if (below_max) sd.balance_interval *= 2;
       break;
   }
-  s_.count_balance(moved);
-  const BalanceKind asked = for_others_ ? BalanceKind::nohz : BalanceKind::periodic;
-  trace_attempt(env, this_cpu, idle == CpuIdleType::newly_idle ? BalanceKind::newidle : asked, moved);
-  return moved;
+  s_.count_balance(w.moved);
+  const BalanceKind asked = w.for_others ? BalanceKind::nohz : BalanceKind::periodic;
+  trace_attempt(env, w.dst, env.idle == CpuIdleType::newly_idle ? BalanceKind::newidle : asked, w.moved);
+  w.stage = w.after_attempt;
+}
+
+u32 LoadBalancer::load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle, bool& cont) {
+  BalanceWalk w;
+  w.cont = cont;
+  begin_attempt(w, this_cpu, sd, idle, Stage::done);
+  while (advance(w)) {
+  }
+  cont = w.cont;
+  return w.moved;
 }
 
 void LoadBalancer::trace_attempt(const LbEnv& env, CpuId dst, BalanceKind kind, u32 moved) {
@@ -263,37 +310,49 @@ void LoadBalancer::trace_attempt(const LbEnv& env, CpuId dst, BalanceKind kind, 
           static_cast<u32>(env.reason), moved, env.found_imbalance);
 }
 
-void LoadBalancer::active_load_balance_cpu_stop(CpuId busiest_cpu) {
-  Rq& busiest = s_.rq(busiest_cpu);
+void LoadBalancer::begin_active_balance(CpuId busiest_cpu) {
+  BalanceWalk& w = walks_[busiest_cpu.v];
+  w.rq = &s_.rq(busiest_cpu);
+  w.stopped = nullptr;
+  w.need(*w.rq, Stage::stop_detach);
+}
+
+/// active_load_balance_cpu_stop up to where it unlocks the busiest queue, which is its own.
+void LoadBalancer::stop_detach(BalanceWalk& w) {
+  Rq& busiest = *w.rq;
   const CpuId target = busiest.push_cpu;
-  Task* moved = nullptr;
-  const bool wanted = busiest.active_balance && s_.cpu_active(busiest_cpu) && s_.cpu_active(target) && busiest.nr_running > 1;
+  const bool wanted = busiest.active_balance && s_.cpu_active(busiest.cpu) && s_.cpu_active(target) && busiest.nr_running > 1;
   SchedDomain* sd = s_.domains().lowest(target);
-  while (sd && !((sd->flags & SD_LOAD_BALANCE) && sd->span.test(busiest_cpu))) sd = sd->parent;
+  while (sd && !((sd->flags & SD_LOAD_BALANCE) && sd->span.test(busiest.cpu))) sd = sd->parent;
+  w.stage = Stage::done;
   if (wanted && sd) {
-    LbEnv env;
+    LbEnv& env = w.env = LbEnv{};
     env.sd = sd;
     env.dst_cpu = target;
     env.dst_rq = &s_.rq(target);
-    env.src_cpu = busiest_cpu;
+    env.src_cpu = busiest.cpu;
     env.src_rq = &busiest;
     env.idle = CpuIdleType::idle;
     env.flags = LbEnv::kDstPinned;  // no other destination will do
     s_.update_rq_clock(busiest);
     auto& tasks = busiest.cfs_tasks;
-    for (Task* p = tasks.back(); p && !moved; p = moved ? p : tasks.prev(p))
-      if (can_migrate_task(*p, env)) moved = p;
-    if (moved) {
-      detach_task(*moved, env);
+    for (Task* p = tasks.back(); p && !w.stopped; p = w.stopped ? p : tasks.prev(p))
+      if (can_migrate_task(*p, env)) w.stopped = p;
+    if (w.stopped) {
+      detach_task(*w.stopped, env);
       sd->nr_balance_failed = 0;
+      w.need(*env.dst_rq, Stage::stop_attach);
     }
-    env.reason = moved ? BalanceReason::pulled : failure_reason(env);
-    trace_attempt(env, target, BalanceKind::active, moved != nullptr);
+    env.reason = w.stopped ? BalanceReason::pulled : failure_reason(env);
+    trace_attempt(env, target, BalanceKind::active, w.stopped != nullptr);
   }
   busiest.active_balance = false;
-  if (!moved) return;
-  s_.update_rq_clock(s_.rq(target));
-  attach_task(s_.rq(target), *moved);
+}
+
+void LoadBalancer::stop_attach(BalanceWalk& w) {
+  s_.update_rq_clock(*w.env.dst_rq);
+  attach_task(*w.env.dst_rq, *w.stopped);
+  w.stage = Stage::done;
 }
 
 }  // namespace forksim::km

@@ -3,9 +3,14 @@
 // Purpose: newly idle, periodic, nohz and active balancing. Source: Linux 4.19 kernel/sched/fair.c (load_balance and everything below,
 //          idle_balance, rebalance_domains, nohz_*); each function carries the kernel's name. load_balance.cpp moves tasks, busiest.cpp
 //          chooses the victim and the amount, rebalance.cpp decides when.
+// Locks:   balancing waits for run queues that others hold. So it is cut into stages: each runs with the lock held that BalanceWalk::lock
+//          names, or none, and the next begins when that one is had. The engine lets time pass in between, everybody else does not.
 // Units:   loads and capacities in the kernel's units, intervals in jiffies. Ownership: borrows the Scheduler.
 // Errors:  none. Not modelled: NUMA, asymmetric packing, SD_SERIALIZE. Every attempt and its end are traced as forksim:load_balance.
 #pragma once
+
+#include <algorithm>
+#include <vector>
 
 #include "kernel_model/sched/balance.hpp"
 #include "kernel_model/sched/topology.hpp"
@@ -35,6 +40,50 @@ struct LbEnv {
   IList<Task, &Task::group_node> tasks;  ///< detached, newest first
 };
 
+/// What the balancing of one CPU is in the middle of: idle_balance, run_rebalance_domains or active_load_balance_cpu_stop.
+struct BalanceWalk {
+  enum class Stage : u8 {
+    done,
+    find_busiest, detach, attach, detached, kick,                          // load_balance
+    next_domain, domain_balanced, domains_done,                            // rebalance_domains
+    own_blocked, next_idle_cpu, idle_cpu_blocked, idle_cpu_clock, idle_cpu_rebalanced, nohz_own_blocked, nohz_done,
+    newidle_blocked, newidle_domain, newidle_balanced,                     // idle_balance
+    stop_detach, stop_attach,                                              // active_load_balance_cpu_stop
+  };
+  Stage stage = Stage::done;
+  Rq* lock = nullptr;  ///< whose lock the next stage runs under
+  Rq* rq = nullptr;    ///< of the CPU that balances
+  bool newidle = false;
+  // load_balance
+  LbEnv env;
+  CpuId dst;
+  u32 moved = 0, detached = 0;  ///< detached: not attached yet
+  u64 began = 0;                ///< sched_clock, for the cost of being newly idle
+  bool cont = true;  ///< false: another CPU of the group should do this
+  Stage after_attempt = Stage::done;
+  // rebalance_domains of `for_rq`
+  Rq* for_rq = nullptr;
+  CpuIdleType idle = CpuIdleType::idle;
+  SchedDomain* sd = nullptr;
+  u64 next_balance = 0, max_cost = 0;  ///< next_balance: of idle_balance too
+  bool update_next = false, need_decay = false;
+  Stage after_domains = Stage::done;
+  // _nohz_idle_balance
+  CpuMask idle_cpus;
+  u32 idle_cpu = 0;
+  u64 nohz_now = 0, nohz_next_balance = 0;
+  bool for_others = false, nohz_balance = false, nohz_update_next = false, has_blocked = false;
+  // idle_balance
+  u64 curr_cost = 0;
+  // active_load_balance_cpu_stop
+  Task* stopped = nullptr;
+
+  void need(Rq& queue, Stage next) {
+    lock = &queue;
+    stage = next;
+  }
+};
+
 class LoadBalancer {
  public:
   LoadBalancer(Scheduler& s, const KernelProfile& k);
@@ -45,12 +94,25 @@ class LoadBalancer {
   /// After hotplug: interval limit and the counts of busy CPUs per cache.
   void cpus_changed();
 
+  // --- stages ---
+  BalanceWalk& walk(CpuId cpu) { return walks_[cpu.v]; }
+  bool under_way() const {
+    return std::any_of(walks_.begin(), walks_.end(), [](const BalanceWalk& w) { return w.stage != BalanceWalk::Stage::done; });
+  }
+  /// Goes on with `w`, whose lock (if any) is held, until it needs another; false when it is over.
+  bool advance(BalanceWalk& w);
+  void begin_rebalance_domains(CpuId cpu);
+  void begin_active_balance(CpuId busiest_cpu);
+  /// Whether idle_balance would unlock `this_rq` now, to look at others.
+  bool newidle_unlocks(const Rq& this_rq) const;
+  /// The part of idle_balance before it unlocks; what follows are stages, and idle_balance itself once more with the lock held again.
+  void begin_newidle(Rq& this_rq);
+
   // --- one attempt (load_balance.cpp) ---
   /// Tasks moved to `this_cpu`; `cont` becomes false when another CPU of the group should do this.
   u32 load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle, bool& cont);
   LbEnv make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle);
   bool need_active_balance(const LbEnv& env) const;
-  void active_load_balance_cpu_stop(CpuId busiest_cpu);
 
   // --- whom to relieve and by how much (busiest.cpp) ---
   SchedGroup* find_busiest_group(LbEnv& env);
@@ -64,7 +126,6 @@ class LoadBalancer {
   bool newidle_wanted(const Rq& this_rq) const;
   /// From the tick: raises SCHED_SOFTIRQ when a balance is due and kicks an idle tickless CPU when it should balance for others.
   void trigger_load_balance(Rq& rq);
-  void run_rebalance_domains(CpuId cpu);
   /// got_nohz_idle_kick: a kick arrived and this CPU can serve it now.
   bool got_nohz_idle_kick(Rq& rq);
   void nohz_balance_enter_idle(Rq& rq);
@@ -82,13 +143,39 @@ class LoadBalancer {
   void attach_task(Rq& rq, Task& p);
   u32 detach_tasks(LbEnv& env);
   void attach_tasks(LbEnv& env);
-  /// Pulls from env.src_rq until done or every task is pinned; tasks moved.
-  u32 pull_tasks(LbEnv& env);
-  Outcome attempt(LbEnv& env, CpuId this_cpu, u32& moved, bool& cont);
   /// How an attempt on behalf of `dst` ended.
   void trace_attempt(const LbEnv& env, CpuId dst, BalanceKind kind, u32 moved);
+
+  // stages of load_balance
+  void run_stage(BalanceWalk& w);
+  void begin_attempt(BalanceWalk& w, CpuId dst, SchedDomain& sd, CpuIdleType idle, BalanceWalk::Stage then);
+  void find_busiest(BalanceWalk& w);
+  void detach_stage(BalanceWalk& w);
+  void attach_stage(BalanceWalk& w);
+  void detached(BalanceWalk& w);
   /// Nothing moved: count it, and perhaps have the victim's stopper push its running task.
-  Outcome after_failure(LbEnv& env, CpuId this_cpu);
+  void after_failure(BalanceWalk& w);
+  void kick(BalanceWalk& w);
+  void end_attempt(BalanceWalk& w, Outcome outcome);
+  // of active_load_balance_cpu_stop
+  void stop_detach(BalanceWalk& w);
+  void stop_attach(BalanceWalk& w);
+  // of rebalance_domains, _nohz_idle_balance, idle_balance
+  void begin_domains(BalanceWalk& w, Rq& rq, CpuIdleType idle, BalanceWalk::Stage then);
+  void next_domain(BalanceWalk& w);
+  void domain_balanced(BalanceWalk& w);
+  void domain_passed(BalanceWalk& w, u64 interval) const;
+  void domains_done(BalanceWalk& w);
+  void begin_nohz_walk(BalanceWalk& w, bool balance, CpuIdleType idle);
+  void next_idle_cpu(BalanceWalk& w);
+  void idle_cpu_blocked(BalanceWalk& w);
+  void idle_cpu_looked_at(BalanceWalk& w, Rq& rq);
+  void idle_cpu_clock(BalanceWalk& w);
+  void idle_cpu_rebalanced(BalanceWalk& w);
+  void nohz_own_blocked(BalanceWalk& w);
+  void nohz_done(BalanceWalk& w, bool abandoned);
+  void newidle_domain(BalanceWalk& w);
+  void newidle_balanced(BalanceWalk& w);
 
   void update_sd_lb_stats(LbEnv& env, SdStats& sds);
   void update_sg_lb_stats(LbEnv& env, const SchedGroup& group, u32 load_idx, bool local, SgStats& sgs, bool& overload);
@@ -98,7 +185,6 @@ class LoadBalancer {
 
   u64 get_sd_balance_interval(const SchedDomain& sd, bool busy) const;
   void update_next_balance(const SchedDomain& sd, u64& next_balance) const;
-  void rebalance_domains(Rq& rq, CpuIdleType idle);
   u64 msecs_to_jiffies(u64 ms) const { return (ms * hz_ + 999) / 1000; }
 
   // nohz
@@ -106,15 +192,13 @@ class LoadBalancer {
   void nohz_balance_exit_idle(Rq& rq);
   void nohz_balancer_kick(Rq& rq);
   void kick_ilb(bool balance);
-  bool nohz_idle_balance(Rq& this_rq, CpuIdleType idle);
-  bool nohz_idle_balance_walk(Rq& this_rq, bool balance, CpuIdleType idle);
-  void nohz_newidle_balance(Rq& this_rq);
+  bool nohz_newidle_due(const Rq& this_rq) const;
 
   Scheduler& s_;
   u64 migration_cost_, max_interval_ = 0;
   u32 nr_migrate_, hz_;
   bool preempt_, lb_min_, cache_hot_buddy_;
-  bool for_others_ = false;  ///< inside nohz_idle_balance_walk
+  std::vector<BalanceWalk> walks_;  ///< by CPU
   struct Nohz {
     CpuMask idle_cpus_mask;
     u32 nr_cpus = 0;

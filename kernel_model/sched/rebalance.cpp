@@ -6,6 +6,10 @@
 
 namespace forksim::km {
 
+namespace {
+using Stage = BalanceWalk::Stage;
+}  // namespace
+
 void LoadBalancer::update_max_interval() { max_interval_ = std::max(u64{hz_} * s_.cpu_active_mask().count() / 10, u64{1}); }
 
 void LoadBalancer::cpus_changed() {
@@ -37,43 +41,74 @@ void LoadBalancer::update_next_balance(const SchedDomain& sd, u64& next_balance)
 
 bool LoadBalancer::newidle_wanted(const Rq& rq) const {
   const SchedDomain* sd = s_.domains().lowest(rq.cpu);
-  return !rq.cfs.h_nr_running && rq.online && rq.avg_idle >= migration_cost_ && s_.rd_overload() && sd &&
+  return !rq.nr_running && rq.online && rq.avg_idle >= migration_cost_ && s_.rd_overload() && sd &&
          rq.avg_idle >= sd->max_newidle_lb_cost;
 }
 
-int LoadBalancer::idle_balance(Rq& rq) {
+bool LoadBalancer::nohz_newidle_due(const Rq& rq) const {
+  return rq.avg_idle >= migration_cost_ && nohz_.has_blocked && time_after_eq(s_.jiffies(), nohz_.next_blocked);
+}
+
+bool LoadBalancer::newidle_unlocks(const Rq& rq) const {
+  return !rq.nr_running && rq.online && rq.avg_idle >= migration_cost_ && (s_.rd_overload() || nohz_newidle_due(rq));
+}
+
+void LoadBalancer::begin_newidle(Rq& rq) {
+  BalanceWalk& w = walks_[rq.cpu.v];
+  w.rq = &rq;
+  rq.newidle_over = w.newidle = true;
+  w.for_others = false;
+  w.curr_cost = 0;
+  w.moved = w.detached = 0;
+  w.stage = Stage::done;
+  w.next_balance = s_.jiffies() + hz_;
   rq.idle_stamp = rq.clock;
-  if (!rq.online) return 0;
-  u64 next_balance = s_.jiffies() + hz_, curr_cost = 0;
-  u32 pulled = 0;
   SchedDomain* sd = s_.domains().lowest(rq.cpu);
-  if (rq.avg_idle < migration_cost_ || !s_.rd_overload()) {
-    if (sd) update_next_balance(*sd, next_balance);
-    nohz_newidle_balance(rq);
-  } else {
-    s_.fair().update_blocked_averages(rq.cpu);
-    for (; sd; sd = sd->parent) {
-      if (!(sd->flags & SD_LOAD_BALANCE)) continue;
-      if (rq.avg_idle < curr_cost + sd->max_newidle_lb_cost) {
-        update_next_balance(*sd, next_balance);
-        break;
-      }
-      if (sd->flags & SD_BALANCE_NEWIDLE) {
-        bool cont = true;
-        pulled = load_balance(rq.cpu, *sd, CpuIdleType::newly_idle, cont);
-        const u64 cost = s_.newidle_cost().v;
-        sd->max_newidle_lb_cost = std::max(sd->max_newidle_lb_cost, cost);
-        curr_cost += cost;
-      }
-      update_next_balance(*sd, next_balance);
-      if (pulled || rq.nr_running > 0) break;
+  if (rq.avg_idle >= migration_cost_ && s_.rd_overload()) return w.need(rq, Stage::newidle_blocked);
+  if (sd) update_next_balance(*sd, w.next_balance);
+  if (nohz_newidle_due(rq)) begin_nohz_walk(w, false, CpuIdleType::newly_idle);
+}
+
+void LoadBalancer::newidle_domain(BalanceWalk& w) {
+  w.stage = Stage::done;
+  for (; w.sd; w.sd = w.sd->parent) {
+    if (!(w.sd->flags & SD_LOAD_BALANCE)) continue;
+    if (w.rq->avg_idle < w.curr_cost + w.sd->max_newidle_lb_cost) {
+      update_next_balance(*w.sd, w.next_balance);
+      break;
     }
-    rq.max_idle_balance_cost = std::max(rq.max_idle_balance_cost, curr_cost);
+    if (w.sd->flags & SD_BALANCE_NEWIDLE) return begin_attempt(w, w.rq->cpu, *w.sd, CpuIdleType::newly_idle, Stage::newidle_balanced);
+    update_next_balance(*w.sd, w.next_balance);
+    if (w.rq->nr_running > 0) break;
   }
-  int result = static_cast<int>(pulled);
+  w.rq->max_idle_balance_cost = std::max(w.rq->max_idle_balance_cost, w.curr_cost);
+}
+
+void LoadBalancer::newidle_balanced(BalanceWalk& w) {
+  const u64 cost = w.rq->newidle_cost.v + (s_.sched_clock() - w.began);
+  w.sd->max_newidle_lb_cost = std::max(w.sd->max_newidle_lb_cost, cost);
+  w.curr_cost += cost;
+  update_next_balance(*w.sd, w.next_balance);
+  w.sd = w.moved || w.rq->nr_running > 0 ? nullptr : w.sd->parent;
+  w.stage = Stage::newidle_domain;
+}
+
+int LoadBalancer::idle_balance(Rq& rq) {
+  BalanceWalk& w = walks_[rq.cpu.v];
+  if (!rq.newidle_over) {
+    if (!rq.online) {
+      rq.idle_stamp = rq.clock;
+      return 0;
+    }
+    begin_newidle(rq);
+    while (advance(w)) {
+    }
+  }
+  rq.newidle_over = false;
+  int result = static_cast<int>(w.moved);
   // Tasks may have arrived while the lock was dropped.
-  if (rq.cfs.h_nr_running && !pulled) result = 1;
-  if (time_after(rq.next_balance, next_balance)) rq.next_balance = next_balance;
+  if (rq.cfs.h_nr_running && !w.moved) result = 1;
+  if (time_after(rq.next_balance, w.next_balance)) rq.next_balance = w.next_balance;
   if (rq.nr_running != rq.cfs.h_nr_running) result = -1;
   if (result) rq.idle_stamp = 0;
   return result;
@@ -87,46 +122,75 @@ void LoadBalancer::trigger_load_balance(Rq& rq) {
   nohz_balancer_kick(rq);
 }
 
-void LoadBalancer::run_rebalance_domains(CpuId cpu) {
+void LoadBalancer::begin_rebalance_domains(CpuId cpu) {
   Rq& rq = s_.rq(cpu);
+  BalanceWalk& w = walks_[cpu.v];
   rq.softirq_pending = false;
-  const CpuIdleType idle = rq.idle_balance ? CpuIdleType::idle : CpuIdleType::not_idle;
-  if (nohz_idle_balance(rq, idle)) return;
-  s_.fair().update_blocked_averages(cpu);
-  rebalance_domains(rq, idle);
+  w.rq = &rq;
+  w.newidle = w.for_others = false;
+  w.idle = rq.idle_balance ? CpuIdleType::idle : CpuIdleType::not_idle;
+  // nohz_idle_balance
+  const bool kicked = rq.nohz_balance_kick || rq.nohz_stats_kick, balance = rq.nohz_balance_kick;
+  rq.nohz_balance_kick = rq.nohz_stats_kick = false;
+  if (kicked && w.idle == CpuIdleType::idle) return begin_nohz_walk(w, balance, w.idle);
+  w.need(rq, Stage::own_blocked);
 }
 
-void LoadBalancer::rebalance_domains(Rq& rq, CpuIdleType idle) {
+void LoadBalancer::begin_domains(BalanceWalk& w, Rq& rq, CpuIdleType idle, Stage then) {
+  w.for_rq = &rq;
+  w.idle = idle;
+  w.sd = s_.domains().lowest(rq.cpu);
+  w.next_balance = s_.jiffies() + 60 * u64{hz_};
+  w.max_cost = 0;
+  w.cont = true;
+  w.update_next = w.need_decay = false;
+  w.after_domains = then;
+  w.stage = Stage::next_domain;
+}
+
+void LoadBalancer::next_domain(BalanceWalk& w) {
   const u64 now = s_.jiffies();
-  u64 next_balance = now + 60 * u64{hz_}, max_cost = 0;
-  bool cont = true, update_next = false, need_decay = false;
-  for (SchedDomain* sd = s_.domains().lowest(rq.cpu); sd; sd = sd->parent) {
-    if (time_after(now, sd->next_decay_max_lb_cost)) {
-      sd->max_newidle_lb_cost = sd->max_newidle_lb_cost * 253 / 256;
-      sd->next_decay_max_lb_cost = now + hz_;
-      need_decay = true;
+  w.stage = Stage::domains_done;
+  for (; w.sd; w.sd = w.sd->parent) {
+    SchedDomain& sd = *w.sd;
+    if (time_after(now, sd.next_decay_max_lb_cost)) {
+      sd.max_newidle_lb_cost = sd.max_newidle_lb_cost * 253 / 256;
+      sd.next_decay_max_lb_cost = now + hz_;
+      w.need_decay = true;
     }
-    max_cost += sd->max_newidle_lb_cost;
-    if (!(sd->flags & SD_LOAD_BALANCE)) continue;
-    if (!cont) {
-      if (need_decay) continue;
+    w.max_cost += sd.max_newidle_lb_cost;
+    if (!(sd.flags & SD_LOAD_BALANCE)) continue;
+    if (!w.cont) {
+      if (w.need_decay) continue;
       break;
     }
-    u64 interval = get_sd_balance_interval(*sd, idle != CpuIdleType::idle);
-    if (time_after_eq(now, sd->last_balance + interval)) {
-      if (load_balance(rq.cpu, *sd, idle, cont)) idle = s_.idle_cpu(rq.cpu) ? CpuIdleType::idle : CpuIdleType::not_idle;
-      sd->last_balance = now;
-      interval = get_sd_balance_interval(*sd, idle != CpuIdleType::idle);
-    }
-    if (time_after(next_balance, sd->last_balance + interval)) {
-      next_balance = sd->last_balance + interval;
-      update_next = true;
-    }
+    const u64 interval = get_sd_balance_interval(sd, w.idle != CpuIdleType::idle);
+    if (time_after_eq(now, sd.last_balance + interval)) return begin_attempt(w, w.for_rq->cpu, sd, w.idle, Stage::domain_balanced);
+    domain_passed(w, interval);
   }
-  if (need_decay) rq.max_idle_balance_cost = std::max(migration_cost_, max_cost);
-  if (!update_next) return;
-  rq.next_balance = next_balance;
-  if (idle == CpuIdleType::idle && time_after(nohz_.next_balance, rq.next_balance)) nohz_.next_balance = rq.next_balance;
+}
+
+void LoadBalancer::domain_balanced(BalanceWalk& w) {
+  if (w.moved) w.idle = s_.idle_cpu(w.for_rq->cpu) ? CpuIdleType::idle : CpuIdleType::not_idle;
+  w.sd->last_balance = s_.jiffies();
+  domain_passed(w, get_sd_balance_interval(*w.sd, w.idle != CpuIdleType::idle));
+  w.sd = w.sd->parent;
+  w.stage = Stage::next_domain;
+}
+
+void LoadBalancer::domain_passed(BalanceWalk& w, u64 interval) const {
+  if (!time_after(w.next_balance, w.sd->last_balance + interval)) return;
+  w.next_balance = w.sd->last_balance + interval;
+  w.update_next = true;
+}
+
+void LoadBalancer::domains_done(BalanceWalk& w) {
+  Rq& rq = *w.for_rq;
+  w.stage = w.after_domains;
+  if (w.need_decay) rq.max_idle_balance_cost = std::max(migration_cost_, w.max_cost);
+  if (!w.update_next) return;
+  rq.next_balance = w.next_balance;
+  if (w.idle == CpuIdleType::idle && time_after(nohz_.next_balance, rq.next_balance)) nohz_.next_balance = rq.next_balance;
 }
 
 // --- nohz ---
@@ -192,60 +256,137 @@ bool LoadBalancer::got_nohz_idle_kick(Rq& rq) {
   return false;
 }
 
-bool LoadBalancer::nohz_idle_balance(Rq& rq, CpuIdleType idle) {
-  if (!rq.nohz_balance_kick && !rq.nohz_stats_kick) return false;
-  const bool balance = rq.nohz_balance_kick;
-  rq.nohz_balance_kick = rq.nohz_stats_kick = false;
-  if (idle != CpuIdleType::idle) return false;
-  nohz_idle_balance_walk(rq, balance, idle);
-  return true;
-}
+// _nohz_idle_balance in stages.
 
-/// _nohz_idle_balance: false when the walk was abandoned because this CPU has work.
-bool LoadBalancer::nohz_idle_balance_walk(Rq& this_rq, bool balance, CpuIdleType idle) {
-  const u64 now = s_.jiffies();
-  u64 next_balance = now + 60 * u64{hz_};
-  bool has_blocked = false, update_next = false, done = true;
+void LoadBalancer::begin_nohz_walk(BalanceWalk& w, bool balance, CpuIdleType idle) {
+  w.nohz_now = s_.jiffies();
+  w.nohz_next_balance = w.nohz_now + 60 * u64{hz_};
+  w.nohz_balance = balance;
+  w.has_blocked = w.nohz_update_next = false;
+  w.for_others = true;
+  w.idle = idle;
+  w.idle_cpus = nohz_.idle_cpus_mask;
+  w.idle_cpu = w.idle_cpus.first();
+  w.stage = Stage::next_idle_cpu;
   nohz_.has_blocked = false;
-  for_others_ = true;
-  const CpuMask mask = nohz_.idle_cpus_mask;
-  for (u32 c = mask.first(); c < s_.cpus() && done; c = mask.next(c + 1)) {
-    Rq& rq = s_.rq(CpuId(c));
-    if (&rq == &this_rq || !s_.idle_cpu(rq.cpu)) continue;
-    if (this_rq.curr->need_resched()) {
-      has_blocked = true;
-      done = false;
-      break;
-    }
-    has_blocked |= update_nohz_stats(rq, true);
-    if (time_after_eq(now, rq.next_balance)) {
-      s_.update_rq_clock(rq);
-      cpu_load_update_idle(rq, now);
-      if (balance) rebalance_domains(rq, CpuIdleType::idle);
-    }
-    if (time_after(next_balance, rq.next_balance)) {
-      next_balance = rq.next_balance;
-      update_next = true;
-    }
-  }
-  if (done) {
-    if (idle != CpuIdleType::newly_idle) {
-      s_.fair().update_blocked_averages(this_rq.cpu);
-      has_blocked |= this_rq.has_blocked_load;
-    }
-    if (balance) rebalance_domains(this_rq, CpuIdleType::idle);
-    nohz_.next_blocked = now + msecs_to_jiffies(LOAD_AVG_PERIOD);
-  }
-  for_others_ = false;
-  if (has_blocked) nohz_.has_blocked = true;
-  if (update_next) nohz_.next_balance = next_balance;
-  return done;
 }
 
-void LoadBalancer::nohz_newidle_balance(Rq& this_rq) {
-  if (this_rq.avg_idle < migration_cost_) return;
-  if (!nohz_.has_blocked || !time_after_eq(s_.jiffies(), nohz_.next_blocked)) return;
-  if (!nohz_idle_balance_walk(this_rq, false, CpuIdleType::newly_idle)) kick_ilb(false);
+void LoadBalancer::next_idle_cpu(BalanceWalk& w) {
+  for (; w.idle_cpu < s_.cpus(); w.idle_cpu = w.idle_cpus.next(w.idle_cpu + 1)) {
+    Rq& rq = s_.rq(CpuId(w.idle_cpu));
+    if (&rq == w.rq || !s_.idle_cpu(rq.cpu)) continue;
+    if (w.rq->curr->need_resched()) {
+      w.has_blocked = true;
+      return nohz_done(w, true);
+    }
+    if (rq.has_blocked_load && nohz_.idle_cpus_mask.test(rq.cpu)) return w.need(rq, Stage::idle_cpu_blocked);
+    return idle_cpu_looked_at(w, rq);
+  }
+  if (w.newidle) return nohz_done(w, false);
+  w.need(*w.rq, Stage::nohz_own_blocked);
+}
+
+void LoadBalancer::idle_cpu_blocked(BalanceWalk& w) {
+  Rq& rq = s_.rq(CpuId(w.idle_cpu));
+  w.has_blocked |= update_nohz_stats(rq, true);
+  idle_cpu_looked_at(w, rq);
+}
+
+void LoadBalancer::idle_cpu_looked_at(BalanceWalk& w, Rq& rq) {
+  if (time_after_eq(w.nohz_now, rq.next_balance)) return w.need(rq, Stage::idle_cpu_clock);
+  w.stage = Stage::idle_cpu_rebalanced;
+}
+
+void LoadBalancer::idle_cpu_clock(BalanceWalk& w) {
+  Rq& rq = s_.rq(CpuId(w.idle_cpu));
+  s_.update_rq_clock(rq);
+  cpu_load_update_idle(rq, w.nohz_now);
+  w.stage = Stage::idle_cpu_rebalanced;
+  if (w.nohz_balance) begin_domains(w, rq, CpuIdleType::idle, Stage::idle_cpu_rebalanced);
+}
+
+void LoadBalancer::idle_cpu_rebalanced(BalanceWalk& w) {
+  const Rq& rq = s_.rq(CpuId(w.idle_cpu));
+  if (time_after(w.nohz_next_balance, rq.next_balance)) {
+    w.nohz_next_balance = rq.next_balance;
+    w.nohz_update_next = true;
+  }
+  w.idle_cpu = w.idle_cpus.next(w.idle_cpu + 1);
+  w.stage = Stage::next_idle_cpu;
+}
+
+void LoadBalancer::nohz_own_blocked(BalanceWalk& w) {
+  s_.fair().update_blocked_averages(w.rq->cpu);
+  w.has_blocked |= w.rq->has_blocked_load;
+  w.stage = Stage::nohz_done;
+  if (w.nohz_balance) begin_domains(w, *w.rq, CpuIdleType::idle, Stage::nohz_done);
+}
+
+/// `abandoned`: this CPU has work.
+void LoadBalancer::nohz_done(BalanceWalk& w, bool abandoned) {
+  w.stage = Stage::done;
+  w.for_others = false;
+  if (!abandoned) nohz_.next_blocked = w.nohz_now + msecs_to_jiffies(LOAD_AVG_PERIOD);
+  if (w.has_blocked) nohz_.has_blocked = true;
+  if (w.nohz_update_next) nohz_.next_balance = w.nohz_next_balance;
+  if (abandoned && w.newidle) kick_ilb(false);
+}
+
+bool LoadBalancer::advance(BalanceWalk& w) {
+  w.lock = nullptr;
+  while (!w.lock && w.stage != Stage::done) run_stage(w);
+  return w.lock;
+}
+
+void LoadBalancer::run_stage(BalanceWalk& w) {
+  switch (w.stage) {
+    case Stage::find_busiest:
+      return find_busiest(w);
+    case Stage::detach:
+      return detach_stage(w);
+    case Stage::attach:
+      return attach_stage(w);
+    case Stage::detached:
+      return detached(w);
+    case Stage::kick:
+      return kick(w);
+    case Stage::next_domain:
+      return next_domain(w);
+    case Stage::domain_balanced:
+      return domain_balanced(w);
+    case Stage::domains_done:
+      return domains_done(w);
+    case Stage::own_blocked:
+      s_.fair().update_blocked_averages(w.rq->cpu);
+      return begin_domains(w, *w.rq, w.idle, Stage::done);
+    case Stage::next_idle_cpu:
+      return next_idle_cpu(w);
+    case Stage::idle_cpu_blocked:
+      return idle_cpu_blocked(w);
+    case Stage::idle_cpu_clock:
+      return idle_cpu_clock(w);
+    case Stage::idle_cpu_rebalanced:
+      return idle_cpu_rebalanced(w);
+    case Stage::nohz_own_blocked:
+      return nohz_own_blocked(w);
+    case Stage::nohz_done:
+      return nohz_done(w, false);
+    case Stage::newidle_blocked:
+      s_.fair().update_blocked_averages(w.rq->cpu);
+      w.sd = s_.domains().lowest(w.rq->cpu);
+      w.stage = Stage::newidle_domain;
+      return;
+    case Stage::newidle_domain:
+      return newidle_domain(w);
+    case Stage::newidle_balanced:
+      return newidle_balanced(w);
+    case Stage::stop_detach:
+      return stop_detach(w);
+    case Stage::stop_attach:
+      return stop_attach(w);
+    case Stage::done:
+      return;
+  }
 }
 
 }  // namespace forksim::km

@@ -296,28 +296,33 @@ CpuId RtClass::select_task_rq_rt(Task& p, CpuId cpu, u32 sd_flag) const {
   return target && p.prio < s_.rq(*target).rt.highest_prio_curr ? *target : cpu;
 }
 
-bool RtClass::push_rt_task(Rq& rq) {
-  if (!rq.rt.overloaded || rq.rt.pushable_tasks.empty()) return false;
+std::optional<RtClass::Push> RtClass::push_target(Rq& rq) {
+  if (!rq.rt.overloaded || rq.rt.pushable_tasks.empty()) return std::nullopt;
   Task& next = *rq.rt.pushable_tasks.front();
   if (next.prio < rq.curr->prio) {
     s_.resched_curr(rq);
-    return false;
+    return std::nullopt;
   }
   const std::optional<CpuId> cpu = find_lowest_rq(next);
-  if (!cpu || *cpu == rq.cpu) return false;
-  Rq& lowest = s_.rq(*cpu);
-  if (lowest.rt.highest_prio_curr <= next.prio) return false;
+  if (!cpu || *cpu == rq.cpu || s_.rq(*cpu).rt.highest_prio_curr <= next.prio) return std::nullopt;
+  return Push{&next, *cpu};
+}
+
+bool RtClass::push_to(Rq& rq, Task& next, Rq& lowest) {
+  const bool still_there = next.cpu == rq.cpu && next.on_rq == TASK_ON_RQ_QUEUED && next.sched_class == SchedClass::rt && !next.on_cpu;
+  if (!still_there || !next.cpus_allowed.test(lowest.cpu) || !lowest.online || lowest.rt.highest_prio_curr <= next.prio) return false;
   s_.deactivate_task(rq, next, 0);
-  s_.set_task_cpu(next, *cpu);
+  s_.set_task_cpu(next, lowest.cpu);
   s_.activate_task(lowest, next, 0);
   s_.resched_curr(lowest);
-  ++pushed_;
   return true;
 }
 
 void RtClass::push_rt_tasks(Rq& rq) {
-  while (push_rt_task(rq)) {
-  }
+  rq.rt_push_wanted = push_in_steps_;
+  if (push_in_steps_) return;
+  while (const std::optional<Push> p = push_target(rq))
+    if (!push_to(rq, *p->task, s_.rq(p->cpu))) return;
 }
 
 void RtClass::task_woken_rt(Rq& rq, Task& p) {
@@ -366,9 +371,12 @@ void RtClass::pull_from_each(Rq& rq) {
   if (resched) s_.resched_curr(rq);
 }
 
-void RtClass::rto_push_irq_work(CpuId cpu) {
+void RtClass::rto_push_from(CpuId cpu) {
   Rq& rq = s_.rq(cpu);
   if (!rq.rt.pushable_tasks.empty()) push_rt_tasks(rq);
+}
+
+void RtClass::rto_push_next(CpuId cpu) {
   if (const std::optional<CpuId> next = rto_next_cpu()) s_.hooks().irq_work_queue_on(cpu, *next);
 }
 

@@ -59,7 +59,12 @@ class RtClass {
   void update_curr_rt(Rq& rq);
   static bool update_rt_rq_load_avg(u64 now, Rq& rq, bool running);
   /// rto_push_irq_work_func on `cpu`: pushes, then hands on to the next overloaded CPU.
-  void rto_push_irq_work(CpuId cpu);
+  void rto_push_irq_work(CpuId cpu) {
+    rto_push_from(cpu);
+    rto_push_next(cpu);
+  }
+  void rto_push_from(CpuId cpu);
+  void rto_push_next(CpuId cpu);
 
   // throttling
   /// Sets sched_rt_period and sched_rt_runtime (RUNTIME_INF: no throttling) on every CPU; before any task runs.
@@ -79,8 +84,17 @@ class RtClass {
   void migrate_period_timer(CpuId to) {
     if (timer_) timer_->cpu = to;
   }
-  /// Tasks that push_rt_task has moved so far.
-  u64 pushed() const { return pushed_; }
+  /// push_rt_tasks only says which queue has something to push (Rq::rt_push_wanted): the engine then pushes task by task, push_target under
+  /// that queue's lock and push_to under both. Otherwise it happens at once.
+  void push_in_steps(bool on) { push_in_steps_ = on; }
+  /// find_lowest_rq of push_rt_task: the task to push and its CPU, if there are both.
+  struct Push {
+    Task* task;
+    CpuId cpu;
+  };
+  std::optional<Push> push_target(Rq& rq);
+  /// The rest of it: false when either has changed while the other lock was waited for.
+  bool push_to(Rq& rq, Task& next, Rq& lowest);
   /// Runs sched_rt_period_timer on the CPU that armed it; true when it goes on.
   bool sched_rt_period_timer();
 
@@ -99,7 +113,6 @@ class RtClass {
 
   bool cpupri_find(const Task& p, CpuMask* lowest) const;
   std::optional<CpuId> find_lowest_rq(const Task& p) const;
-  bool push_rt_task(Rq& rq);
   void push_rt_tasks(Rq& rq);
   void pull_rt_task(Rq& rq);
   void pull_from_each(Rq& rq);
@@ -124,7 +137,7 @@ class RtClass {
   CpuMask rto_mask_;
   int rto_cpu_ = -1;
   u32 rto_loop_ = 0, rto_loop_next_ = 0;
-  u64 pushed_ = 0;
+  bool push_in_steps_ = false;
 };
 
 }  // namespace forksim::km

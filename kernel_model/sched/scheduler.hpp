@@ -65,7 +65,10 @@ struct Rq {
   u64 freq_scale = 1024;
   SchedAvg avg_rt;                                      ///< utilisation by real-time tasks; reduces cpu_capacity
   bool rt_push_queued = false, rt_pull_queued = false;  ///< balance callbacks
+  bool rt_push_wanted = false;                          ///< see RtClass::push_in_steps
   // of the __schedule in progress
+  Ns newidle_cost{0};         ///< of looking at the domain
+  bool newidle_over = false;  ///< idle_balance is through but for what it does with the lock again
   bool switch_voluntary = false;
   u32 prev_state = 0;
 };
@@ -209,8 +212,12 @@ class Scheduler {
   bool schedule_begin(CpuId cpu, bool preempt, bool signal_wakes);
   /// Whether pick_next_task would run idle_balance's domain walk now (so that the engine can charge it).
   bool newidle_balance_wanted(CpuId cpu) const;
+  /// Whether idle_balance unlocks the queue for it, or for the averages of idle CPUs; then begin_newidle, balance_advance until it is
+  /// over, and schedule_pick. Without these calls schedule_pick does it all.
+  bool newidle_unlocks(CpuId cpu) const { return balancer_.newidle_unlocks(rq(cpu)); }
+  void begin_newidle(CpuId cpu, Ns newidle_cost);
   /// pick_next_task, clear NEED_RESCHED; when next != curr: rq.curr, nr_switches, sched_switch, next.on_cpu. Returns next.
-  /// `newidle_cost` is what the clock would have measured around idle_balance.
+  /// `newidle_cost` is what the clock would have measured around idle_balance, besides what passes while it moves tasks and waits.
   Task& schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost);
   /// finish_task_switch(prev) in next's context: prev.on_cpu = 0, task_dead hook for a dead task.
   void finish_task_switch(Task& prev, CpuId cpu);
@@ -222,6 +229,21 @@ class Scheduler {
   void run_rebalance_domains(CpuId cpu);
   /// The stopper's work on `cpu` after SchedHooks::stop_one_cpu_nowait.
   void active_load_balance_cpu_stop(CpuId cpu);
+  /// Both in stages: begin, then balance_advance with the lock of balance_lock held (null: none) until it returns false.
+  void begin_rebalance_domains(CpuId cpu) { balancer_.begin_rebalance_domains(cpu); }
+  void begin_active_balance(CpuId cpu) { balancer_.begin_active_balance(cpu); }
+  const Rq* balance_lock(CpuId cpu) { return balancer_.walk(cpu).lock; }
+  /// Tasks that load_balance has taken from the queue of its last stage, for that of the next one.
+  u32 balance_detached(CpuId cpu) { return balancer_.walk(cpu).detached; }
+  /// Whether the next stage attaches tasks.
+  bool balance_attaches(CpuId cpu) {
+    const BalanceWalk::Stage s = balancer_.walk(cpu).stage;
+    return s == BalanceWalk::Stage::attach || s == BalanceWalk::Stage::stop_attach;
+  }
+  bool balance_advance(CpuId cpu) {
+    this_cpu_ = cpu;
+    return balancer_.advance(balancer_.walk(cpu));
+  }
   /// cpu_load_update_nohz_start/stop around a stopped tick.
   void nohz_tick_stop(CpuId cpu);
   void nohz_tick_restart(CpuId cpu);
@@ -231,8 +253,15 @@ class Scheduler {
   CpuId sched_exec_select(CpuId this_cpu);
   /// move_queued_task / migration_cpu_stop: moves a queued, not running task. Executed by the stopper on the task's CPU.
   void migrate_queued_task(Task& p, CpuId dest, CpuId this_cpu);
+  /// Its first part, under the lock of the task's queue: true when move_attach has to follow, under that of the other (p.cpu by then).
+  bool migrate_detach(Task& p, CpuId dest, CpuId this_cpu);
   /// move_queued_task of a task that waits on another queue, by the CPU that changed its mask.
-  void move_queued_task(Task& p, CpuId dest, CpuId this_cpu);
+  void move_queued_task(Task& p, CpuId dest, CpuId this_cpu) {
+    move_detach(p, dest, this_cpu);
+    move_attach(p, this_cpu);
+  }
+  void move_detach(Task& p, CpuId dest, CpuId this_cpu);
+  void move_attach(Task& p, CpuId this_cpu);
   void yield_task(CpuId cpu);
   void set_user_nice(Task& p, int nice, CpuId this_cpu);
   /// sched_setscheduler_nocheck; the nice value of a fair policy stays what it was.
@@ -330,7 +359,6 @@ class Scheduler {
   /// rd->overload: some CPU has more than one runnable task.
   bool rd_overload() const { return rd_overload_; }
   void set_rd_overload(bool v) { rd_overload_ = v; }
-  Ns newidle_cost() const { return newidle_cost_; }
   const CpuMask& cpu_active_mask() const { return active_; }
   const SchedCounters& counters() const { return counters_; }
   /// One load_balance call and the tasks it moved.
@@ -371,10 +399,11 @@ class Scheduler {
   KernelProfile profile_;
   MachineTopology machine_;
   DomainTree domains_;
+  std::vector<DomainTree> old_domains_;  ///< replaced while balancing was under way, which goes on with them as under RCU
   SchedHooks& hooks_;
   Trace& trace_;
   std::vector<std::unique_ptr<Rq>> rqs_;
-  Ns now_{0}, newidle_cost_{0}, clock_base_{0};
+  Ns now_{0}, clock_base_{0};
   u64 jiffies_ = 0;
   SchedCounters counters_;
   CpuId this_cpu_;

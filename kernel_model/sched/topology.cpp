@@ -40,6 +40,24 @@ SchedDomain sd_init(TopologyLevel::Kind kind, const CpuMask& span) {
   return sd;
 }
 
+/// What /proc/sys/kernel/sched_domain was told to hold. balance_interval stays what sd_init made it until the first balance.
+void apply_values(SchedDomain& sd, const SdValues& values) {
+  const auto set = [&](SdValue v, auto& to) {
+    if (values[v] >= 0) to = static_cast<std::remove_reference_t<decltype(to)>>(values[v]);
+  };
+  set(SdValue::min_interval, sd.min_interval);
+  set(SdValue::max_interval, sd.max_interval);
+  set(SdValue::busy_idx, sd.busy_idx);
+  set(SdValue::idle_idx, sd.idle_idx);
+  set(SdValue::newidle_idx, sd.newidle_idx);
+  set(SdValue::wake_idx, sd.wake_idx);
+  set(SdValue::forkexec_idx, sd.forkexec_idx);
+  set(SdValue::busy_factor, sd.busy_factor);
+  set(SdValue::imbalance_pct, sd.imbalance_pct);
+  set(SdValue::cache_nice_tries, sd.cache_nice_tries);
+  set(SdValue::max_newidle_lb_cost, sd.max_newidle_lb_cost);
+}
+
 }  // namespace
 
 DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k, const CpuMask& online)
@@ -58,7 +76,7 @@ DomainTree::DomainTree(const MachineTopology& m, const KernelProfile& k, const C
       if (span.count() == 1 || (child && child->span == span)) continue;
       domains_.push_back(std::make_unique<SchedDomain>(sd_init(level.kind, span)));
       SchedDomain* sd = domains_.back().get();
-      if (k.imbalance_pct) sd->imbalance_pct = k.imbalance_pct;
+      apply_values(*sd, k.sched_domain);
       sd->child = child;
       (child ? child->parent : lowest_[c]) = sd;
       child = sd;

@@ -13,13 +13,14 @@ void add_config(const km::KernelProfile& plain, const km::KernelProfile& k, Sett
     if (was != is) out.push_back(fmt::format("config.{}={}", name, is));
   };
   if (k.hz != plain.hz) out.push_back(fmt::format("config.HZ={}", k.hz));
-  if (k.preempt != plain.preempt) out.push_back(fmt::format("config.PREEMPT={}", k.preempt ? "full" : "voluntary"));
+  if (k.preempt != plain.preempt) out.push_back(fmt::format("config.PREEMPT={}", km::kPreemptModelNames[static_cast<std::size_t>(k.preempt)]));
   flag("SCHED_MC", plain.sched_mc, k.sched_mc);
   flag("FAIR_GROUP_SCHED", plain.fair_group_sched, k.fair_group_sched);
   flag("CFS_BANDWIDTH", plain.cfs_bandwidth, k.cfs_bandwidth);
   flag("SCHED_AUTOGROUP", plain.autogroup, k.autogroup);
   flag("VMAP_STACK", plain.vmap_stack, k.vmap_stack);
-  if (k.imbalance_pct != plain.imbalance_pct) out.push_back(fmt::format("sched_domain.imbalance_pct={}", k.imbalance_pct));
+  for (std::size_t i = 0; i < km::kSdValues; ++i)
+    if (k.sched_domain.of[i] >= 0) out.push_back(fmt::format("sched_domain.{}={}", km::kSdValueNames[i], k.sched_domain.of[i]));
   for (std::size_t i = 0; i < km::kFeatures; ++i)
     if (k.features[i] != plain.features[i])
       out.push_back(fmt::format("features.{}{}", k.features[i] ? "" : "NO_", km::kFeatureTable[i].name));

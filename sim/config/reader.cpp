@@ -374,6 +374,11 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
       error(e, at, std::string(name) + " is not modelled in this version", "see forksim list features", std::string(refused->doc));
       continue;
     }
+    const auto unknown = std::ranges::find(km::kTunablesNotModelled, name, &km::NotModelledTunable::name);
+    if (key.type == Type::tunables && unknown != std::end(km::kTunablesNotModelled)) {
+      error(e, at, std::string(name) + " is not modelled in this version", "see forksim list tunables", std::string(unknown->doc));
+      continue;
+    }
     if (std::ranges::find(names, name) == names.end()) {
       const char* list = key.type == Type::tunables   ? "tunables"
                          : key.type == Type::features ? "features"

@@ -95,7 +95,10 @@ void apply_config(ResolvedRun& run) {
     if (const Value& v = config[key]) to = v.num != 0;
   };
   if (const Value& hz = config["HZ"]) run.kernel.hz = static_cast<u32>(std::stoul(hz.text));
-  if (const Value& preempt = config["PREEMPT"]) run.kernel.preempt = preempt.text == "full";
+  if (const Value& preempt = config["PREEMPT"]) {
+    const auto model = std::ranges::find(km::kPreemptModelNames, preempt.text) - km::kPreemptModelNames.begin();
+    run.kernel.preempt = static_cast<km::PreemptModel>(model);
+  }
   flag("SCHED_MC", run.kernel.sched_mc);
   flag("VMAP_STACK", run.kernel.vmap_stack);
   flag("FAIR_GROUP_SCHED", run.kernel.fair_group_sched);
@@ -103,7 +106,8 @@ void apply_config(ResolvedRun& run) {
   flag("SCHED_AUTOGROUP", run.kernel.autogroup);
   flag("CFS_BANDWIDTH", run.kernel.cfs_bandwidth);
   run.kernel.fair_group_sched |= run.kernel.autogroup || run.kernel.cfs_bandwidth;
-  run.kernel.imbalance_pct = static_cast<u32>(run.tree["sched_domain"]["imbalance_pct"].num);
+  for (std::size_t i = 0; i < km::kSdValues; ++i)
+    if (const Value& v = run.tree["sched_domain"][km::kSdValueNames[i]]) run.kernel.sched_domain.of[i] = v.num;
 }
 
 void collect_regret(ResolvedRun& run) {

@@ -45,7 +45,7 @@ std::string configure(const json& header, std::string_view stem, const std::vect
   const bool mc = !has(config, "SCHED_MC=n");
   out.profile = *km::find_profile(mc ? "mc-4.19-arm64" : "rpi-4.19-arm64");
   out.profile.fair_group_sched = has(config, "FAIR_GROUP_SCHED=y");
-  out.profile.preempt = has(config, "PREEMPT=y");
+  out.profile.preempt = has(config, "PREEMPT=y") ? km::PreemptModel::full : km::PreemptModel::voluntary;
   km::resolve_tunables(out.profile, 4, {});
   for (const Override& o : overrides) out.profile.tunables[o.tunable] = o.value;
   out.autogroup = has(config, "SCHED_AUTOGROUP=y");

@@ -69,8 +69,9 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       check_cfs(rq, queued);
       need(rq.online == (rq.rt.rt_runtime != RUNTIME_INF), "a CPU outside the root domain takes part in real-time bandwidth");
       if (rq.online) rt_runtime += rq.rt.rt_runtime;
+      if (rq.curr->cpus_allowed.test(rq.cpu)) stranded_.erase(rq.curr);
       const bool allowed = rq.curr == rq.idle || rq.curr->cpus_allowed.test(rq.cpu);
-      need(allowed || being_moved(*rq.curr), "a task runs where it may not");
+      need(allowed || being_moved(*rq.curr) || stranded(*rq.curr), "a task runs where it may not");
     }
     need(rt_runtime == u64{core_->sched.cpu_active_mask().count()} * rt_runtime_ * 1000, "borrowing creates or destroys real-time bandwidth");
     for (s32 pid = 1; pid < 400; ++pid)
@@ -122,6 +123,13 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       for (const StopWork& w : core_->cpu(CpuId(c)).stop_works)
         if (w.task == &t) return true;
     return false;
+  }
+
+  /// is_cpu_allowed of __migrate_task: the CPUs that it asked for went off before the stopper came, so it stays, until it is moved again.
+  bool stranded(const Task& t) {
+    if (!(t.cpus_allowed & core_->sched.cpu_active_mask()).empty()) return stranded_.count(&t) != 0;
+    stranded_.insert(&t);
+    return true;
   }
 
   void make_groups() {
@@ -302,6 +310,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   std::vector<CpuMask> masks_;
   std::deque<User> users_;
   std::map<const CfsRq*, VNs> min_vruntime_;
+  std::set<const Task*> stranded_;
   std::string wrong_;
   std::unique_ptr<Core> core_;
 };

@@ -38,7 +38,7 @@ TEST_CASE("a CPU that goes idle pulls one waiting task with kernel preemption an
   CHECK(with.m.rq(1).nr_running == 1);
 
   KernelProfile voluntary = mc();
-  voluntary.preempt = false;
+  voluntary.preempt = PreemptModel::voluntary;
   Crowd without(voluntary, 5);
   without.m.sleep(1);
   CHECK(without.m.rq(1).nr_running > 1);

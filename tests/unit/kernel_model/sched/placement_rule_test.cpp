@@ -264,7 +264,7 @@ TEST_CASE("the steps of a fork decision say which comparison decided, group by g
 
 TEST_CASE("an imbalance_pct of its own moves the threshold of every domain") {
   KernelProfile k = rpi();
-  k.imbalance_pct = 110;  // imbalance 102
+  k.sched_domain[SdValue::imbalance_pct] = 110;  // imbalance 102
   TestMachine m(k);
   m.rq(0).cfs.avg.runnable_load_avg = 200;
   for (u32 c = 0; c < 4; ++c) m.rq(c).cfs.avg.load_avg = 200;
