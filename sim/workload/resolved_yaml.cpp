@@ -107,6 +107,28 @@ void emit_tunables(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m
   }
 }
 
+/// What is built in, whatever the profile of that name says one day.
+void emit_config(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) {
+  const Value& given = run.tree["config"];
+  if (!m.kernel) {
+    if (given) e.value(given, "config:", 0);
+    return;
+  }
+  const km::KernelProfile& k = *m.kernel;
+  e.line(0, "config:", {});
+  const auto line = [&](std::string_view key, const std::string& value) {
+    e.line(2, std::string(key) + ": " + value, from_of(given, key, "kernel profile " + std::string(k.name)));
+  };
+  const auto flag = [&](std::string_view key, bool on) { line(key, on ? "true" : "false"); };
+  line("HZ", std::to_string(k.hz));
+  line("PREEMPT", std::string(km::kPreemptModelNames[static_cast<std::size_t>(k.preempt)]));
+  flag("SCHED_MC", k.sched_mc);
+  flag("FAIR_GROUP_SCHED", k.fair_group_sched);
+  flag("CFS_BANDWIDTH", k.cfs_bandwidth);
+  flag("SCHED_AUTOGROUP", k.autogroup);
+  flag("VMAP_STACK", k.vmap_stack);
+}
+
 void emit_features(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) {
   const Value& given = run.tree["features"];
   const km::KernelProfile& k = m.kernel ? *m.kernel : run.kernel;
@@ -149,7 +171,8 @@ std::string resolved_yaml(const ResolvedRun& run, const EffectiveMachine& machin
     if (k.type == Type::tunables) emit_tunables(e, run, machine);
     if (k.type == Type::features) emit_features(e, run, machine);
     if (k.type == Type::costs) emit_costs(e, run, machine);
-    if (k.type == Type::tunables || k.type == Type::features || k.type == Type::costs) continue;
+    if (k.key == "config") emit_config(e, run, machine);
+    if (k.type == Type::tunables || k.type == Type::features || k.type == Type::costs || k.key == "config") continue;
     if (const Value* v = run.tree.find(k.key)) e.value(*v, std::string(k.key) + ":", 0);
   }
   return std::string(kHead) + e.text();

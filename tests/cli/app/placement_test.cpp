@@ -143,8 +143,13 @@ TEST_CASE("unknown rules and files that are no plug-in are refused with a hint, 
                                                           {"--regret=x", "regret.forks"},
                                                           {"--set regret.horizon=5", "unit"},
                                                           {"--set config.HZ=99", "allowed are 100, 250, 300, 1000"},
-                                                          {"--set config.PREEMPT=rt", "allowed are full, voluntary"},
+                                                          {"--set config.PREEMPT=rt", "allowed are full, voluntary, none"},
                                                           {"--set sched_domain.imbalance_pct=99", "100..1000"},
+                                                          {"--set sched_domain.busy_idx=5", "0..4"},
+                                                          {"--set sched_domain.flags=0", "sched_domain"},
+                                                          {"--set tunables.sched_tunable_scaling=3", "0..2"},
+                                                          {"--set tunables.sched_schedstats=1", "sched_schedstats is not modelled"},
+                                                          {"--set tunables.numa_balancing=1", "CONFIG_NUMA_BALANCING is off"},
                                                           {"--set tunables.nr_cached_stacks=17", "0..16"}};
   for (const auto& [arguments, reason] : kRefused) {
     const Result r = storm(s, arguments);
@@ -415,6 +420,10 @@ TEST_CASE("HZ, preemption, imbalance_pct, latency, migration cost, child_runs_fi
   CHECK(differs("--set config.SCHED_MC=true"));
   CHECK(differs("--set config.SCHED_AUTOGROUP=false"));
   CHECK(differs("--set sched_domain.imbalance_pct=400"));
+  CHECK(differs("--set sched_domain.min_interval=1 --set sched_domain.busy_factor=1"));
+  CHECK(differs("--set sched_domain.forkexec_idx=3"));
+  CHECK(differs("--set tunables.sched_tunable_scaling=0"));
+  CHECK(differs("--set tunables.sched_autogroup_enabled=0"));
   CHECK(differs("--set tunables.sched_latency_ns=2ms"));
   CHECK(differs("--set tunables.sched_migration_cost_ns=0"));
   CHECK(differs("--set tunables.sched_child_runs_first=1"));

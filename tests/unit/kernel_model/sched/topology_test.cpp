@@ -171,4 +171,23 @@ TEST_CASE("a matrix of random machines: threads, clusters and packages give the 
   }
 }
 
+TEST_CASE("every value of sched_domain reaches every domain, and none is touched that is not given") {
+  KernelProfile k = rpi();
+  const DomainTree plain(topology(4, 4), k);
+  const SchedDomain& was = *plain.lowest(CpuId(0));
+  for (std::size_t i = 0; i < kSdValues; ++i) k.sched_domain.of[i] = static_cast<s64>(100 + i);
+  const DomainTree given(topology(4, 4), k);
+  for (u32 c = 0; c < 4; ++c) {
+    const SchedDomain& sd = *given.lowest(CpuId(c));
+    const u64 got[] = {sd.min_interval, sd.max_interval, sd.busy_idx,      sd.idle_idx,         sd.newidle_idx,         sd.wake_idx,
+                       sd.forkexec_idx, sd.busy_factor,  sd.imbalance_pct, sd.cache_nice_tries, sd.max_newidle_lb_cost};
+    static_assert(std::size(got) == kSdValues);
+    for (std::size_t i = 0; i < kSdValues; ++i) CHECK_MESSAGE(got[i] == 100 + i, kSdValueNames[i]);
+    CHECK(sd.balance_interval == was.balance_interval);
+    CHECK(sd.flags == was.flags);
+  }
+  CHECK(was.max_newidle_lb_cost == 0);
+  CHECK(was.busy_factor == 32);
+}
+
 TEST_SUITE_END();

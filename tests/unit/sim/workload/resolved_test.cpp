@@ -125,6 +125,31 @@ TEST_CASE("resolved.yaml: running it again gives the same input and the same byt
   CHECK(canonical_text(once).find('#') == std::string::npos);
 }
 
+TEST_CASE("resolved.yaml: what is built into the kernel is pinned, whatever the profile of that name becomes") {
+  // The same file under another profile, as if the one it names had changed: HZ 100 instead of 250, VOLUNTARY, no VMAP_STACK.
+  const ResolvedRun r = compiled(kText, {set("config.SCHED_MC=true")});
+  km::KernelProfile kernel = r.kernel;
+  km::resolve_tunables(kernel, 4, r.given_tunables);
+  const km::CostTable costs{};
+  std::string text = resolved_yaml(r, {&kernel, &costs, "x.costs.yaml"});
+  CHECK(text.find("\n  PREEMPT: full  #< kernel profile rpi-4.19-arm64\n") != std::string::npos);
+  CHECK(text.find("\n  SCHED_MC: true  #< command line (--set config.SCHED_MC=true)\n") != std::string::npos);
+  const std::string named = "\nkernel: rpi-4.19-arm64";
+  REQUIRE(text.find(named) != std::string::npos);
+  text.replace(text.find(named), named.size(), "\nkernel: rpi-4.19-arm32");
+  Diagnostics d;
+  const ResolvedRun later = resolve_text(text, "resolved.yaml", {}, {}, d);
+  REQUIRE_MESSAGE(d.ok(), d.text());
+  CHECK(later.kernel.name == "rpi-4.19-arm32");
+  CHECK(later.kernel.hz == 250);
+  CHECK(later.kernel.preempt == km::PreemptModel::full);
+  CHECK(later.kernel.sched_mc);
+  CHECK(later.kernel.fair_group_sched);
+  CHECK_FALSE(later.kernel.cfs_bandwidth);
+  CHECK(later.kernel.autogroup);
+  CHECK(later.kernel.vmap_stack);
+}
+
 TEST_CASE("resolve: a name that could leave the results folder is refused") {
   Diagnostics d;
   resolve_text("schema: forksim.workload/1\nname: ../../x\n" + kText, "t.yaml", {}, {}, d);

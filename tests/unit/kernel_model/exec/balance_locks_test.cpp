@@ -1,0 +1,139 @@
+// Balancing and pushing meet run queues that others hold: who waits how long, every number derived by hand.
+#include <doctest/doctest.h>
+
+#include "kernel_model/sched/balance.hpp"
+#include "tests/unit/kernel_model/exec/lock_checker.hpp"
+#include "tests/unit/kernel_model/process/script_machine.hpp"
+
+using namespace forksim::km;
+using namespace forksim::km::test;
+using namespace forksim::km::literals;
+
+namespace {
+
+struct End {
+  u32 cpu;
+  Ns at, wait;
+  bool operator==(const End&) const = default;
+};
+/// Ends of waits after 5 ms, dates from there.
+std::vector<End> ends(const ScriptMachine& m) {
+  std::vector<End> out;
+  for (const TraceEvent& e : m.of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - 5_ms, Ns(e.args[3])});
+  return out;
+}
+const LockStats& rq_stats(ScriptMachine& m) { return m.kernel().lock_stats()[static_cast<std::size_t>(LockId::rq)]; }
+
+constexpr u64 kFifo = 1;
+const CpuMask kFirst = CpuMask::of(CpuId(0)), kSecond = CpuMask::of(CpuId(1));
+const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
+
+/// Two CPUs; time is taken by setpriority (1000 ns with the caller's queue locked), by detaching a task (300) and attaching it (200).
+struct TwoCpus : ScriptMachine {
+  explicit TwoCpus() : ScriptMachine("rpi-4.19-arm64", 2, 0_ns) {
+    cost(Phase::sys_misc, 1000_ns);
+    cost(Phase::detach_task, 300_ns);
+    config().machine.transfer.assign(4, 7_ns);
+    config().machine.ipi.assign(4, 0_ns);
+  }
+  void cost(Phase p, Ns ns) { config().costs.ns[static_cast<std::size_t>(p)] = ns; }
+  /// From 5 ms: `busy` on CPU 0, a task that waits behind it and may go anywhere, and two that leave CPU 1 idle 900.4 us later.
+  void start_all(const std::vector<Op>& busy) {
+    start(add_list(busy), 5_ms, &kFirst);
+    start(add_list({run_op(300_us), kPause}), 5_ms, &kSecond);
+    start(add_list({run_op(600'400_ns), kPause}), 5_ms, &kSecond);
+    start(add_list({run_op(50_us), kPause}), 5_ms);
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("kernel_model/exec/locks") {
+  TEST_CASE("a newly idle CPU waits for the queue it pulls from, and whoever wants that queue meanwhile waits for it") {
+    // CPU 0 holds its queue from 900.000 to 901.000 us. CPU 1 finds at 900.400 that a task waits there: 600 ns, and 7 for the line. It
+    // detaches until 901.307. CPU 0 wants its queue again at 901.100: 207 and 7.
+    TwoCpus m;
+    m.start_all({run_op(900_us), kNice, run_op(100_ns), kNice, run_op(1_ms)});
+    m.run(6_ms);
+    CHECK(ends(m) == std::vector<End>{{1, 901'007_ns, 607_ns}, {0, 901'314_ns, 214_ns}});
+    CHECK(rq_stats(m).contended == 2);
+    CHECK(rq_stats(m).wait_total == 821_ns);
+    const auto moved = m.of(Tp::sched_migrate_task);
+    REQUIRE(moved.size() == 1);
+    CHECK(moved[0].cpu == CpuId(1));
+    CHECK(moved[0].ts == 5_ms + 901'007_ns);  // seen when it is detached, run when it is attached
+    Ns ran = 0_ns;
+    for (const TraceEvent& e : m.of(Tp::sched_switch))
+      if (e.cpu == CpuId(1) && e.args[5] == moved[0].args[1]) ran = e.ts - 5_ms;
+    CHECK(ran == 901'307_ns);
+  }
+
+  TEST_CASE("the destination's queue is waited for after the source's is free again, and both costs are paid once") {
+    // Nobody holds anything: detached at 900.400 + 300, attached 200 + 40 later, with the other queue's lock.
+    TwoCpus m;
+    m.cost(Phase::enqueue_task, 200_ns);
+    m.cost(Phase::check_preempt, 40_ns);
+    m.start_all({run_op(2_ms)});
+    m.run(6_ms);
+    CHECK(ends(m).empty());
+    const auto moved = m.of(Tp::sched_migrate_task);
+    REQUIRE(moved.size() == 1);
+    Ns ran = 0_ns;
+    for (const TraceEvent& e : m.of(Tp::sched_switch))
+      if (e.cpu == CpuId(1) && e.args[5] == moved[0].args[1]) ran = e.ts;
+    CHECK(ran - moved[0].ts == 540_ns);
+  }
+
+  TEST_CASE("what a balance finds when it has the lock at last decides: the task that it came for has run meanwhile") {
+    // As above, but the task on CPU 0 sleeps as soon as it lets go of its queue; schedule() comes after CPU 1, which was first in line.
+    TwoCpus m;
+    m.start_all({run_op(900_us), kNice, kPause});
+    m.run(6_ms);
+    REQUIRE_FALSE(ends(m).empty());
+    CHECK(ends(m)[0] == End{1, 901'007_ns, 607_ns});
+    CHECK(m.of(Tp::sched_migrate_task).size() == 1);
+    // the other way round: CPU 0 is in schedule() when CPU 1 comes, and the queue has one task only when it is free
+    TwoCpus n;
+    n.cost(Phase::schedule, 500_ns);
+    n.start_all({run_op(900'200_ns), kPause});
+    n.run(6_ms);
+    const auto attempts = n.of(Tp::load_balance);
+    CHECK(std::none_of(attempts.begin(), attempts.end(), [](const TraceEvent& e) { return e.args[0] == u64(BalanceKind::newidle) && e.args[6]; }));
+    CHECK(n.of(Tp::sched_migrate_task).empty());
+  }
+
+  TEST_CASE("with model.locks=off the balance waits for nobody") {
+    TwoCpus m;
+    m.config().locks = false;
+    m.start_all({run_op(900_us), kNice, run_op(1_ms)});
+    m.run(6_ms);
+    CHECK(ends(m).empty());
+    REQUIRE(m.of(Tp::sched_migrate_task).size() == 1);
+    CHECK(m.of(Tp::sched_migrate_task)[0].ts == 5_ms + 900'400_ns);
+  }
+
+  TEST_CASE("push_rt_task takes the queue of the lower CPU first, and lets go of its own for that") {
+    // CPU 0 holds its queue from 10.000 to 11.000 us. At 10.500 a FIFO task preempts a less urgent one on CPU 1, which has to be pushed to
+    // CPU 0: 500 ns and 7 for the line, then its own queue again, then 100 with both.
+    TwoCpus m;
+    m.cost(Phase::rt_push, 100_ns);
+    m.set(Tunable::timer_slack_ns, 0);
+    LockChecker checker(m.trace());
+    static constexpr CpuMask kBoth = CpuMask::first_n(2);
+    const Op low{.kind = OpKind::setscheduler, .arg = kFifo, .count = 10}, high{.kind = OpKind::setscheduler, .arg = kFifo, .count = 20};
+    const Op anywhere{.kind = OpKind::affinity, .mask = &kBoth}, until{.kind = OpKind::sleep_until, .ns = 5_ms + 10'500_ns};
+    m.start(m.add_list({high, until, run_op(500_us), kPause}), 4'900_us, &kSecond);
+    m.start(m.add_list({run_op(10_us), kNice, run_op(1_ms)}), 5_ms, &kFirst);
+    m.start(m.add_list({low, anywhere, run_op(500_us), kPause}), 5_ms, &kSecond);
+    m.run(6_ms);
+    CHECK(checker.wrong() == "");
+    CHECK(ends(m) == std::vector<End>{{1, 11'007_ns, 507_ns}});
+    const auto moved = m.of(Tp::sched_migrate_task);
+    REQUIRE(moved.size() == 1);
+    CHECK(moved[0].ts == 5_ms + 11'107_ns);
+    CHECK(moved[0].args[4] == 0);  // to CPU 0
+    const LockStats& nested = m.kernel().lock_stats()[static_cast<std::size_t>(LockId::rq_nested)];
+    CHECK(nested.acquisitions == 1);
+    CHECK(nested.hold_total == 100_ns);
+  }
+}
