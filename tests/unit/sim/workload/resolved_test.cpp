@@ -134,9 +134,9 @@ TEST_CASE("resolved.yaml: what is built into the kernel is pinned, whatever the 
   std::string text = resolved_yaml(r, {&kernel, &costs, "x.costs.yaml"});
   CHECK(text.find("\n  PREEMPT: full  #< kernel profile rpi-4.19-arm64\n") != std::string::npos);
   CHECK(text.find("\n  SCHED_MC: true  #< command line (--set config.SCHED_MC=true)\n") != std::string::npos);
-  const std::string named = "\nkernel: rpi-4.19-arm64";
+  const std::string named = "\nkernel: \"rpi-4.19-arm64\"";
   REQUIRE(text.find(named) != std::string::npos);
-  text.replace(text.find(named), named.size(), "\nkernel: rpi-4.19-arm32");
+  text.replace(text.find(named), named.size(), "\nkernel: \"rpi-4.19-arm32\"");
   Diagnostics d;
   const ResolvedRun later = resolve_text(text, "resolved.yaml", {}, {}, d);
   REQUIRE_MESSAGE(d.ok(), d.text());
