@@ -122,6 +122,8 @@ class Core : public SchedHooks {
   void fn_leave(CpuId cpu) override { graph_.span_leave(*this, *cpus_[cpu.v]); }
   void fn_picked(CpuId cpu, const Task& prev, const Task& next) override;
   void irq_work_queue_on(CpuId from, CpuId cpu) override;
+  void hrtick_call(CpuId from, CpuId cpu) override;
+  void hrtick_cancel(CpuId cpu) override { sched_timers.cancel_hrtick(*this, cpu); }
   void hrtimer_start(SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) override {
     sched_timers.start(*this, which, tg, cpu, expires);
   }
@@ -144,6 +146,7 @@ class Core : public SchedHooks {
   Ns cost(Phase p) const { return costs_[p]; }
   const KernelProfile& profile() const { return sched.profile(); }
   Trace& trace() { return trace_; }
+  bool hrtick_on() const { return profile().feat(Feature::HRTICK); }
   /// Whether somebody wants to see which functions run.
   bool graph_on() const { return trace_.enabled(Tp::funcgraph_entry); }
   FuncGraph& graph() { return graph_; }
@@ -317,6 +320,7 @@ class Core : public SchedHooks {
   void enter_step(Cpu& c);
   void begin_segment(Cpu& c, const Step& s, Ns len);
   bool undisturbed(const Cpu& c) const;
+  void call_function_on(CpuId from, Cpu& target);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
   bool timer_due(Cpu& c);

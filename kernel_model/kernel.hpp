@@ -103,7 +103,7 @@ struct Totals {
   u64 forks = 0, threads = 0, kthreads = 0, execs = 0, exits = 0, reaped = 0, autoreaped = 0, reparented = 0, fork_errors = 0,
       context_switches = 0, voluntary_switches = 0, involuntary_switches = 0, wakeups = 0, migrations = 0, ticks = 0, ipis = 0,
       stacks_allocated = 0, stack_cache_hits = 0, stacks_freed = 0, task_structs_allocated = 0, task_structs_freed = 0,
-      balance_attempts = 0, balance_pulls = 0, frequency_changes = 0, affinity_widened = 0;
+      balance_attempts = 0, balance_pulls = 0, frequency_changes = 0, affinity_widened = 0, hrticks = 0;
   /// Scheduling events of the benchmark: switch-in, wake-up, new-task wake-up, preemption, sleep, exit, tick.
   u64 sched_events = 0;
   u64 placement_illegal = 0;  ///< answers of placement rules that were replaced; for `diagnostics`

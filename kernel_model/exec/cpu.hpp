@@ -142,7 +142,8 @@ struct Cpu {
   std::array<LockWaiter, 2> spin_waiters;  ///< of its task, of an interrupt or softirq
 
   Ns ipi_at = kNever, tick_at = kNever, dev_at = kNever, irq_work_at = kNever;
-  Ns call_at = kNever;  ///< function call interrupt: rto_push_irq_work
+  Ns call_at = kNever;  ///< function call interrupt: rto_push_irq_work, hrtick_start_here
+  bool call_rto = false, call_hrtick = false;
   std::deque<DevIrq> dev_irqs;  ///< by date
   TimerQueue timers;
   Ns sched_timer_at = kNever;  ///< earliest of the scheduler's own timers that is armed here (exec/sched_timers.hpp)

@@ -306,13 +306,22 @@ void Core::send_reschedule(CpuId from, CpuId to) {
   }
 }
 
-void Core::irq_work_queue_on(CpuId from, CpuId to) {
-  Cpu& target = *cpus_[to.v];
+void Core::call_function_on(CpuId from, Cpu& target) {
   ++totals.ipis;
-  sched.emit(Tp::ipi_raise, from, u64{1} << (to.v % 64), call_reason_);
-  target.call_at = std::min(target.call_at, now_ + machine_.ipi[from.v * nr_cpus() + to.v]);
+  sched.emit(Tp::ipi_raise, from, u64{1} << (target.id.v % 64), call_reason_);
+  target.call_at = std::min(target.call_at, now_ + machine_.ipi[from.v * nr_cpus() + target.id.v]);
   target.update_irq();
   touch(target);
+}
+
+void Core::irq_work_queue_on(CpuId from, CpuId to) {
+  cpus_[to.v]->call_rto = true;
+  call_function_on(from, *cpus_[to.v]);
+}
+
+void Core::hrtick_call(CpuId from, CpuId to) {
+  cpus_[to.v]->call_hrtick = true;
+  call_function_on(from, *cpus_[to.v]);
 }
 
 void Core::stop_one_cpu_nowait(CpuId from, CpuId cpu) {
@@ -428,6 +437,7 @@ void Core::cpu_power_off(Cpu& c) {
   update_stack(c);
   c.kind = TimeKind::off;
   c.ipi_at = c.tick_at = c.call_at = c.irq_work_at = kNever;
+  c.call_rto = c.call_hrtick = false;
   c.irq_next = kNever;
   emit(Tp::cpu_online, c, c.id, 0);
   power_.set_cpu_power(c.id, false, now_);

@@ -2,6 +2,7 @@
 // Mirrors Linux 4.19 kernel/softirq.c, kernel/sched/idle.c, kernel/time/{hrtimer,tick-sched}.c, scheduler_ipi; GIC cost is half on entry,
 // half on exit.
 #include <bit>
+#include <utility>
 
 #include "kernel_model/exec/cpufreq.hpp"
 #include "kernel_model/process/paths.hpp"
@@ -100,13 +101,23 @@ Next ipi_exit(Ctx& x) {
   return invoke_softirq(x);
 }
 
-/// generic_smp_call_function_single_interrupt, for the one work that is queued on other CPUs.
+/// generic_smp_call_function_single_interrupt, for the two works that are queued on other CPUs.
 Next call_entry(Ctx& x) {
   emit_named(x, Tp::ipi_entry, "Function call interrupts");
   return advance();
 }
+constexpr u16 kPcCallFlush = 1, kPcCallExit = 4;  // of kCallSteps
+
+/// flush_smp_call_function_queue: __hrtick_start, which locks the queue.
+Next call_flush(Ctx& x) {
+  if (std::exchange(x.c.call_hrtick, false)) x.k.sched.hrtick_start_here(x.c.id);
+  return advance();
+}
+Ns call_flush_cost(Ctx& x) { return x.c.call_hrtick ? x.k.cost(Phase::hrtick_program) : Ns(0); }
+LockWord* call_lock(Ctx& x, LockId) { return x.c.call_hrtick ? &x.c.rq_lock : nullptr; }
 /// irq_work_run: rto_push_irq_work_func, first what is pushed from here, then the next overloaded CPU.
 Next call_work(Ctx& x) {
+  if (!std::exchange(x.c.call_rto, false)) return jump(kPcCallExit);
   x.k.sched.set_this_cpu(x.c.id);
   x.k.sched.rt().rto_push_from(x.c.id);
   push_rt_tasks(x, x.c.id);
@@ -162,13 +173,19 @@ bool sched_timer_due(Ctx& x) { return x.c.sched_timer_at <= x.k.now() && (!sleep
 /// The next to expire is a sleeper.
 bool timer_due(Ctx& x) { return !sched_timer_due(x) && sleeper_due(x); }
 Ns hrtimer_cost(Ctx& x) {
-  if (sched_timer_due(x)) return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * x.k.sched_timers.work_ahead(x.c);
+  if (sched_timer_due(x)) {
+    if (x.k.sched_timers.hrtick_first(x.c)) return Ns(0);  // a step of its own
+    return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * x.k.sched_timers.work_ahead(x.c);
+  }
   return sleeper_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);
 }
+
+constexpr u16 kPcHrtick = 4;  // of kTimerSteps
 
 /// One expired timer per round: the scheduler's callback, or hrtimer_wakeup of a sleeper.
 Next timer_expire(Ctx& x) {
   if (sched_timer_due(x)) {
+    if (x.k.sched_timers.hrtick_first(x.c)) return jump(kPcHrtick);
     x.k.sched_timers.run(x.k, x.c);
     return jump(2);
   }
@@ -177,6 +194,13 @@ Next timer_expire(Ctx& x) {
   t->timer_seq = 0;
   x.c.update_timer();
   call_ttwu(x, *t, TASK_NORMAL);
+  return jump(2);
+}
+Ns hrtick_cost(Ctx& x) { return x.k.cost(Phase::hrtimer_interrupt); }
+/// __run_hrtimer of hrtick, which holds the queue's lock.
+Next hrtick_expire(Ctx& x) {
+  const Held rq_lock(x, 1);
+  x.k.sched_timers.run_hrtick(x.k, x.c);
   return jump(2);
 }
 Next timer_exit(Ctx& x) {
@@ -396,7 +420,7 @@ bool is_tick(Ctx& x) { return x.f.a[1]; }
 
 /// sched_ttwu_pending locks the queue when there is somebody on the list.
 LockWord* ipi_lock(Ctx& x, LockId) { return x.k.sched.rq(x.c.id).wake_list ? &x.c.rq_lock : nullptr; }
-LockWord* timer_lock(Ctx& x, LockId) { return x.f.a[1] ? &x.c.rq_lock : nullptr; }
+LockWord* timer_lock(Ctx& x, LockId) { return x.f.a[1] || x.f.pc() == kPcHrtick ? &x.c.rq_lock : nullptr; }
 
 constexpr Step kIpiSteps[] = {
     {ipi_entry, Phase::count_, irq_entry, kOff, marks<enters<Fn::gic_handle_irq>, enters<Fn::handle_IPI>>},
@@ -409,10 +433,12 @@ constexpr Step kIpiSteps[] = {
 };
 constexpr Step kCallSteps[] = {
     {call_entry, Phase::count_, irq_entry, kOff},
+    {call_flush, Phase::count_, call_flush_cost, kOff, nullptr, LockSet::rq},
     {call_work, Phase::count_, nullptr, kOff},
     {call_next, Phase::count_, nullptr, kOff},
     {call_exit, Phase::count_, irq_exit_cost, kOff},
 };
+static_assert(kCallSteps[kPcCallFlush].effect == call_flush && kCallSteps[kPcCallExit].effect == call_exit);
 constexpr Step kTimerSteps[] = {
     {timer_entry, Phase::count_, irq_entry, kOff,
      marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
@@ -423,7 +449,9 @@ constexpr Step kTimerSteps[] = {
     {timer_expire, Phase::count_, hrtimer_cost, kOff,
      marks<leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>, enters<Fn::wake_up_process, timer_due>>},
     {timer_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_percpu_devid_irq>, enters<Fn::irq_exit>>},
+    {hrtick_expire, Phase::hrtick, hrtick_cost, kOff, marks<pays<Fn::hrtick>>, LockSet::rq},
 };
+static_assert(kTimerSteps[kPcHrtick].effect == hrtick_expire);
 constexpr Step kDeviceSteps[] = {
     {device_entry, Phase::count_, irq_entry, kOff,
      marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
@@ -458,7 +486,7 @@ static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff
 }  // namespace
 
 const Path kIrqIpi{"scheduler_ipi", kIpiSteps, ipi_lock};
-const Path kIrqCall{"generic_smp_call_function_single_interrupt", kCallSteps};
+const Path kIrqCall{"generic_smp_call_function_single_interrupt", kCallSteps, call_lock};
 const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps, timer_lock};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};

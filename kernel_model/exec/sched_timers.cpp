@@ -5,24 +5,46 @@
 namespace forksim::km {
 
 const SchedTimers::Entry* SchedTimers::earliest(CpuId cpu) const {
-  const Entry* first = nullptr;
+  const Entry* first = !hrticks_.empty() && hrticks_[cpu.v].expires != kNever ? &hrticks_[cpu.v] : nullptr;
   for (const Entry& e : armed_)
     if (e.cpu == cpu && (!first || e.expires < first->expires || (e.expires == first->expires && e.seq < first->seq))) first = &e;
   return first;
 }
 
-void SchedTimers::program(Core& k, CpuId cpu) {
+void SchedTimers::program_cpu(Core& k, CpuId cpu) {
   Cpu& c = k.cpu(cpu);
   const Entry* e = earliest(cpu);
   c.sched_timer_at = e ? e->expires : kNever;
   c.update_timer();
   k.touch(c);
+}
+
+void SchedTimers::program(Core& k, CpuId cpu) {
+  program_cpu(k, cpu);
   first_ = kNever;
   for (const Entry& a : armed_) first_ = std::min(first_, a.expires);
   k.stop_ahead(first_);
 }
 
+void SchedTimers::arm_hrtick(Core& k, CpuId cpu, Ns expires) {
+  if (hrticks_.empty()) hrticks_.assign(k.nr_cpus(), {SchedTimer::hrtick, nullptr, cpu, kNever, 0});
+  hrticks_[cpu.v] = {SchedTimer::hrtick, nullptr, cpu, expires, ++seq_};
+  program_cpu(k, cpu);
+}
+
+void SchedTimers::cancel_hrtick(Core& k, CpuId cpu) { arm_hrtick(k, cpu, kNever); }
+
+void SchedTimers::run_hrtick(Core& k, Cpu& c) {
+  if (hrticks_[c.id.v].expires > k.now()) return;  // cancelled while the interrupt waited for the lock
+  const Ns put_off = k.sched.rq(c.id).hrtick_expires;
+  if (put_off > k.now()) return arm_hrtick(k, c.id, put_off);
+  cancel_hrtick(k, c.id);
+  ++k.totals.hrticks;
+  k.sched.hrtick(c.id);
+}
+
 void SchedTimers::start(Core& k, SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) {
+  if (which == SchedTimer::hrtick) return arm_hrtick(k, cpu, expires);
   const auto same = std::ranges::find_if(armed_, [&](const Entry& e) { return e.which == which && e.tg == tg; });
   const CpuId before = same == armed_.end() ? cpu : same->cpu;
   if (same != armed_.end()) armed_.erase(same);
@@ -46,6 +68,8 @@ void SchedTimers::run(Core& k, Cpu& c) {
     case SchedTimer::cfs_slack:
       k.sched.fair().sched_cfs_slack_timer(*e.tg);
       break;
+    case SchedTimer::hrtick:
+      FS_CONTRACT(false, "run_hrtick runs it, under the lock");
   }
 }
 

@@ -1,8 +1,8 @@
 // The scheduler's own hrtimers, on the CPUs where the kernel arms them.
 //
-// Purpose: rt_period_timer, and period_timer and slack_timer of every group with a quota: which is armed where, and when it expires.
-//          They share the clock event with sleepers' timers (exec/irq.cpp serves both in order of their dates). Also when they are all that is
-//          left of a run: a period timer goes on for one period after its last user, and a run does not wait for that.
+// Purpose: rt_period_timer, period_timer and slack_timer of every group with a quota, and hrtick_timer of every CPU: which is armed where,
+//          and when it expires. They share the clock event with sleepers' timers (exec/irq.cpp serves both in order of their dates). Also
+//          when period timers are all that is left of a run: they go on for a period after their last user, and a run does not wait.
 // Source:  Linux 4.19 kernel/sched/{rt,fair}.c, kernel/time/hrtimer.c. Units: ns since boot.
 // Ownership: the Core's; groups are borrowed and outlive their timers. Errors: contracts.
 // Not modelled: the hrtimer softirq; a timer that was armed elsewhere keeps that CPU's clock event as the kernel does.
@@ -20,6 +20,12 @@ class SchedTimers {
  public:
   /// hrtimer_start on `cpu`: a timer that is armed already moves.
   void start(Core& k, SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires);
+  /// hrtimer_cancel of the hrtick timer of `cpu`.
+  void cancel_hrtick(Core& k, CpuId cpu);
+  /// Whether the earliest timer of `c` is its hrtick timer, whose callback needs the run queue's lock.
+  bool hrtick_first(const Cpu& c) const { return !hrticks_.empty() && earliest(c.id) == &hrticks_[c.id.v]; }
+  /// Runs it; a timer whose date another CPU has put off is armed for that date instead.
+  void run_hrtick(Core& k, Cpu& c);
   /// Runs the callback of the earliest timer of `c`, which must be due; re-arms it when it goes on.
   void run(Core& k, Cpu& c);
   /// Queues that the earliest timer of `c` may put back.
@@ -40,10 +46,13 @@ class SchedTimers {
     u64 seq;  ///< order of arming
   };
   const Entry* earliest(CpuId cpu) const;
+  void arm_hrtick(Core& k, CpuId cpu, Ns expires);
+  void program_cpu(Core& k, CpuId cpu);
   void program(Core& k, CpuId cpu);
 
   std::vector<Entry> armed_;
-  Ns first_ = kNever;
+  std::vector<Entry> hrticks_;  ///< by CPU, once there is one; not armed: kNever
+  Ns first_ = kNever;           ///< of armed_
   u64 seq_ = 0;
 };
 

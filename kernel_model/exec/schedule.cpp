@@ -13,7 +13,18 @@ constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
 enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5 };
 enum TtwuPc : u16 { kPcRemote = 5 };
 
-Ns schedule_cost(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0); }
+/// hrtick_clear, and the start of the timer for who comes next when another fair task waits: one that goes to sleep does not count.
+[[gnu::noinline]] Ns hrtick_cost(Ctx& x) {
+  const Rq& rq = x.k.sched.rq(x.c.id);
+  const bool sleeps = x.t.state != TASK_RUNNING && !x.f.a[0];
+  const bool starts = x.k.sched.hrtick_enabled(rq) && rq.cfs.h_nr_running > 1u + (sleeps && x.t.sched_class == SchedClass::fair);
+  return (sleeps ? x.k.cost(Phase::block) : Ns(0)) + x.k.cost(Phase::hrtick_program) * (u64{rq.hrtick_active} + starts);
+}
+Ns schedule_cost(Ctx& x) {
+  if (x.k.hrtick_on()) [[unlikely]]
+    return hrtick_cost(x);
+  return x.t.state != TASK_RUNNING && !x.f.a[0] ? x.k.cost(Phase::block) : Ns(0);
+}
 
 Next schedule_switch(Ctx& x);
 
@@ -247,7 +258,16 @@ Next ttwu_select(Ctx& x) {
   return x.k.sched.ttwu_is_remote(p, x.c.id) ? jump(kPcRemote) : advance();
 }
 
-Ns activate_cost(Ctx& x) { return x.k.cost(Phase::enqueue_task); }
+/// The waker arms the timer of its own CPU, or asks another to (an interrupt there).
+[[gnu::noinline]] Ns activate_with_hrtick_cost(Ctx& x) {
+  const bool arms = task_arg(x).cpu == x.c.id && x.k.sched.fair().hrtick_update_wanted(x.k.sched.rq(x.c.id), 1);
+  return x.k.cost(Phase::enqueue_task) + (arms ? x.k.cost(Phase::hrtick_program) : Ns(0));
+}
+Ns activate_cost(Ctx& x) {
+  if (x.k.hrtick_on()) [[unlikely]]
+    return activate_with_hrtick_cost(x);
+  return x.k.cost(Phase::enqueue_task);
+}
 
 Next ttwu_queue(Ctx& x) {
   const Held pi_and_perhaps_rq_lock(x, x.f.pc() == kPcRemote ? 1 : 2);

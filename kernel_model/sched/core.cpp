@@ -29,6 +29,7 @@ Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHook
       active_(CpuMask::first_n(m.cpus)),
       online_(active_),
       ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
+      hrtick_(k.feat(Feature::HRTICK)),
       fair_(*this, k, m.cpus),
       rt_(*this, k),
       placement_(*this, k),
@@ -184,6 +185,8 @@ bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
   Task& prev = *r.curr;
+  if (hrtick_) [[unlikely]]
+    hrtick_clear(r);
   r.clock_skip_active = r.clock_skip_update;
   r.clock_skip_update = false;
   update_rq_clock(r);
@@ -271,15 +274,57 @@ void Scheduler::finish_task_switch(Task& prev, CpuId cpu) {
 
 // --- tick ---
 
+void Scheduler::task_tick(Rq& r, bool queued) {
+  if (r.curr->sched_class == SchedClass::fair) fair_.task_tick_fair(*r.curr, queued);
+  if (r.curr->sched_class == SchedClass::rt) rt_.task_tick_rt(r, *r.curr);
+}
+
 void Scheduler::scheduler_tick(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
   update_rq_clock(r);
-  if (r.curr->sched_class == SchedClass::fair) fair_.task_tick_fair(*r.curr);
-  if (r.curr->sched_class == SchedClass::rt) rt_.task_tick_rt(r, *r.curr);
+  task_tick(r, false);
   cpu_load_update_active(r, jiffies_);
   r.idle_balance = idle_cpu(cpu);
   balancer_.trigger_load_balance(r);
+}
+
+// --- hrtick ---
+
+[[gnu::noinline]] void Scheduler::hrtick_clear(Rq& r) {
+  if (!r.hrtick_active) return;
+  r.hrtick_active = false;
+  hooks_.hrtick_cancel(r.cpu);
+}
+
+void Scheduler::hrtick_start(Rq& r, u64 delay) {
+  constexpr u64 kShortest = 10'000;  // a shorter slice is not worth an interrupt
+  // Of a timer that is armed on another CPU the date changes where it stands; the call puts it in its place.
+  r.hrtick_expires = now_ + Ns(std::max(delay, kShortest));
+  if (r.cpu == this_cpu_) {
+    r.hrtick_active = true;
+    hooks_.hrtimer_start(SchedTimer::hrtick, nullptr, r.cpu, r.hrtick_expires);
+  } else if (!r.hrtick_csd_pending) {
+    r.hrtick_csd_pending = true;
+    hooks_.hrtick_call(this_cpu_, r.cpu);
+  }
+}
+
+void Scheduler::hrtick_start_here(CpuId cpu) {
+  this_cpu_ = cpu;
+  Rq& r = rq(cpu);
+  if (!r.hrtick_csd_pending) return;  // the CPU has been off since
+  r.hrtick_csd_pending = false;
+  r.hrtick_active = true;
+  hooks_.hrtimer_start(SchedTimer::hrtick, nullptr, cpu, r.hrtick_expires);
+}
+
+void Scheduler::hrtick(CpuId cpu) {
+  this_cpu_ = cpu;
+  Rq& r = rq(cpu);
+  r.hrtick_active = false;
+  update_rq_clock(r);
+  task_tick(r, true);
 }
 
 void Scheduler::nohz_tick_stop(CpuId cpu) {

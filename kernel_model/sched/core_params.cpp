@@ -249,6 +249,8 @@ void Scheduler::migrate_tasks(CpuId cpu, CpuId this_cpu) {
   sched_ttwu_pending(cpu);
   this_cpu_ = this_cpu;
   while (Task* p = first_queued(rq(cpu))) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+  rq(cpu).hrtick_csd_pending = false;  // smpcfd_dying_cpu runs what was asked for, and then the timer is cleared
+  hrtick_clear(rq(cpu));
 }
 
 void Scheduler::set_cpu_online(CpuId cpu, bool online, CpuId this_cpu) {

@@ -38,6 +38,8 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
       wakeup_preemption_(k.feat(Feature::WAKEUP_PREEMPTION)),
       util_est_(k.feat(Feature::UTIL_EST)),
       attach_age_load_(k.feat(Feature::ATTACH_AGE_LOAD)),
+      hrtick_(k.feat(Feature::HRTICK)),
+      double_tick_(k.feat(Feature::DOUBLE_TICK)),
       child_runs_first_(k.tun(Tunable::sched_child_runs_first) != 0),
       latency_(k.tun(Tunable::sched_latency_ns)),
       min_granularity_(k.tun(Tunable::sched_min_granularity_ns)),
@@ -91,11 +93,13 @@ void FairClass::enqueue_task_fair(Rq& rq, Task& p, u32 flags) {
   }
   for (; se; se = se->parent) {
     se->cfs_rq->h_nr_running++;
-    if (se->cfs_rq->throttled) return;
+    if (se->cfs_rq->throttled) break;
     update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
     update_cfs_group(*se);
   }
-  s_.add_nr_running(rq, 1);
+  if (!se) s_.add_nr_running(rq, 1);
+  if (hrtick_) [[unlikely]]
+    hrtick_update(rq);
 }
 
 void FairClass::dequeue_task_fair(Rq& rq, Task& p, u32 flags) {
@@ -122,6 +126,29 @@ void FairClass::dequeue_task_fair(Rq& rq, Task& p, u32 flags) {
   }
   if (!se) s_.sub_nr_running(rq, 1);
   util_est_dequeue(rq.cfs, p, task_sleep);
+  if (hrtick_) [[unlikely]]
+    hrtick_update(rq);
+}
+
+[[gnu::noinline]] void FairClass::hrtick_start_fair(Rq& rq, Task& p) {
+  if (rq.cfs.h_nr_running <= 1) return;
+  SchedEntity& se = p.se;
+  const s64 left = static_cast<s64>(sched_slice(*se.cfs_rq, se) - (se.sum_exec_runtime - se.prev_sum_exec_runtime));
+  if (left >= 0)
+    s_.hrtick_start(rq, static_cast<u64>(left));
+  else if (rq.curr == &p)
+    s_.resched_curr(rq);
+}
+
+[[gnu::noinline]] void FairClass::hrtick_update(Rq& rq) {
+  Task& curr = *rq.curr;
+  if (!s_.hrtick_enabled(rq) || curr.sched_class != SchedClass::fair) return;
+  if (curr.se.cfs_rq->nr_running < nr_latency_) hrtick_start_fair(rq, curr);
+}
+
+bool FairClass::hrtick_update_wanted(const Rq& rq, u32 arriving) const {
+  if (!s_.hrtick_enabled(rq) || rq.curr->sched_class != SchedClass::fair) return false;
+  return rq.cfs.h_nr_running + arriving > 1 && rq.curr->se.cfs_rq->nr_running < nr_latency_;
 }
 
 void FairClass::yield_task_fair(Rq& rq) {
@@ -222,6 +249,8 @@ FairClass::Pick FairClass::pick_next_task_fair(Rq& rq, Task& prev) {
   }
   // The list is kept in least-recently-run order for the balancer.
   rq.cfs_tasks.move_front(p);
+  if (hrtick_ && s_.hrtick_enabled(rq)) [[unlikely]]
+    hrtick_start_fair(rq, *p);
   return {p, false};
 }
 
@@ -236,8 +265,8 @@ void FairClass::set_curr_task_fair(Rq& rq) {
   }
 }
 
-void FairClass::task_tick_fair(Task& curr) {
-  for (SchedEntity* se = &curr.se; se; se = se->parent) entity_tick(*se->cfs_rq, *se);
+void FairClass::task_tick_fair(Task& curr, bool queued) {
+  for (SchedEntity* se = &curr.se; se; se = se->parent) entity_tick(*se->cfs_rq, *se, queued);
 }
 
 void FairClass::task_fork_fair(Task& p, Rq& this_rq) {

@@ -5,7 +5,7 @@
 //          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights,
 //          bandwidth.cpp quotas of groups.
 // Units:   ns, VNs, scaled weights. Ownership: borrows the Scheduler it belongs to. Errors: contracts only.
-// Not modelled: NUMA balancing, schedstats, hrtick.
+// Not modelled: NUMA balancing, schedstats.
 #pragma once
 
 #include "kernel_model/sched/pelt.hpp"
@@ -36,7 +36,8 @@ class FairClass {
   Pick pick_next_task_fair(Rq& rq, Task& prev);
   void put_prev_task_fair(Task& prev);
   void set_curr_task_fair(Rq& rq);
-  void task_tick_fair(Task& curr);
+  /// `queued`: the tick is that of the hrtick timer, at the end of the slice.
+  void task_tick_fair(Task& curr, bool queued = false);
   void task_fork_fair(Task& p, Rq& this_rq);
   void migrate_task_rq_fair(Task& p);
   void task_dead_fair(Task& p) { remove_entity_load_avg(p.se); }
@@ -60,7 +61,7 @@ class FairClass {
   void set_next_entity(CfsRq& cfs_rq, SchedEntity& se);
   void put_prev_entity(CfsRq& cfs_rq, SchedEntity& prev);
   SchedEntity* pick_next_entity(CfsRq& cfs_rq, SchedEntity* curr) const;
-  void entity_tick(CfsRq& cfs_rq, SchedEntity& curr);
+  void entity_tick(CfsRq& cfs_rq, SchedEntity& curr, bool queued);
   void check_preempt_tick(CfsRq& cfs_rq, SchedEntity& curr);
   int wakeup_preempt_entity(const SchedEntity& curr, SchedEntity& se) const;
   void account_entity_enqueue(CfsRq& cfs_rq, SchedEntity& se);
@@ -105,11 +106,16 @@ class FairClass {
   /// update_sysctl: scaled tunables follow the number of online CPUs; sched_nr_latency does not.
   void update_sysctl(u32 online);
 
+  /// Whether hrtick_update would arm the timer of `rq`, `arriving` more tasks on its queue.
+  bool hrtick_update_wanted(const Rq& rq, u32 arriving) const;
+
   u64 sched_migration_cost() const { return migration_cost_; }
   bool group_sched() const { return group_sched_; }
 
  private:
   static u64 calc_vslice(u64 slice, SchedEntity& se);
+  void hrtick_start_fair(Rq& rq, Task& p);
+  void hrtick_update(Rq& rq);
   void set_next_buddy(SchedEntity& se) const;
   void set_last_buddy(SchedEntity& se) const;
   Task& pick_task_simple(Rq& rq, Task& prev);
@@ -145,6 +151,7 @@ class FairClass {
 
   Scheduler& s_;
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
+  bool hrtick_, double_tick_;
   bool child_runs_first_;
   u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;
   u64 bandwidth_slice_;

@@ -164,10 +164,13 @@ SchedEntity* FairClass::pick_next_entity(CfsRq& q, SchedEntity* curr) const {
   return se;
 }
 
-void FairClass::entity_tick(CfsRq& q, SchedEntity& curr) {
+void FairClass::entity_tick(CfsRq& q, SchedEntity& curr, bool queued) {
   update_curr(q);
   update_load_avg(q, curr, UPDATE_TG);
   update_cfs_group(curr);
+  if (queued) return s_.resched_curr(*q.rq);
+  // The slice ends by its timer: the tick does not meddle.
+  if (q.rq->hrtick_active && !double_tick_) return;
   if (q.nr_running > 1) check_preempt_tick(q, curr);
 }
 

@@ -66,6 +66,9 @@ struct Rq {
   SchedAvg avg_rt;                                      ///< utilisation by real-time tasks; reduces cpu_capacity
   bool rt_push_queued = false, rt_pull_queued = false;  ///< balance callbacks
   bool rt_push_wanted = false;                          ///< see RtClass::push_in_steps
+  bool hrtick_active = false;                           ///< hrtick_timer is armed on this CPU
+  bool hrtick_csd_pending = false;                      ///< another CPU has asked this one to arm it
+  Ns hrtick_expires{0};                                 ///< of hrtick_timer
   // of the __schedule in progress
   Ns newidle_cost{0};         ///< of looking at the domain
   bool newidle_over = false;  ///< idle_balance is through but for what it does with the lock again
@@ -74,8 +77,8 @@ struct Rq {
 };
 
 /// The scheduler's own hrtimers, and whose callback the driver runs when one expires: RtClass::sched_rt_period_timer,
-/// FairClass::sched_cfs_period_timer, FairClass::sched_cfs_slack_timer.
-enum class SchedTimer : u8 { rt_period, cfs_period, cfs_slack };
+/// FairClass::sched_cfs_period_timer, FairClass::sched_cfs_slack_timer, Scheduler::hrtick (one per CPU).
+enum class SchedTimer : u8 { rt_period, cfs_period, cfs_slack, hrtick };
 
 /// What the scheduler asks of whoever drives it.
 struct SchedHooks {
@@ -110,12 +113,19 @@ struct SchedHooks {
     static_cast<void>(prev);
     static_cast<void>(next);
   }
-  /// hrtimer_start of `which` (of group `tg`, null for rt_period) on `cpu`; one that is armed already is moved.
+  /// hrtimer_start of `which` (of group `tg`, null for rt_period and hrtick) on `cpu`; one that is armed already is moved.
   virtual void hrtimer_start(SchedTimer which, TaskGroup* tg, CpuId cpu, Ns expires) {
     static_cast<void>(which);
     static_cast<void>(tg);
     static_cast<void>(cpu);
     static_cast<void>(expires);
+  }
+  /// hrtimer_cancel of the hrtick timer of `cpu`, executed there.
+  virtual void hrtick_cancel(CpuId cpu) { static_cast<void>(cpu); }
+  /// smp_call_function_single_async: have `cpu` run Scheduler::hrtick_start_here in interrupt context. Executed by CPU `from`.
+  virtual void hrtick_call(CpuId from, CpuId cpu) {
+    static_cast<void>(from);
+    static_cast<void>(cpu);
   }
   /// irq_work_queue_on: have `cpu` run RtClass::rto_push_irq_work in interrupt context. Executed by CPU `from`.
   virtual void irq_work_queue_on(CpuId from, CpuId cpu) {
@@ -308,6 +318,16 @@ class Scheduler {
       hooks_.cpufreq_update_util(this_cpu_, rq.cpu, rq.clock, flags);
   }
 
+  // --- hrtick (core.cpp): slices that end by a timer of their own ---
+  /// The feature is on, the CPU active; high resolution timers are.
+  bool hrtick_enabled(const Rq& rq) const { return hrtick_ && rq.online; }
+  /// hrtick_start: the slice of what runs there ends in `delay` ns.
+  void hrtick_start(Rq& rq, u64 delay);
+  /// __hrtick_start, on the CPU itself: what another CPU has asked for.
+  void hrtick_start_here(CpuId cpu);
+  /// The timer's callback: a tick for the class of what runs.
+  void hrtick(CpuId cpu);
+
   void resched_curr(Rq& rq, CpuId this_cpu);
   /// Nothing runs, is queued or is on its way there.
   bool idle_cpu(CpuId c) const {
@@ -383,6 +403,8 @@ class Scheduler {
   bool legal_cpu(const Task& p, CpuId c) const { return c.v < cpus() && p.cpus_allowed.test(c) && active_.test(c); }
   Task& pick_next_task(Rq& rq, Task& prev);
   Task& idle_task(Rq& rq, Task& prev);
+  void hrtick_clear(Rq& rq);
+  void task_tick(Rq& rq, bool queued);
   void check_class_changed(Rq& rq, Task& p, SchedClass prev_class, int oldprio);
   void prepare_task_switch(Rq& rq, Task& prev, Task& next);
   void ttwu_do_wakeup(Rq& rq, Task& p, u32 wake_flags);
@@ -408,7 +430,7 @@ class Scheduler {
   SchedCounters counters_;
   CpuId this_cpu_;
   CpuMask active_, online_;
-  bool rd_overload_ = false, ttwu_queue_, has_rules_ = false, update_util_ = false;
+  bool rd_overload_ = false, ttwu_queue_, hrtick_, has_rules_ = false, update_util_ = false;
   FairClass fair_;
   RtClass rt_;
   Placement placement_;

@@ -28,9 +28,10 @@ void head(const Report& r, std::string& out) {
   out += fmt::format("{} forks, {} threads, {} kthreads, {} execs; {} exits: {} reaped, {} autoreaped, {} reparented; {} fork errors\n",
                      t.forks, t.threads, t.kthreads, t.execs, t.exits, t.reaped, t.autoreaped, t.reparented, t.fork_errors);
   const u64 of_tasks = t.voluntary_switches + t.involuntary_switches;
-  out += fmt::format("{} switches ({} voluntary, {} involuntary, {} from idle), {} wake-ups, {} migrations, {} ticks, {} IPIs\n",
+  out += fmt::format("{} switches ({} voluntary, {} involuntary, {} from idle), {} wake-ups, {} migrations, {} ticks, {} IPIs{}\n",
                      t.context_switches, t.voluntary_switches, t.involuntary_switches,
-                     t.context_switches > of_tasks ? t.context_switches - of_tasks : 0, t.wakeups, t.migrations, t.ticks, t.ipis);
+                     t.context_switches > of_tasks ? t.context_switches - of_tasks : 0, t.wakeups, t.migrations, t.ticks, t.ipis,
+                     t.hrticks ? fmt::format(", {} hrticks", t.hrticks) : "");
   out += fmt::format("{} kernel stacks ({} from the cache), {} freed; {} task_structs, {} freed\n\n", t.stacks_allocated,
                      t.stack_cache_hits, t.stacks_freed, t.task_structs_allocated, t.task_structs_freed);
 }

@@ -76,6 +76,7 @@ constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
                                       "workloads/container_init.yaml",
                                       "workloads/hotplug_during_fork_storm.yaml",
                                       "workloads/governor_ondemand_ramp.yaml",
+                                      "workloads/hrtick_slices.yaml",
                                       "tests/traces/workloads/graph_schedutil.yaml",
                                       "tests/traces/workloads/graph_rare.yaml"};
 

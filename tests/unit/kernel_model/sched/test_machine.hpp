@@ -60,6 +60,11 @@ class TestMachine final : public SchedHooks, public TraceListener {
   u8 trace_flags(CpuId) const override { return 0; }
   void stop_one_cpu_nowait(CpuId from, CpuId cpu) override { sched.try_to_wake_up(stopper[cpu.v], TASK_NORMAL, 0, from); }
   void irq_work_queue_on(CpuId, CpuId cpu) override { rt_push.push_back(cpu); }
+  void hrtimer_start(SchedTimer which, TaskGroup*, CpuId cpu, Ns expires) override {
+    if (which == SchedTimer::hrtick) hrticks.emplace_back(cpu.v, expires);
+  }
+  void hrtick_cancel(CpuId cpu) override { hrticks.emplace_back(cpu.v, kNever); }
+  void hrtick_call(CpuId from, CpuId cpu) override { hrtick_calls.emplace_back(from.v, cpu.v); }
   void on_event(const TraceEvent& e) override { events.push_back(e); }
 
   void at(u64 ns) { sched.set_now(Ns(ns)); }
@@ -131,6 +136,8 @@ class TestMachine final : public SchedHooks, public TraceListener {
   std::deque<Task> idle, stopper, tasks;
   std::vector<std::pair<u32, u32>> ipis;
   std::vector<CpuId> rt_push;
+  std::vector<std::pair<u32, Ns>> hrticks;  ///< armed, or (kNever) cancelled
+  std::vector<std::pair<u32, u32>> hrtick_calls;
   std::vector<TraceEvent> events;
   bool polling = false;
 };
