@@ -404,6 +404,11 @@ CpuTimes Core::cpu_times(CpuId c) const {
   const RtRq& rt = sched.rq(c).rt;
   t.rt_throttled = rt.nr_throttled;
   t.rt_throttled_time = Ns(rt.throttled_time);
+  const Rq& rq = sched.rq(c);
+  t.hardirq = Ns(rq.irqtime.hardirq);
+  t.softirq = Ns(rq.irqtime.softirq);
+  t.util_irq = rq.avg_irq.util_avg;
+  t.capacity = rq.cpu_capacity;
   return t;
 }
 

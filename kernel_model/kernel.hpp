@@ -96,6 +96,8 @@ struct CpuTimes {
   u64 stack_cached = 0, stack_full = 0;  ///< of tasks that died here: into its cache, by vfree
   u64 rt_throttled = 0;                  ///< how often real-time tasks had used up their share of a period
   Ns rt_throttled_time{0};
+  Ns hardirq{0}, softirq{0};       ///< as CONFIG_IRQ_TIME_ACCOUNTING sees them, else 0: irq less entry and way back of interrupts
+  u64 util_irq = 0, capacity = 0;  ///< utilisation by them, and capacity for fair tasks, both of 1024, when last looked at
 };
 
 /// Counters of report.json's `totals`, in the contract's order.

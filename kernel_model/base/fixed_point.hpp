@@ -1,7 +1,8 @@
 // Fixed-point helpers with the kernel's rounding.
 //
 // Purpose: the few multiply-shift, average and saturating operations the scheduler is built from, each with its rounding in the name.
-// Source:  Linux 4.19 include/linux/math64.h, kernel/sched/fair.c (sub_positive, add_positive), kernel/sched/core.c (update_avg).
+// Source:  Linux 4.19 include/linux/math64.h, kernel/sched/fair.c (sub_positive, add_positive), kernel/sched/core.c (update_avg),
+//          kernel/sched/sched.h (scale_irq_capacity).
 // Units:   plain integers. Errors: none; arithmetic wraps modulo 2^64 as in the kernel.
 #pragma once
 
@@ -29,6 +30,9 @@ constexpr void add_positive(T& var, s64 val) {
 
 /// Moving average with weight 1/8; the difference is shifted arithmetically, i.e. rounded towards minus infinity.
 constexpr void update_avg(u64& avg, u64 sample) { avg += static_cast<u64>(static_cast<s64>(sample - avg) >> 3); }
+
+/// What interrupts leave of `util`, of which they take `irq` of every `max`.
+constexpr u64 scale_irq_capacity(u64 util, u64 irq, u64 max) { return util * (max - irq) / max; }
 
 /// Kernel order of jiffies: a is at or after b, whatever wraps in between.
 constexpr bool time_after_eq(u64 a, u64 b) { return static_cast<s64>(a - b) >= 0; }

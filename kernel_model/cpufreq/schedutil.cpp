@@ -1,10 +1,17 @@
 #include "kernel_model/cpufreq/schedutil.hpp"
 
+#include "kernel_model/base/fixed_point.hpp"
+
 namespace forksim::km {
 
 namespace {
 /// sugov_get_util: a runnable real-time task asks for everything.
-u64 sugov_get_util(const Schedutil::CpuUtil& u) { return u.rt_runnable ? u.max : std::min(u.max, u.cfs + u.rt); }
+/// What tasks use is measured by a clock that stands still in interrupts: it is scaled to the time that these leave.
+u64 sugov_get_util(const Schedutil::CpuUtil& u) {
+  const u64 util = u.cfs + u.rt;
+  if (u.rt_runnable || u.irq >= u.max || util >= u.max) return u.max;
+  return scale_irq_capacity(util, u.irq, u.max) + u.irq;
+}
 }  // namespace
 
 void Schedutil::start() {

@@ -24,6 +24,7 @@ class Schedutil {
     bool rt_runnable = false;
     u64 cfs = 0, rt = 0;  ///< cpu_util_cfs (with util_est), cpu_util_rt
     u64 max = 1024;
+    u64 irq = 0;  ///< cpu_util_irq; their time is not in that of the others
   };
   Schedutil(u32 cpus, u64 rate_limit_us, u64 tick_ns) : cpus_(cpus), freq_update_delay_ns_(rate_limit_us * 1000), tick_ns_(tick_ns) {}
   /// sugov_start.

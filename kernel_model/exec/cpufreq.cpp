@@ -29,6 +29,7 @@ Ns half_irq(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) / 2 + (x.f.a[0] ? x
 Ns rest_irq(Ctx& x) { return x.k.cost(Phase::irq_entry_exit) - x.k.cost(Phase::irq_entry_exit) / 2; }
 /// dbs_irq_work, sugov_irq_work: the thread that may sleep does the rest.
 Next irq_work_run(Ctx& x) {
+  account_irq_enter(x);
   if (Task* t = x.k.cpufreq->irq_work(x.c)) call_ttwu(x, *t, TASK_NORMAL);
   return advance();
 }
@@ -195,7 +196,8 @@ std::vector<Schedutil::CpuUtil> Cpufreq::utils() const {
     const u64 cfs = util_est ? std::max(rq.cfs.avg.util_avg, u64{rq.cfs.avg.util_est.enqueued}) : rq.cfs.avg.util_avg;
     // The sugov thread is a deadline task in the kernel and does not count as one of the real-time class.
     const u32 own = sugov_->rt.on_rq && sugov_->cpu == rq.cpu ? 1 : 0;
-    out.push_back({rq.online, rq.rt.rt_queued && rq.rt.rt_nr_running > own, cfs, rq.avg_rt.util_avg, rq.cpu_capacity_orig});
+    out.push_back(
+        {rq.online, rq.rt.rt_queued && rq.rt.rt_nr_running > own, cfs, rq.avg_rt.util_avg, rq.cpu_capacity_orig, rq.avg_irq.util_avg});
   }
   return out;
 }

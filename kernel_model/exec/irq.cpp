@@ -33,6 +33,7 @@ Next invoke_softirq(Ctx& x) {
 }  // namespace
 
 Next irq_exit(Ctx& x) {
+  account_irq_exit(x, IrqContext::hardirq);
   x.c.cur->preempt_count -= HARDIRQ_OFFSET;
   return invoke_softirq(x);
 }
@@ -74,7 +75,10 @@ void raise_softirq(Ctx& x, u32 vec) {
 Next ipi_entry(Ctx& x) {
   emit_named(x, Tp::ipi_entry, "Rescheduling interrupts");
   x.f.a[1] = x.k.sched.scheduler_ipi_wanted(x.c.id);
-  if (x.f.a[1]) x.t.preempt_count += HARDIRQ_OFFSET;
+  if (x.f.a[1]) {
+    account_irq_enter(x);
+    x.t.preempt_count += HARDIRQ_OFFSET;
+  }
   return advance();
 }
 Ns pending_cost(Ctx& x) {
@@ -96,13 +100,17 @@ Next ipi_exit(Ctx& x) {
     fn_irq_exit(x);
     fn_leave(x, Fn::scheduler_ipi);
   }
-  if (x.f.a[1]) x.t.preempt_count -= HARDIRQ_OFFSET;
+  if (x.f.a[1]) {
+    account_irq_exit(x, IrqContext::hardirq);
+    x.t.preempt_count -= HARDIRQ_OFFSET;
+  }
   emit_named(x, Tp::ipi_exit, "Rescheduling interrupts");
   return invoke_softirq(x);
 }
 
 /// generic_smp_call_function_single_interrupt, for the two works that are queued on other CPUs.
 Next call_entry(Ctx& x) {
+  account_irq_enter(x);
   emit_named(x, Tp::ipi_entry, "Function call interrupts");
   return advance();
 }
@@ -134,6 +142,7 @@ Next call_exit(Ctx& x) {
 }
 
 Next timer_entry(Ctx& x) {
+  account_irq_enter(x);
   emit_named(x, Tp::irq_handler_entry, "arch_timer", kArchTimerIrq);
   x.f.a[1] = x.c.tick_at <= x.k.now();
   return advance();
@@ -210,6 +219,7 @@ Next timer_exit(Ctx& x) {
 
 // kIrqDevice: a[1] index into Core::irqs.
 Next device_entry(Ctx& x) {
+  account_irq_enter(x);
   Cpu& c = x.c;
   x.f.a[1] = c.dev_irqs.front().irq;
   c.dev_irqs.pop_front();
@@ -237,9 +247,13 @@ Next device_exit(Ctx& x) { return irq_exit(x); }
 /// __do_softirq: the lowest pending vector next.
 Next softirq_next(Ctx& x) {
   const Held irqs_on(x, 0, Held::Irqs::on);
-  if (!x.f.a[1]) x.c.cur->preempt_count += SOFTIRQ_OFFSET;
+  if (!x.f.a[1]) {
+    account_irq_enter(x);
+    x.c.cur->preempt_count += SOFTIRQ_OFFSET;
+  }
   x.f.a[1] = 1;
   if (!x.c.softirq_pending) {
+    account_irq_exit(x, IrqContext::softirq);
     x.c.cur->preempt_count -= SOFTIRQ_OFFSET;
     fn_leave(x, Fn::__do_softirq);
     fn_irq_exit(x);

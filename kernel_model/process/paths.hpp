@@ -170,6 +170,15 @@ struct Nr {
 // exec/irq.cpp
 /// irq_exit(): the end of every interrupt path.
 Next irq_exit(Ctx& x);
+/// account_irq_enter_time of irq_enter: the time before belongs to the task, or to the softirq that is interrupted.
+inline void account_irq_enter(Ctx& x) {
+  if (x.k.sched.irq_time_accounting()) [[unlikely]]
+    x.k.sched.irqtime_account_irq(x.c.id, x.c.cur->preempt_count & SOFTIRQ_OFFSET ? IrqContext::softirq : IrqContext::task);
+}
+inline void account_irq_exit(Ctx& x, IrqContext what) {
+  if (x.k.sched.irq_time_accounting()) [[unlikely]]
+    x.k.sched.irqtime_account_irq(x.c.id, what);
+}
 // process/signal.cpp
 bool signal_pending_state(u32 state, const Task& t);
 void recalc_sigpending(Task& t);

@@ -1,4 +1,5 @@
 // Whom to relieve and by how much: statistics per group and the imbalance. See load_balance.hpp.
+#include "kernel_model/base/fixed_point.hpp"
 #include "kernel_model/sched/load_balance.hpp"
 #include "kernel_model/sched/scheduler.hpp"
 #include "kernel_model/sched/weights.hpp"
@@ -37,8 +38,9 @@ bool check_cpu_capacity(const Rq& rq, const SchedDomain& sd) { return rq.cpu_cap
 
 void LoadBalancer::update_cpu_capacity(SchedDomain& sd, CpuId cpu) {
   Rq& rq = s_.rq(cpu);
-  const u64 max = rq.cpu_capacity_orig, used = rq.avg_rt.util_avg;
-  rq.cpu_capacity = used >= max ? 1 : max - used;
+  // scale_rt_capacity
+  const u64 max = rq.cpu_capacity_orig, used = rq.avg_rt.util_avg, irq = rq.avg_irq.util_avg;
+  rq.cpu_capacity = irq >= max || used >= max ? 1 : std::max(scale_irq_capacity(max - used, irq, max), u64{1});
   SchedGroup& g = *sd.groups.front();
   g.capacity = g.min_capacity = rq.cpu_capacity;
 }

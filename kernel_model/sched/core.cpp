@@ -1,4 +1,6 @@
 // Run-queue clock, queueing by class, __schedule, the tick. See scheduler.hpp. Mirrors Linux 4.19 kernel/sched/core.c.
+#include <algorithm>
+
 #include "kernel_model/base/contract.hpp"
 #include "kernel_model/sched/cpu_load.hpp"
 #include "kernel_model/sched/sched_info.hpp"
@@ -30,6 +32,8 @@ Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHook
       online_(active_),
       ttwu_queue_(k.feat(Feature::TTWU_QUEUE)),
       hrtick_(k.feat(Feature::HRTICK)),
+      irq_time_accounting_(k.irq_time_accounting),
+      nontask_capacity_(k.feat(Feature::NONTASK_CAPACITY)),
       fair_(*this, k, m.cpus),
       rt_(*this, k),
       placement_(*this, k),
@@ -75,7 +79,25 @@ void Scheduler::update_rq_clock(Rq& r) const {
   const u64 delta = now_.v + clock_base_.v - r.clock;
   if (static_cast<s64>(delta) < 0) return;
   r.clock += delta;
+  if (irq_time_accounting_) [[unlikely]]
+    return update_rq_clock_task(r, delta);
   r.clock_task = r.clock;
+}
+
+[[gnu::noinline]] void Scheduler::update_rq_clock_task(Rq& r, u64 delta) const {
+  // An interrupt in progress is accounted when it ends, and may have begun before the last update: what does not fit is left for the next.
+  const u64 irq_delta = std::min(r.irqtime.total() - r.prev_irq_time, delta);
+  r.prev_irq_time += irq_delta;
+  r.clock_task += delta - irq_delta;
+  if (irq_delta && nontask_capacity_) update_irq_load_avg(r, irq_delta);
+}
+
+void Scheduler::irqtime_account_irq(CpuId cpu, IrqContext until_now) {
+  IrqTime& t = rq(cpu).irqtime;
+  const u64 delta = sched_clock() - t.irq_start_time;
+  t.irq_start_time += delta;
+  if (until_now == IrqContext::hardirq) t.hardirq += delta;
+  if (until_now == IrqContext::softirq) t.softirq += delta;
 }
 
 void Scheduler::add_nr_running(Rq& r, u32 n) {

@@ -78,6 +78,8 @@ s64 part_of(s64 whole, s64 part, s64 all) {
 
 bool cfs_rq_is_decayed(const CfsRq& q) { return !q.load.weight && !q.avg.load_sum && !q.avg.util_sum && !q.avg.runnable_load_sum; }
 
+bool others_have_blocked(const Rq& rq) { return rq.avg_rt.util_avg || rq.avg_irq.util_avg; }
+
 bool skip_blocked_update(const SchedEntity& se) { return !se.avg.load_avg && !se.avg.util_avg && !se.my_q->propagate; }
 
 }  // namespace
@@ -316,7 +318,8 @@ void FairClass::update_blocked_averages(CpuId cpu) {
   if (!group_sched_) {
     update_cfs_rq_load_avg(rq.clock_task, rq.cfs);
     RtClass::update_rt_rq_load_avg(rq.clock_task, rq, rq.curr->sched_class == SchedClass::rt);
-    if (!rq.cfs.avg.load_avg && !rq.cfs.avg.util_avg && !rq.avg_rt.util_avg) rq.has_blocked_load = false;
+    if (s_.irq_time_accounting()) update_irq_load_avg(rq, 0);
+    if (!rq.cfs.avg.load_avg && !rq.cfs.avg.util_avg && !others_have_blocked(rq)) rq.has_blocked_load = false;
     return;
   }
   bool done = true;
@@ -329,7 +332,8 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     if (q->avg.load_avg || q->avg.util_avg) done = false;
   }
   RtClass::update_rt_rq_load_avg(rq.clock_task, rq, rq.curr->sched_class == SchedClass::rt);
-  if (done && !rq.avg_rt.util_avg) rq.has_blocked_load = false;
+  if (s_.irq_time_accounting()) update_irq_load_avg(rq, 0);
+  if (done && !others_have_blocked(rq)) rq.has_blocked_load = false;
 }
 
 }  // namespace forksim::km

@@ -1,5 +1,6 @@
 #include "kernel_model/sched/pelt.hpp"
 
+#include "kernel_model/sched/scheduler.hpp"
 #include "kernel_model/sched/weights.hpp"
 
 namespace forksim::km {
@@ -114,6 +115,14 @@ bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
     return false;
   update_load_avg_of(cfs_rq.avg, 1, 1);
   return true;
+}
+
+bool update_irq_load_avg(Rq& rq, u64 running) {
+  const PeltScale scale{rq.freq_scale, rq.cpu_capacity_orig};
+  const bool aged = update_load_sum(rq.clock - running, scale, rq.avg_irq, 0, 0, false);
+  const bool ran = update_load_sum(rq.clock, scale, rq.avg_irq, 1, 1, true);
+  if (aged || ran) update_load_avg_of(rq.avg_irq, 1, 1);
+  return aged || ran;
 }
 
 }  // namespace forksim::km

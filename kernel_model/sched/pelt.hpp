@@ -3,7 +3,7 @@
 // Purpose: geometric averages of runnable and running time, bit by bit as the kernel computes them.
 // Source:  Linux 4.19 kernel/sched/pelt.c; names as there without the leading underscores.
 // Units:   time in ns; one period is 1024 units of 1024 ns; sums and averages in the kernel's own units (1024 = one CPU).
-// Ownership: none; works on SchedAvg in place. Errors: none. Not modelled: the util-invariant clock (5.x), irq averages.
+// Ownership: none; works on SchedAvg in place. Errors: none. Not modelled: the util-invariant clock (5.x).
 #pragma once
 
 #include "kernel_model/sched/entity.hpp"
@@ -12,6 +12,8 @@ namespace forksim::km {
 
 inline constexpr u32 LOAD_AVG_PERIOD = 32, LOAD_AVG_MAX = 47742;
 inline constexpr u32 UTIL_AVG_UNCHANGED = 1;
+
+struct Rq;
 
 /// arch_scale_freq_capacity and arch_scale_cpu_capacity of the CPU that accounts.
 struct PeltScale {
@@ -25,6 +27,9 @@ u32 accumulate_pelt_segments(u64 periods, u32 d1, u32 d3);
 /// Ages the sums to `now`; true when a period boundary was crossed, i.e. the averages must be recomputed.
 bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running);
 void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable);
+
+/// Of rq.avg_irq: `running` ns of interrupts have ended since the last update, taken for the last ones before rq.clock. Whether it changed.
+bool update_irq_load_avg(Rq& rq, u64 running);
 
 /// The divider that turns sums into averages right after an update.
 inline u32 pelt_divider(const SchedAvg& sa) { return LOAD_AVG_MAX - 1024 + sa.period_contrib; }

@@ -33,6 +33,14 @@ inline constexpr u32 ENQUEUE_WAKEUP = 0x1, ENQUEUE_RESTORE = 0x2, ENQUEUE_MOVE =
 inline constexpr u32 DEQUEUE_SLEEP = 0x1, DEQUEUE_SAVE = 0x2, DEQUEUE_MOVE = 0x4, DEQUEUE_NOCLOCK = 0x8;
 inline constexpr u32 WF_SYNC = 1, WF_FORK = 2, WF_MIGRATED = 4;
 
+/// cpu_irqtime: the time that a CPU has spent in interrupts, with CONFIG_IRQ_TIME_ACCOUNTING.
+struct IrqTime {
+  u64 hardirq = 0, softirq = 0, irq_start_time = 0;
+  u64 total() const { return hardirq + softirq; }
+};
+/// What a CPU has been doing until an interrupt or softirq begins or ends.
+enum class IrqContext : u8 { task, softirq, hardirq };
+
 /// struct rq. Only fields of modelled mechanisms.
 struct Rq {
   CpuId cpu;
@@ -41,7 +49,7 @@ struct Rq {
   CfsRq cfs;
   RtRq rt;
   Task *curr = nullptr, *idle = nullptr, *stop = nullptr;
-  u64 clock = 0, clock_task = 0;   ///< clock_task == clock: IRQ_TIME_ACCOUNTING is off on this platform
+  u64 clock = 0, clock_task = 0;   ///< clock_task is clock less the time of interrupts; without IRQ_TIME_ACCOUNTING they are equal
   bool clock_skip_update = false;  ///< RQCF_REQ_SKIP: the next __schedule keeps the clock
   bool clock_skip_active = false;  ///< RQCF_ACT_SKIP: inside that __schedule
   std::array<u64, 5> cpu_load{};
@@ -64,6 +72,9 @@ struct Rq {
   CfsRq* tmp_alone_branch = nullptr;  ///< null: the list head
   u64 freq_scale = 1024;
   SchedAvg avg_rt;                                      ///< utilisation by real-time tasks; reduces cpu_capacity
+  SchedAvg avg_irq;                                     ///< utilisation by interrupts, likewise (NONTASK_CAPACITY)
+  IrqTime irqtime;
+  u64 prev_irq_time = 0;                                ///< what clock_task has left out
   bool rt_push_queued = false, rt_pull_queued = false;  ///< balance callbacks
   bool rt_push_wanted = false;                          ///< see RtClass::push_in_steps
   bool hrtick_active = false;                           ///< hrtick_timer is armed on this CPU
@@ -359,6 +370,9 @@ class Scheduler {
   Task& current() { return *rq(this_cpu_).curr; }
 
   void update_rq_clock(Rq& rq) const;
+  bool irq_time_accounting() const { return irq_time_accounting_; }
+  /// account_irq_enter_time, account_irq_exit_time: what `cpu` has done since the last call was `until_now`.
+  void irqtime_account_irq(CpuId cpu, IrqContext until_now);
   void rq_clock_skip_update(Rq& rq) const { rq.clock_skip_update = true; }
   void resched_curr(Rq& rq) { resched_curr(rq, this_cpu_); }
   void enqueue_task(Rq& rq, Task& p, u32 flags);
@@ -403,6 +417,7 @@ class Scheduler {
   bool legal_cpu(const Task& p, CpuId c) const { return c.v < cpus() && p.cpus_allowed.test(c) && active_.test(c); }
   Task& pick_next_task(Rq& rq, Task& prev);
   Task& idle_task(Rq& rq, Task& prev);
+  void update_rq_clock_task(Rq& rq, u64 delta) const;
   void hrtick_clear(Rq& rq);
   void task_tick(Rq& rq, bool queued);
   void check_class_changed(Rq& rq, Task& p, SchedClass prev_class, int oldprio);
@@ -430,7 +445,7 @@ class Scheduler {
   SchedCounters counters_;
   CpuId this_cpu_;
   CpuMask active_, online_;
-  bool rd_overload_ = false, ttwu_queue_, hrtick_, has_rules_ = false, update_util_ = false;
+  bool rd_overload_ = false, ttwu_queue_, hrtick_, irq_time_accounting_, nontask_capacity_, has_rules_ = false, update_util_ = false;
   FairClass fair_;
   RtClass rt_;
   Placement placement_;

@@ -112,6 +112,7 @@ struct KernelProfile {
   std::array<bool, kFeatures> features;
   std::array<u64, kTunables> tunables;  ///< before scaling; see resolve_tunables
   SdValues sched_domain{};              ///< as /proc/sys/kernel/sched_domain sets them
+  bool irq_time_accounting = false;     ///< CONFIG_IRQ_TIME_ACCOUNTING: clock_task stands still during interrupts
 
   /// CONFIG_PREEMPT, and with it PREEMPT_COUNT and PREEMPT_RCU.
   bool config_preempt() const { return preempt == PreemptModel::full; }

@@ -18,6 +18,7 @@ void add_config(const km::KernelProfile& plain, const km::KernelProfile& k, Sett
   flag("FAIR_GROUP_SCHED", plain.fair_group_sched, k.fair_group_sched);
   flag("CFS_BANDWIDTH", plain.cfs_bandwidth, k.cfs_bandwidth);
   flag("SCHED_AUTOGROUP", plain.autogroup, k.autogroup);
+  flag("IRQ_TIME_ACCOUNTING", plain.irq_time_accounting, k.irq_time_accounting);
   flag("VMAP_STACK", plain.vmap_stack, k.vmap_stack);
   for (std::size_t i = 0; i < km::kSdValues; ++i)
     if (k.sched_domain.of[i] >= 0) out.push_back(fmt::format("sched_domain.{}={}", km::kSdValueNames[i], k.sched_domain.of[i]));

@@ -175,6 +175,7 @@ RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbe
           .energy_j = result.energy_total_j,
           .measure = s.run.measure,
           .groups = kernel.groups(),
+          .irq_time_accounting = s.config.profile.irq_time_accounting,
           .diagnostics = std::move(diagnostics)};
 }
 

@@ -2,7 +2,8 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, groups, violations, not_modelled, measure.
+//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, groups, irqtime, violations, not_modelled,
+//          measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
 
@@ -51,6 +52,7 @@ struct Report {
   std::vector<BalanceRow> balance;
   std::optional<RegretReport> regret;
   std::vector<OppRow> opps;
+  std::vector<IrqTimeRow> irqtime;        ///< empty without CONFIG_IRQ_TIME_ACCOUNTING
   std::vector<std::string> violations;    ///< one text each, with the events before it
   std::vector<std::string> measure;       ///< metrics the workload is about, marked in the text; empty: no mark
   std::vector<std::string> not_modelled;  ///< metrics that this version has no source for
@@ -65,6 +67,7 @@ struct RunSummary {
   double energy_j = 0;  ///< of the CPUs together, as charged by the engine
   std::vector<std::string> measure;  ///< the workload's own list
   std::vector<km::GroupView> groups = {};
+  bool irq_time_accounting = false;
   std::vector<std::pair<std::string, km::u64>> diagnostics;
 };
 

@@ -46,6 +46,8 @@ void add_opp_rows(u32 cpu, const FinalNumbers::Cpu& c, std::vector<OppRow>& rows
   if (c.off != km::Ns(0)) rows.push_back({cpu, 0, 0, c.off.v, c.off_energy_j});
 }
 
+IrqTimeRow irq_time_row(u32 cpu, const km::CpuTimes& t) { return {cpu, t.hardirq.v, t.softirq.v, t.util_irq, t.capacity}; }
+
 GroupRow group_row(const km::GroupView& g, const std::vector<km::GroupView>& all) {
   GroupRow r;
   r.name = g.name;
@@ -102,6 +104,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   for (u32 c = 0; c < run.final.cpus.size(); ++c) r.cpus.push_back(cpu_row(c, run.final.cpus[c]));
   for (u32 c = 0; c < run.final.cpus.size(); ++c) add_opp_rows(c, run.final.cpus[c], r.opps);
   for (const km::GroupView& g : run.groups) r.groups.push_back(group_row(g, run.groups));
+  for (u32 c = 0; run.irq_time_accounting && c < run.final.cpus.size(); ++c) r.irqtime.push_back(irq_time_row(c, run.final.cpus[c].times));
   const PlacementListener& p = metrics.placement;
   r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
   r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());

@@ -82,6 +82,8 @@ Report from_json(const Json& j) {
     for (const Json& b : j.at("balance")) r.balance.push_back(row_from_json<BalanceRow>(b));
   if (j.contains("opps"))
     for (const Json& o : j.at("opps")) r.opps.push_back(row_from_json<OppRow>(o));
+  if (j.contains("irqtime"))  // only with CONFIG_IRQ_TIME_ACCOUNTING
+    for (const Json& i : j.at("irqtime")) r.irqtime.push_back(row_from_json<IrqTimeRow>(i));
   for (const Json& t : j.at("task_latency")) r.task_latency.push_back(row_from_json<TaskLatencyRow>(t));
   if (const auto regret = j.find("regret"); regret != j.end()) {
     r.regret.emplace();
@@ -120,6 +122,7 @@ std::string render_report_json(const Report& r) {
   for (const BalanceRow& b : r.balance) balance.push_back(row_to_json(b));
   Json& opps = j["opps"] = Json::array();
   for (const OppRow& o : r.opps) opps.push_back(row_to_json(o));
+  for (const IrqTimeRow& i : r.irqtime) j["irqtime"].push_back(row_to_json(i));
   Json& tasks = j["task_latency"] = Json::array();
   for (const TaskLatencyRow& t : r.task_latency) tasks.push_back(row_to_json(t));
   if (r.regret) {

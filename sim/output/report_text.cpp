@@ -61,6 +61,14 @@ void cpus(const Report& r, std::string& out) {
   out += fmt::format("{:<88}{:>14.6f}\n", "together", r.energy_j);
 }
 
+/// What the scheduler knows of interrupts; nothing without CONFIG_IRQ_TIME_ACCOUNTING.
+void irq_time(const Report& r, std::string& out) {
+  if (r.irqtime.empty()) return;
+  out += fmt::format("\n{:<14}{:>14}{:>14}{:>18}{:>18}\n", "irq time", "hardirq ms", "softirq ms", "utilisation/1024", "capacity/1024");
+  for (const IrqTimeRow& i : r.irqtime)
+    out += fmt::format("CPU {:<10}{:>14.3f}{:>14.3f}{:>18}{:>18}\n", i.cpu, ms(i.hardirq_ns), ms(i.softirq_ns), i.util_irq, i.capacity);
+}
+
 /// Groups with their quotas, and CPUs that held real-time tasks back; nothing when there are none.
 void throttling(const Report& r, std::string& out) {
   if (!r.groups.empty())
@@ -158,6 +166,7 @@ std::string render_report_text(const Report& r) {
   out += '\n';
   latency(r, out);
   cpus(r, out);
+  irq_time(r, out);
   throttling(r, out);
   stacks(r, out);
   placement(r, out);

@@ -104,6 +104,7 @@ void ResultWriter::add_report(const Report& report, const RunMetrics& metrics, c
   write_csv<LockRow>("locks", report.locks);
   write_csv<OppRow>("opps", report.opps);
   write_csv<GroupRow>("groups", report.groups);
+  if (!report.irqtime.empty()) write_csv<IrqTimeRow>("irqtime", report.irqtime);
   write_csv<TaskRow>("tasks", metrics.tasks.records(), [&](const TaskRecord& t) { return task_row(t, names); });
   km::u64 number = 0;
   write_csv<ForkRow>("forks", metrics.placement.forks(), [&](const ForkRecord& f) { return fork_row(number++, f, metrics.placement, names); });

@@ -100,6 +100,7 @@ void apply_config(ResolvedRun& run) {
     run.kernel.preempt = static_cast<km::PreemptModel>(model);
   }
   flag("SCHED_MC", run.kernel.sched_mc);
+  flag("IRQ_TIME_ACCOUNTING", run.kernel.irq_time_accounting);
   flag("VMAP_STACK", run.kernel.vmap_stack);
   flag("FAIR_GROUP_SCHED", run.kernel.fair_group_sched);
   if (!run.kernel.fair_group_sched) run.kernel.autogroup = run.kernel.cfs_bandwidth = false;

@@ -1,9 +1,12 @@
 // Scheduler features as a user meets them: the shipped workloads make their point, and it is what arithmetic says.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "tests/cli/app/app.hpp"
 
@@ -18,6 +21,19 @@ json report_of(const Session& forksim, const std::string& arguments) {
   const Result r = forksim("run " + arguments + " --out result --json");
   REQUIRE_MESSAGE(r.code == 0, r.err);
   return json::parse(r.out);
+}
+
+/// User time of the task "hog" that got least.
+std::int64_t least_work(const Session& forksim) {
+  std::istringstream in(read_file(forksim.path() / "result" / "tasks.csv"));
+  std::int64_t least = INT64_MAX;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream cells(line);
+    std::vector<std::string> row;
+    for (std::string cell; std::getline(cells, cell, ',');) row.push_back(cell);
+    if (row.at(3) == "hog") least = std::min<std::int64_t>(least, std::stoll(row.at(6)));
+  }
+  return least;
 }
 
 constexpr std::int64_t kUs = 1'000, kMs = 1'000'000;
@@ -49,5 +65,38 @@ TEST_SUITE("cli") {
       CHECK(with["latency"]["run_delay"]["p90"] < without["latency"]["run_delay"]["p90"]);
     }
     CHECK(forksim("list features").out.find("DOUBLE_TICK") != std::string::npos);
+  }
+
+  TEST_CASE("irq_capacity: the CPU with the interrupts gets one task of seven, without IRQ_TIME_ACCOUNTING nobody knows") {
+    const Session forksim;
+    const json with = report_of(forksim, workload("irq_capacity"));
+    // 100000 interrupts of 40 us and the second half of 660 ns, 2500 ticks of 1650 ns likewise; 4 ms of ticks on the other CPUs.
+    const json& busy = with["irqtime"][0];
+    CHECK(busy["hardirq_ns"] == 100'000LL * 40'330 + 2'499 * 1'980);
+    CHECK(busy["util_irq"] > 400);
+    CHECK(busy["util_irq"] < 440);
+    CHECK(busy["capacity"] > 1024 - 440);
+    CHECK(busy["capacity"] < 1024 - 400);
+    for (int c = 1; c < 4; ++c) CHECK(with["irqtime"][c]["capacity"] == 1024);
+    CHECK(with["irqtime"][0]["hardirq_ns"].get<std::int64_t>() + busy["softirq_ns"].get<std::int64_t>() <= with["cpus"][0]["irq_ns"]);
+    CHECK(read_file(forksim.path() / "result" / "irqtime.csv").find("cpu,hardirq_ns,softirq_ns,util_irq,capacity\n0,") == 0);
+    // Work done by the hog that got least: two of seven share a whole CPU, 10 s / 2.
+    const std::int64_t least = least_work(forksim);
+    CHECK(least > 4950 * kMs);
+    for (const char* off : {"features.NO_NONTASK_CAPACITY=true", "config.IRQ_TIME_ACCOUNTING=false"}) {
+      CAPTURE(off);
+      report_of(forksim, workload("irq_capacity") + " --set " + off);
+      CHECK(least_work(forksim) < least - 100 * kMs);
+    }
+  }
+
+  TEST_CASE("without IRQ_TIME_ACCOUNTING, NO_NONTASK_CAPACITY changes nothing and there is no irqtime") {
+    const Session forksim;
+    json plain = report_of(forksim, workload("fork_storm_loaded"));
+    json off = report_of(forksim, workload("fork_storm_loaded") + " --set features.NO_NONTASK_CAPACITY=true");
+    CHECK(off["settings"] == json::array({"features.NO_NONTASK_CAPACITY"}));
+    CHECK_FALSE(off.contains("irqtime"));
+    for (json* r : {&plain, &off}) r->erase("settings");
+    CHECK(plain == off);
   }
 }

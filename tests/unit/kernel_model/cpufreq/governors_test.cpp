@@ -147,6 +147,26 @@ TEST_CASE("schedutil asks for 1.25 times the utilisation of the busiest CPU, rou
   }
 }
 
+TEST_CASE("schedutil: what interrupts take is on top of what tasks use of the rest") {
+  struct {
+    u64 cfs, irq;
+    u32 khz;
+  } const kCases[] = {
+      {512, 0, 1'000'000},    // 1.25 x 1500 MHz / 2 = 937.5
+      {512, 256, 1'500'000},  // 512 x 3/4 + 256 = 640: 1171.875
+      {0, 512, 1'000'000},   {0, 1023, 1'500'000}, {10, 1024, 1'500'000}, {0, 2000, 1'500'000},
+  };
+  for (const auto& c : kCases) {
+    CAPTURE(c.irq);
+    Schedutil g(1, 10'000, 4 * kMs);
+    g.start();
+    std::vector<Schedutil::CpuUtil> u = utils({c.cfs});
+    u[0].irq = c.irq;
+    CHECK(g.update_shared(0, 10'000'000'000, 0, pi4(), [&] { return u; }));
+    CHECK(g.sugov_work() == c.khz);
+  }
+}
+
 TEST_CASE("schedutil: a runnable real-time task asks for the top, between two changes the rate limit passes") {
   const FreqPolicy p = pi4();
   Schedutil g(1, 10'000, 4 * kMs);

@@ -27,6 +27,9 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     KernelConfig c;
     c.profile = *find_profile(kProfiles[rng_.below(4)]);
     c.profile.cfs_bandwidth = c.profile.fair_group_sched;
+    c.profile.irq_time_accounting = seed % 3 == 1;
+    c.profile.features[static_cast<std::size_t>(Feature::HRTICK)] = seed % 4 == 1;
+    c.profile.features[static_cast<std::size_t>(Feature::DOUBLE_TICK)] = seed % 8 == 1;
     cpus_ = static_cast<u32>(1 + rng_.below(5));
     rt_period_ = 10'000 * (1 + rng_.below(8));
     rt_runtime_ = rt_period_ * (20 + rng_.below(76)) / 100;
@@ -67,6 +70,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       const Rq& rq = core_->sched.rq(CpuId(c));
       check_rt(rq, queued);
       check_cfs(rq, queued);
+      check_timers(rq);
       need(rq.online == (rq.rt.rt_runtime != RUNTIME_INF), "a CPU outside the root domain takes part in real-time bandwidth");
       if (rq.online) rt_runtime += rq.rt.rt_runtime;
       if (rq.curr->cpus_allowed.test(rq.cpu)) stranded_.erase(rq.curr);
@@ -218,6 +222,14 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     }
   }
 
+  /// The clock of tasks lacks what is accounted, and a slice's timer is armed where it says so.
+  void check_timers(const Rq& rq) {
+    need(rq.clock - rq.clock_task == rq.prev_irq_time && rq.prev_irq_time <= rq.irqtime.total(), "clock_task");
+    const Cpu& c = core_->cpu(rq.cpu);
+    need(!rq.hrtick_active || c.sched_timer_at != kNever, "an hrtick timer that is active is not armed");
+    need(rq.hrtick_csd_pending == c.call_hrtick || !rq.online, "hrtick_csd_pending");
+    need(!rq.hrtick_active || core_->hrtick_on(), "an hrtick timer without the feature");
+  }
   void check_rt(const Rq& rq, std::set<const Task*>& queued) {
     u32 n = 0, rr = 0;
     for (std::size_t prio = 0; prio < MAX_RT_PRIO; ++prio) {
