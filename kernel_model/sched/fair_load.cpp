@@ -149,7 +149,7 @@ void FairClass::detach_entity_load_avg(CfsRq& q, SchedEntity& se) {
 
 void FairClass::sync_entity_load_avg(SchedEntity& se) {
   const CfsRq& q = *se.cfs_rq;
-  update_load_avg_blocked_se(q.avg.last_update_time, scale_of(q), se);
+  update_load_avg_blocked_se(q.avg.last_update_time, se);
 }
 
 void FairClass::remove_entity_load_avg(SchedEntity& se) {
@@ -201,7 +201,7 @@ void FairClass::detach_entity_cfs_rq(SchedEntity& se) {
 
 void FairClass::set_task_rq_fair(SchedEntity& se, CfsRq* prev, CfsRq& next) {
   if (!attach_age_load_ || !se.avg.last_update_time || !prev) return;
-  update_load_avg_blocked_se(prev->avg.last_update_time, scale_of(*prev), se);
+  update_load_avg_blocked_se(prev->avg.last_update_time, se);
   se.avg.last_update_time = next.avg.last_update_time;
 }
 

@@ -34,7 +34,7 @@ class Decay {
   u32 shift_ = 0, inv_ = 0;  // nothing is left after 63 half-lives
 };
 
-/// Returns the number of whole periods that passed. What ran without load adds nothing: the sums only age.
+/// Returns the number of whole periods that passed.
 u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running) {
   u32 contrib = static_cast<u32>(delta);
   delta += sa.period_contrib;
@@ -45,15 +45,35 @@ u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
     sa.runnable_load_sum = y(sa.runnable_load_sum);
     sa.util_sum = static_cast<u32>(y(sa.util_sum));
     delta %= kPeriod;
-    if (load) contrib = y.segments(kPeriod - sa.period_contrib, static_cast<u32>(delta));
+    contrib = y.segments(kPeriod - sa.period_contrib, static_cast<u32>(delta));
   }
   sa.period_contrib = static_cast<u32>(delta);
-  if (!load) return periods;
   const u64 c = (contrib * scale.freq) >> kCapacityShift;
   sa.load_sum += load * c;
   if (runnable) sa.runnable_load_sum += runnable * c;
   if (running) sa.util_sum += static_cast<u32>(c * scale.cpu);
   return periods;
+}
+
+/// update_load_sum without load, which adds nothing, whatever is runnable or running: the sums only age. So do the queues of groups that
+/// sleep, and there are many of them.
+bool update_blocked_sum(u64 now, SchedAvg& sa) {
+  u64 delta = now - sa.last_update_time;
+  // A clock that went backwards (another CPU's) resynchronises without accounting anything.
+  if (static_cast<s64>(delta) < 0) {
+    sa.last_update_time = now;
+    return false;
+  }
+  delta >>= 10;
+  sa.last_update_time += delta << 10;
+  delta += sa.period_contrib;
+  sa.period_contrib = static_cast<u32>(delta % kPeriod);
+  if (delta < kPeriod) return false;
+  const Decay y(delta / kPeriod);
+  sa.load_sum = y(sa.load_sum);
+  sa.runnable_load_sum = y(sa.runnable_load_sum);
+  sa.util_sum = static_cast<u32>(y(sa.util_sum));
+  return true;
 }
 
 /// Divides by the same number again and again: one division, then multiplications. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact
@@ -76,8 +96,8 @@ u64 decay_load(u64 val, u64 n) { return Decay(n)(val); }
 u32 accumulate_pelt_segments(u64 periods, u32 d1, u32 d3) { return Decay(periods).segments(d1, d3); }
 
 bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runnable, bool running) {
+  if (!load) return update_blocked_sum(now, sa);
   u64 delta = now - sa.last_update_time;
-  // A clock that went backwards (another CPU's) resynchronises without accounting anything.
   if (static_cast<s64>(delta) < 0) {
     sa.last_update_time = now;
     return false;
@@ -102,14 +122,29 @@ bool age_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity&
   return true;
 }
 
-bool update_load_avg_blocked_se(u64 now, PeltScale scale, SchedEntity& se) {
+bool update_load_avg_blocked_se(u64 now, SchedEntity& se) {
   if (se.task) se.runnable_weight = se.load.weight;
-  if (!update_load_sum(now, scale, se.avg, 0, 0, false)) return false;
+  if (!update_blocked_sum(now, se.avg)) return false;
   update_load_avg_of(se.avg, se_weight(se), se_runnable(se));
   return true;
 }
 
+namespace {
+// Out of line both: the usual way through needs no registers saved.
+[[gnu::noinline]] void average_cfs_rq(SchedAvg& sa) { update_load_avg_of(sa, 1, 1); }
+/// Sums of a queue below the least divider are averages of 0.
+[[gnu::noinline]] bool age_blocked_cfs_rq(u64 now, SchedAvg& sa) {
+  if (!update_blocked_sum(now, sa)) return false;
+  if (((sa.load_sum | sa.runnable_load_sum | sa.util_sum) >> 15) == 0)
+    sa.load_avg = sa.runnable_load_avg = sa.util_avg = 0;
+  else
+    average_cfs_rq(sa);
+  return true;
+}
+}  // namespace
+
 bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
+  if (!scale_load_down(cfs_rq.load.weight)) return age_blocked_cfs_rq(now, cfs_rq.avg);
   if (!update_load_sum(now, scale, cfs_rq.avg, scale_load_down(cfs_rq.load.weight), scale_load_down(cfs_rq.runnable_weight),
                        cfs_rq.curr != nullptr))
     return false;

@@ -43,7 +43,7 @@ inline bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, Sc
   if (se.task) se.runnable_weight = se.load.weight;
   return pelt_due(now, se.avg) && age_load_avg_se(now, scale, cfs_rq, se, util_est);
 }
-bool update_load_avg_blocked_se(u64 now, PeltScale scale, SchedEntity& se);
+bool update_load_avg_blocked_se(u64 now, SchedEntity& se);
 bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
 inline bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
   return pelt_due(now, cfs_rq.avg) && age_load_avg_cfs_rq(now, scale, cfs_rq);

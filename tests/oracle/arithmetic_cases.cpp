@@ -116,7 +116,7 @@ void run_pelt(const Config&, const json& c, Check& check) {
       se.runnable_weight = scale_load(runnable_weight);
       se.on_rq = load != 0;
       q.curr = s.at(3).get<u64>() ? &se : nullptr;
-      ret = kind == "se" ? update_load_avg_se(now, {}, q, se, true) : update_load_avg_blocked_se(now, {}, se);
+      ret = kind == "se" ? update_load_avg_se(now, {}, q, se, true) : update_load_avg_blocked_se(now, se);
     }
     const std::string at = "step " + std::to_string(n++);
     check.eq(at + ".ret", s.at(6).get<u64>(), u64{ret});
