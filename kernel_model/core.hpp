@@ -104,6 +104,8 @@ class Core : public SchedHooks {
   bool locks_on() const { return lock_mask_ != 0; }
   /// Drops what the frame of `x` holds, before its effect lets time pass otherwise than by its next step.
   void unlock(Ctx& x, u16 set = 0xffff);
+  /// Takes and drops a lock at one instant, for what takes no time; false when somebody holds it or looks on: then it needs a step.
+  bool pass_free_lock(LockWord& l, LockId id);
   /// A path that waited for the lock of `w` has it.
   void has_lock(Ctx& x, LockWaiter& w);
   /// `t` leaves its CPU with a mutex: those that spin for it go to sleep.
@@ -279,7 +281,11 @@ class Core : public SchedHooks {
   // --- state used by paths ---
   Scheduler sched;
   SchedTimers sched_timers;
-  Ns cgroup_sync_until{0};  ///< writers of cgroup_threadgroup_rwsem need no grace period before this date
+  LockWord threadgroup_rwsem;  ///< cgroup_threadgroup_rwsem, a percpu_rw_semaphore
+  u32 cgroup_writers = 0;      ///< who write to cgroup.procs
+  Ns cgroup_sync_until{0};     ///< its writers need no grace period before this date
+  /// percpu_down_read: readers touch what they share only while a writer is about (rcu_sync).
+  LockWord* threadgroup_read() { return cgroup_writers || now_ < cgroup_sync_until ? &threadgroup_rwsem : nullptr; }
   UserSpace& user;
   Totals totals;
   /// `totals` with the scheduler's own counters filled in.

@@ -141,13 +141,18 @@ Next call_exit(Ctx& x) {
   return irq_exit(x);
 }
 
+constexpr u16 kPcTimerExpire = 3;
+
 Next timer_entry(Ctx& x) {
   account_irq_enter(x);
   emit_named(x, Tp::irq_handler_entry, "arch_timer", kArchTimerIrq);
   x.f.a[1] = x.c.tick_at <= x.k.now();
   return advance();
 }
-Ns tick_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) : Ns(0); }
+/// About half of a tick is scheduler_tick, under rq.lock; what update_process_times does comes before.
+Ns scheduler_tick_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) / 2 : Ns(0); }
+Ns update_times_cost(Ctx& x) { return x.f.a[1] ? x.k.cost(Phase::tick) - scheduler_tick_cost(x) : Ns(0); }
+Next update_times(Ctx& x) { return x.f.a[1] ? advance() : jump(kPcTimerExpire); }
 
 /// account_user_time: a tick that met a task with nice above 0 in user mode.
 void account_nice(Cpu& c, u64 tick) {
@@ -158,7 +163,6 @@ void account_nice(Cpu& c, u64 tick) {
 
 /// tick_sched_handle: the scheduler's tick, then what it raises.
 Next timer_tick(Ctx& x) {
-  if (!x.f.a[1]) return advance();
   Core& k = x.k;
   const u64 tick = k.profile().tick_ns();
   x.c.tick_at = Ns((k.now().v / tick + 1) * tick);
@@ -189,28 +193,28 @@ Ns hrtimer_cost(Ctx& x) {
   return sleeper_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);
 }
 
-constexpr u16 kPcHrtick = 4;  // of kTimerSteps
+constexpr u16 kPcHrtick = 5;  // of kTimerSteps
 
 /// One expired timer per round: the scheduler's callback, or hrtimer_wakeup of a sleeper.
 Next timer_expire(Ctx& x) {
   if (sched_timer_due(x)) {
     if (x.k.sched_timers.hrtick_first(x.c)) return jump(kPcHrtick);
     x.k.sched_timers.run(x.k, x.c);
-    return jump(2);
+    return jump(kPcTimerExpire);
   }
   if (!sleeper_due(x)) return advance();
   Task* t = x.c.timers.pop();
   t->timer_seq = 0;
   x.c.update_timer();
   call_ttwu(x, *t, TASK_NORMAL);
-  return jump(2);
+  return jump(kPcTimerExpire);
 }
 Ns hrtick_cost(Ctx& x) { return x.k.cost(Phase::hrtimer_interrupt); }
 /// __run_hrtimer of hrtick, which holds the queue's lock.
 Next hrtick_expire(Ctx& x) {
   const Held rq_lock(x, 1);
   x.k.sched_timers.run_hrtick(x.k, x.c);
-  return jump(2);
+  return jump(kPcTimerExpire);
 }
 Next timer_exit(Ctx& x) {
   x.k.emit(Tp::irq_handler_exit, x.c, kArchTimerIrq, 1);
@@ -274,7 +278,7 @@ Next softirq_done(Ctx& x) {
 /// run_rebalance_domains; an active balance it asked for wakes that CPU's stopper.
 Next rebalance(Ctx& x) {
   x.k.sched.begin_rebalance_domains(x.c.id);
-  call(x, kBalance).a[0] = 1;
+  call_balance(x, 1);
   return advance();
 }
 Next rebalanced(Ctx& x) { return softirq_done(x); }
@@ -434,7 +438,6 @@ bool is_tick(Ctx& x) { return x.f.a[1]; }
 
 /// sched_ttwu_pending locks the queue when there is somebody on the list.
 LockWord* ipi_lock(Ctx& x, LockId) { return x.k.sched.rq(x.c.id).wake_list ? &x.c.rq_lock : nullptr; }
-LockWord* timer_lock(Ctx& x, LockId) { return x.f.a[1] || x.f.pc() == kPcHrtick ? &x.c.rq_lock : nullptr; }
 
 constexpr Step kIpiSteps[] = {
     {ipi_entry, Phase::count_, irq_entry, kOff, marks<enters<Fn::gic_handle_irq>, enters<Fn::handle_IPI>>},
@@ -458,10 +461,10 @@ constexpr Step kTimerSteps[] = {
      marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
            calls<Fn::tick_irq_enter, on_idle>, calls<Fn::_local_bh_enable, on_idle>, leaves<Fn::irq_enter>,
            enters<Fn::handle_percpu_devid_irq>, enters<Fn::arch_timer_handler_virt>, enters<Fn::hrtimer_interrupt>>},
-    {timer_tick, Phase::count_, tick_cost, kOff, marks<pays<Fn::tick_sched_timer, is_tick>, pays<Fn::scheduler_tick, is_tick>>,
-     LockSet::rq},
+    {update_times, Phase::count_, update_times_cost, kOff, marks<enters<Fn::tick_sched_timer, is_tick>>},
+    {timer_tick, Phase::count_, scheduler_tick_cost, kOff, marks<pays<Fn::scheduler_tick>>, LockSet::rq},
     {timer_expire, Phase::count_, hrtimer_cost, kOff,
-     marks<leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>, enters<Fn::wake_up_process, timer_due>>},
+     marks<leaves<Fn::tick_sched_timer>, leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>, enters<Fn::wake_up_process, timer_due>>},
     {timer_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_percpu_devid_irq>, enters<Fn::irq_exit>>},
     {hrtick_expire, Phase::hrtick, hrtick_cost, kOff, marks<pays<Fn::hrtick>>, LockSet::rq},
 };
@@ -474,6 +477,7 @@ constexpr Step kDeviceSteps[] = {
     {device_handler, Phase::count_, device_cost, kOff},
     {device_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_fasteoi_irq>, enters<Fn::irq_exit>>},
 };
+static_assert(kTimerSteps[kPcTimerExpire].effect == timer_expire);
 bool rcu_due(Ctx& x) { return x.c.rcu.due() <= x.k.now() && x.c.rcu.front(); }
 
 constexpr Step kSoftirqSteps[] = {
@@ -501,11 +505,24 @@ static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff
 
 const Path kIrqIpi{"scheduler_ipi", kIpiSteps, ipi_lock};
 const Path kIrqCall{"generic_smp_call_function_single_interrupt", kCallSteps, call_lock};
-const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps, timer_lock};
+const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
 const Path kIdle{"do_idle", kIdleSteps};
 const Path kBalance{"load_balance", kBalanceSteps, balance_lock};
+
+/// Most balances only look: they need no frame as long as nobody holds the queues they look at.
+void call_balance(Ctx& x, u32 shown_locks) {
+  {
+    const Held rq_lock(x, shown_locks);
+    for (;;) {
+      const Rq* rq = x.k.sched.balance_lock(x.c.id);
+      if (x.k.sched.balance_moves(x.c.id) || (rq && !x.k.pass_free_lock(x.k.cpu(rq->cpu).rq_lock, LockId::rq))) break;
+      if (!x.k.sched.balance_advance(x.c.id)) return;
+    }
+  }
+  call(x, kBalance).a[0] = shown_locks;
+}
 
 void Core::take_irq(Cpu& c) {
   const bool ipi = c.ipi_at <= now_;

@@ -5,11 +5,11 @@
 // takes its way from CPU to CPU on top. A sleeping lock gets kLockSleep: a mutex is spun for while its holder runs (mutex_spin_on_owner),
 // else, and for an rw_semaphore at once, the task sleeps uninterruptibly and the release wakes it.
 // Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
-// and waits come out longer, never shorter: the tick (rq.lock about half of it), futex_wait and futex_wake (bucket about half), pipe_read
-// and pipe_write (mutex about two thirds), get_signal.
+// and waits come out longer, never shorter: futex_wait and futex_wake (bucket about half), pipe_read and pipe_write (mutex about two
+// thirds), get_signal.
 // Not covered: distribute_cfs_runtime and sched_rt_period_timer, pull_rt_task with NO_RT_PUSH_IPI, the averages of tickless CPUs that a
-// newly idle one refreshes in update_sg_lb_stats; sched_move_task of a dying task or of a write to cgroup.procs, which holds rq.lock for a
-// part of its row; wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
+// newly idle one refreshes in update_sg_lb_stats, sched_autogroup_exit_task; wait queue heads, files and fs locks. Zone, LRU and page table
+// locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -23,6 +23,8 @@ LockWord* Core::lock_of(Ctx& x, LockId id) {
     case LockId::mmap_read:
     case LockId::mmap_write:
       return x.t.mm ? &x.t.mm->mmap_sem : nullptr;
+    case LockId::threadgroup_read:
+      return threadgroup_read();
     case LockId::tasklist_read:
     case LockId::tasklist_write:
       return &tasklist_lock_;
@@ -112,6 +114,13 @@ inline void Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
   c.held[n] = {&l, id, c.lock_flags, now_};
   c.nr_held = n + 1;
   c.lock_flags |= kFlagsOf[static_cast<std::size_t>(id)];
+}
+
+bool Core::pass_free_lock(LockWord& l, LockId id) {
+  if (!locks_on()) return true;
+  if (l.in_use() || trace_.enabled(Tp::lock_acquired) || trace_.enabled(Tp::lock_release)) return false;
+  ++lock_stats_[static_cast<std::size_t>(id)].acquisitions;
+  return true;
 }
 
 inline void Core::trace_acquired(Cpu& c, LockWord& l, LockId id) {

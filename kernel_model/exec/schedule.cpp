@@ -44,7 +44,7 @@ Next schedule_deactivate(Ctx& x) {
 /// idle_balance looks at the domain with the run queue unlocked; pick_next_task finds what it pulled.
 Ns newidle_cost(Ctx& x) { return Ns(x.f.a[1]); }
 Next newidle_walk(Ctx& x) {
-  call(x, kBalance);
+  call_balance(x, 0);
   return jump(kPcSwitch);
 }
 

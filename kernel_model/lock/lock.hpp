@@ -56,7 +56,8 @@ struct LockSet {
 static_assert(kLocks <= 16);
 constexpr u16 lock_bit(LockId id) { return static_cast<u16>(1u << static_cast<unsigned>(id)); }
 /// Locks that put a waiter to sleep (or to spin only as long as the holder runs).
-inline constexpr u16 kSleepingLocks = LockSet::mmap_read | LockSet::mmap_write | LockSet::pipe;
+inline constexpr u16 kSleepingLocks = LockSet::threadgroup_read | LockSet::threadgroup_write | LockSet::mmap_read |
+                                       LockSet::mmap_write | LockSet::pipe;
 
 struct LockWord;
 

@@ -414,13 +414,13 @@ Next not_reached(Ctx&) {
 }
 
 constexpr u16 kTasklist = LockSet::tasklist_write;
-/// exit_signals locks only when there are other threads.
+/// exit_signals takes siglock only when there are other threads.
 LockWord* exit_lock(Ctx& x, LockId id) { return id == LockId::siglock && thread_group_empty(x.t) ? nullptr : x.k.lock_of(x, id); }
 
 constexpr Step kDoExitSteps[] = {
     {exit_begin, Phase::count_, nullptr, 0, marks<enters<Fn::do_exit>>},
     {exit_signals, Phase::count_, nullptr, 0, marks<pays<Fn::exit_signals>, calls<Fn::__percpu_down_read>, calls<Fn::__percpu_up_read>>,
-     LockSet::siglock},
+     LockSet::threadgroup_read | LockSet::siglock},
     {exit_account, Phase::count_, early_cost, 0, marks<calls<Fn::sync_mm_rss, has_mm>>},
     {exit_robust, Phase::count_, robust_cost, 0,
      marks<enters<Fn::exit_mm, outside<Fn::exit_mm>>, enters<Fn::mm_release, outside<Fn::mm_release>>,

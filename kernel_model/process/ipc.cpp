@@ -122,14 +122,14 @@ Next pipe_exit(Ctx& x) {
 LockWord* pipe_lock(Ctx& x, LockId) { return &pipe(x).mutex; }
 constexpr Step kReadSteps[] = {
     {pipe_enter, Phase::syscall_entry, nullptr, 0},
-    {pipe_locked, Phase::pipe_read, nullptr, 0, nullptr, LockSet::pipe},
+    {pipe_locked, Phase::pipe_read, nullptr, StepFlag::kMightSleep, nullptr, LockSet::pipe},
     {pipe_read, Phase::count_, read_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
     {pipe_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_write>, leaves<Fn::sys_read>>},
 };
 constexpr Step kWriteSteps[] = {
     {pipe_enter, Phase::syscall_entry, nullptr, 0},
-    {pipe_locked, Phase::pipe_write, nullptr, 0, nullptr, LockSet::pipe},
+    {pipe_locked, Phase::pipe_write, nullptr, StepFlag::kMightSleep, nullptr, LockSet::pipe},
     {pipe_write, Phase::count_, write_cost, StepFlag::kNoPreempt, nullptr, LockSet::pipe},
     {pipe_woken, Phase::count_, nullptr, 0},
     {pipe_exit, Phase::syscall_exit, nullptr, 0, marks<leaves<Fn::sys_write>, leaves<Fn::sys_read>>},

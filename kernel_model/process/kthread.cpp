@@ -97,7 +97,7 @@ Next stopper_move(Ctx& x) {
   if (x.c.stop_works.empty()) {
     x.c.active_balance = false;
     x.k.sched.begin_active_balance(x.c.id);
-    if (x.k.sched.balance_advance(x.c.id)) call(x, kBalance).a[0] = 2;
+    if (x.k.sched.balance_advance(x.c.id)) call_balance(x, 2);
     return jump(0);
   }
   const StopWork w = x.c.stop_works.front();

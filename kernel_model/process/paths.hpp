@@ -139,7 +139,7 @@ inline void push_rt_tasks(Ctx& x, CpuId cpu) {
 inline bool waits_for_attach(Ctx& x, const Task& t) {
   if (t.on_rq != TASK_ON_RQ_MIGRATING) [[likely]]
     return false;
-  x.k.unlock(x);
+  x.k.unlock(x, static_cast<u16>(~kSleepingLocks));
   call(x, kTaskRqSpin).a[0] = as_arg(t);
   return true;
 }
@@ -168,6 +168,8 @@ struct Nr {
 };
 
 // exec/irq.cpp
+/// Runs what Scheduler::begin_... has begun, before the caller's next step.
+void call_balance(Ctx& x, u32 shown_locks);
 /// irq_exit(): the end of every interrupt path.
 Next irq_exit(Ctx& x);
 /// account_irq_enter_time of irq_enter: the time before belongs to the task, or to the softirq that is interrupted.
@@ -229,6 +231,8 @@ void count_workload(Core& k, Task& t, int delta);
 s64 do_setpriority(Ctx& x);
 /// task_rq_lock: pi_lock and the run queue of the task that a call about scheduling changes.
 LockWord* target_lock(Ctx& x, LockId id);
+/// What dequeuing and enqueuing a task takes in sched_move_task, under its queue's lock.
+inline Ns sched_move_cost(const Core& k) { return k.cost(Phase::detach_task) + k.cost(Phase::enqueue_task); }
 /// waits_for_attach of that task.
 bool target_waits_for_attach(Ctx& x);
 // process/kthread.cpp

@@ -170,9 +170,15 @@ Next attach_enter(Ctx& x) {
   trace_sys_enter(x, Nr::write);
   return advance();
 }
-/// cgroup_threadgroup_rwsem: the first writer waits for an RCU grace period, those that follow within another one do not.
+// Locals of kCgroupAttach: a[0] the threads to move, a[1] how many are; the step after the last one.
+enum AttachPc : u16 { kPcAttachNext = 3, kPcAttachExit = 5 };
+Task& attached(Ctx& x) { return *x.k.visit(static_cast<u32>(x.f.a[0]))[x.f.a[1]]; }
+
+/// percpu_down_write of cgroup_threadgroup_rwsem: the first writer waits for an RCU grace period, those that follow within another one do
+/// not; then, with the lock of the next step, for the readers that are inside.
 Next attach_lock(Ctx& x) {
   Core& k = x.k;
+  ++k.cgroup_writers;
   if (k.now() < k.cgroup_sync_until) return advance();
   k.call_rcu(x.c, nullptr);
   k.arm_timer(x.c, x.t, k.grace_period_end());
@@ -180,40 +186,65 @@ Next attach_lock(Ctx& x) {
   call(x, kSchedule);
   return advance();
 }
-Ns attach_cost(Ctx& x) {
-  const Task* p = target(x);
-  return x.k.cost(Phase::cgroup_attach_per_task) * (p && p->signal ? p->signal->nr_threads : 0);
-}
-Next attach_apply(Ctx& x) {
+/// The threads that are to move: from here on none of them forks or exits before they have. cgroup_migrate_add_task leaves out those that
+/// are there or on their way out.
+Next attach_check(Ctx& x) {
   Core& k = x.k;
   k.cancel_timer(x.t);
   x.t.state = TASK_RUNNING;
   k.cgroup_sync_until = k.grace_period_end();
   Task* p = target(x);
   x.t.result = can_attach(x, p);
-  if (x.t.result) return advance();
+  if (x.t.result) return jump(kPcAttachExit);
+  x.f.a[0] = k.new_visit();
+  std::vector<Task*>& threads = k.visit(static_cast<u32>(x.f.a[0]));
+  const TaskGroup* tg = k.group(static_cast<u32>(op(x).arg));
+  for (Task* t = p->signal->threads.front(); t; t = t->thread_node.next)
+    if (t->cgroup != tg && !(t->flags & PF_EXITING)) threads.push_back(t);
+  if (!threads.empty()) return advance();
+  k.end_visit(static_cast<u32>(x.f.a[0]));
+  return jump(kPcAttachExit);
+}
+/// css_set_move_task of one thread, then sched_move_task, of which one that neither runs nor waits to run takes no time.
+Ns move_cost(Ctx& x) {
+  return attached(x).on_rq ? std::min(x.k.cost(Phase::cgroup_attach_per_task), sched_move_cost(x.k)) : Ns(0);
+}
+Ns attach_cost(Ctx& x) { return x.k.cost(Phase::cgroup_attach_per_task) - move_cost(x); }
+Next attach_next(Ctx&) { return advance(); }
+Next attach_move(Ctx& x) {
+  Core& k = x.k;
+  Task& t = attached(x);
+  if (waits_for_attach(x, t)) return jump(kPcAttachNext + 1);
   TaskGroup* tg = k.group(static_cast<u32>(op(x).arg));
-  for (Task* t = p->signal->threads.front(); t; t = t->thread_node.next) {
-    if (t->cgroup == tg || (t->flags & PF_EXITING)) continue;  // cgroup_migrate_add_task leaves them out
-    t->cgroup = tg;
-    {
-      const Held pi_and_rq_lock(x, 2);
-      k.sched.sched_move_task(*t, k.task_group_of(*t), x.c.id);
-    }
-    k.emit(Tp::cgroup_attach, x.c, t->pid, tg ? tg->name : NameId{});
+  t.cgroup = tg;
+  {
+    const Held pi_and_rq_lock(x, 2);
+    k.sched.sched_move_task(t, k.task_group_of(t), x.c.id);
   }
+  k.emit(Tp::cgroup_attach, x.c, t.pid, tg ? tg->name : NameId{});
+  if (++x.f.a[1] < k.visit(static_cast<u32>(x.f.a[0])).size()) return jump(kPcAttachNext);
+  k.end_visit(static_cast<u32>(x.f.a[0]));
   return advance();
 }
+LockWord* attach_locks(Ctx& x, LockId id) {
+  if (id == LockId::threadgroup_write) return &x.k.threadgroup_rwsem;
+  return id == LockId::pi ? &attached(x).pi_lock : &x.k.cpu(attached(x).cpu).rq_lock;
+}
 Next attach_exit(Ctx& x) {
+  --x.k.cgroup_writers;
   trace_sys_exit(x, Nr::write, x.t.result);
   return ret();
 }
 constexpr Step kAttachSteps[] = {
     {attach_enter, Phase::syscall_entry, nullptr, 0},
     {attach_lock, Phase::cgroup_attach, nullptr, StepFlag::kMightSleep},
-    {attach_apply, Phase::count_, attach_cost, StepFlag::kNoPreempt},
+    {attach_check, Phase::count_, nullptr, 0, nullptr, LockSet::threadgroup_write},
+    {attach_next, Phase::count_, attach_cost, 0, nullptr, LockSet::threadgroup_write},
+    {attach_move, Phase::count_, move_cost, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr,
+     LockSet::threadgroup_write | LockSet::pi | LockSet::rq},
     {attach_exit, Phase::syscall_exit, nullptr, 0},
 };
+static_assert(kAttachSteps[kPcAttachNext].effect == attach_next && kAttachSteps[kPcAttachExit].effect == attach_exit);
 
 }  // namespace
 
@@ -245,6 +276,6 @@ s64 do_setpriority(Ctx& x) {
 
 const Path kSysSetscheduler{"sys_sched_setscheduler", kSetschedulerSteps, target_lock};
 const Path kSysSetaffinity{"sys_sched_setaffinity", kAffinitySteps, target_lock};
-const Path kCgroupAttach{"cgroup_procs_write", kAttachSteps};
+const Path kCgroupAttach{"cgroup_procs_write", kAttachSteps, attach_locks};
 
 }  // namespace forksim::km

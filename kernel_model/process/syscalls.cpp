@@ -342,7 +342,7 @@ Next file_exit(Ctx& x) {
 }
 constexpr Step kFileSteps[] = {
     {file_enter, Phase::syscall_entry, nullptr, 0},
-    {file_apply, Phase::count_, file_cost, 0},
+    {file_apply, Phase::count_, file_cost, StepFlag::kMightSleep},
     {file_exit, Phase::syscall_exit, nullptr, 0},
 };
 

@@ -384,8 +384,8 @@ Next fault_done(Ctx& x) {
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
 using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, calls<Fn::find_vma>, pays<Fn::handle_mm_fault>>;
 constexpr Step kFaultSteps[] = {
-    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list},
-    {fault_done, Phase::count_, fault_cost, StepFlag::kMm, FaultMarks::list, LockSet::mmap_read},
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm | StepFlag::kMightSleep, FaultMarks::list},
+    {fault_done, Phase::count_, fault_cost, StepFlag::kMm | StepFlag::kMightSleep, FaultMarks::list, LockSet::mmap_read},
 };
 
 }  // namespace

@@ -29,16 +29,19 @@ LoadBalancer::LoadBalancer(Scheduler& s, const KernelProfile& k)
       cache_hot_buddy_(k.feat(Feature::CACHE_HOT_BUDDY)),
       walks_(s.machine().cpus) {}
 
-LbEnv LoadBalancer::make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle) {
-  LbEnv env;
+void LoadBalancer::init_env(LbEnv& env, CpuId this_cpu, SchedDomain& sd, CpuIdleType idle) {
   env.sd = &sd;
+  env.src_rq = nullptr;
+  env.src_cpu = env.new_dst_cpu = CpuId();
+  env.imbalance = env.found_imbalance = 0;
+  env.reason = BalanceReason::other_cpu;
+  env.flags = env.loop = env.loop_max = 0;
   env.dst_cpu = this_cpu;
   env.dst_rq = &s_.rq(this_cpu);
   env.dst_grpmask = sd.groups.front()->span;
   env.idle = idle;
   env.cpus = sd.span & s_.cpu_active_mask();
   env.loop_break = kLoopBreak;
-  return env;
 }
 
 bool LoadBalancer::should_we_balance(const LbEnv& env) const {
@@ -157,7 +160,7 @@ using Stage = BalanceWalk::Stage;
 }  // namespace
 
 void LoadBalancer::begin_attempt(BalanceWalk& w, CpuId dst, SchedDomain& sd, CpuIdleType idle, Stage then) {
-  w.env = make_env(dst, sd, idle);
+  init_env(w.env, dst, sd, idle);
   w.dst = dst;
   w.began = s_.sched_clock();
   w.after_attempt = then;

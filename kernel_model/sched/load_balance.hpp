@@ -111,7 +111,12 @@ class LoadBalancer {
   // --- one attempt (load_balance.cpp) ---
   /// Tasks moved to `this_cpu`; `cont` becomes false when another CPU of the group should do this.
   u32 load_balance(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle, bool& cont);
-  LbEnv make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle);
+  LbEnv make_env(CpuId this_cpu, SchedDomain& sd, CpuIdleType idle) {
+    LbEnv env;
+    init_env(env, this_cpu, sd, idle);
+    return env;
+  }
+  void init_env(LbEnv& env, CpuId this_cpu, SchedDomain& sd, CpuIdleType idle);
   bool need_active_balance(const LbEnv& env) const;
 
   // --- whom to relieve and by how much (busiest.cpp) ---

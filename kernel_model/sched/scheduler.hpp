@@ -256,6 +256,12 @@ class Scheduler {
   const Rq* balance_lock(CpuId cpu) { return balancer_.walk(cpu).lock; }
   /// Tasks that load_balance has taken from the queue of its last stage, for that of the next one.
   u32 balance_detached(CpuId cpu) { return balancer_.walk(cpu).detached; }
+  /// Whether the next stage moves tasks or kicks a stopper.
+  bool balance_moves(CpuId cpu) {
+    using Stage = BalanceWalk::Stage;
+    const Stage s = balancer_.walk(cpu).stage;
+    return s == Stage::detach || s == Stage::attach || s == Stage::kick || s == Stage::stop_attach;
+  }
   /// Whether the next stage attaches tasks.
   bool balance_attaches(CpuId cpu) {
     const BalanceWalk::Stage s = balancer_.walk(cpu).stage;

@@ -102,6 +102,18 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(n.of(Tp::sched_migrate_task).empty());
   }
 
+  TEST_CASE("a tick wants its queue for scheduler_tick only, the second half of its time") {
+    // CPU 1 changes the task of CPU 0 from 7.999800 to 8.000800 ms, with interrupts off. The tick of CPU 0 begins at 8.000000, wants the
+    // queue at 8.000500 and waits 300 ns and 7.
+    TwoCpus m;
+    m.cost(Phase::tick, 1000_ns);
+    constexpr s32 kFirstStarted = 7;  // two migration threads, two kworkers, init and kthreadd before it
+    m.start(m.add_list({run_op(4_ms)}), 5_ms, &kFirst);
+    m.start(m.add_list({run_op(2'999'800_ns), {.kind = OpKind::nice, .arg = 0, .pid = Pid(kFirstStarted)}, run_op(4_ms)}), 5_ms, &kSecond);
+    m.run(9_ms);
+    CHECK(ends(m) == std::vector<End>{{0, 3'000'807_ns, 307_ns}});
+  }
+
   TEST_CASE("with model.locks=off the balance waits for nobody") {
     TwoCpus m;
     m.config().locks = false;

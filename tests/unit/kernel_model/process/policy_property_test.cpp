@@ -87,8 +87,16 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       need(sum == tg->load_avg, "load_avg of a group is not the sum of its queues");
     }
     check_bandwidth();
+    for (u32 c = 0; c < cpus_; ++c) check_locks(core_->cpu(CpuId(c)));
     return wrong_;
   }
+  /// Waits for locks so far, and acquisitions of the second of two run queues.
+  u64 waits() const {
+    u64 n = 0;
+    for (const LockStats& s : core_->lock_stats()) n += s.contended;
+    return n;
+  }
+  u64 double_locks() const { return core_->lock_stats()[static_cast<std::size_t>(LockId::rq_nested)].acquisitions; }
 
   void next_op(u32 user, s64, Ns, Op& out) override {
     User& u = users_[user - 1];
@@ -127,6 +135,23 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       for (const StopWork& w : core_->cpu(CpuId(c)).stop_works)
         if (w.task == &t) return true;
     return false;
+  }
+
+  /// What a CPU holds: in the order of lock_ids.def, by itself, two run queues only that of the lower CPU first; nothing in user mode.
+  void check_locks(const Cpu& c) {
+    for (u32 i = 0; i < c.nr_held; ++i) {
+      const HeldLock& h = c.held[i];
+      need(!i || c.held[i - 1].id < h.id, "a lock is held against the order");
+      need(info(h.id).shared() ? h.lock->readers > 0 : h.lock->owner == c.id.v + 1, "a lock is held that says otherwise");
+      if (h.id != LockId::rq_nested) continue;
+      need(i && c.held[i - 1].id == LockId::rq && cpu_of(*c.held[i - 1].lock) < cpu_of(*h.lock), "two run queues are locked in the wrong order");
+    }
+    need(c.kind != TimeKind::user || !c.nr_held, "a lock is held in user mode");
+  }
+  u32 cpu_of(const LockWord& queue) const {
+    u32 c = 0;
+    while (&core_->cpu(CpuId(c)).rq_lock != &queue) ++c;
+    return c;
   }
 
   /// is_cpu_allowed of __migrate_task: the CPUs that it asked for went off before the stopper came, so it stays, until it is moved again.
@@ -331,7 +356,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
 
 TEST_SUITE("kernel_model/process") {
   TEST_CASE("random machines with all policies, groups and quotas: the scheduler's books stay closed at every step") {
-    u64 throttles = 0, rt_throttles = 0, migrations = 0, rebuilds = 0;
+    u64 throttles = 0, rt_throttles = 0, migrations = 0, rebuilds = 0, waits = 0, doubles = 0;
     for (u64 seed = 1; seed <= 200; ++seed) {
       RandomMachine m(seed);
       for (Ns now = 0_ns; now < RandomMachine::kEnd; now += 197_us) {
@@ -342,10 +367,15 @@ TEST_SUITE("kernel_model/process") {
       throttles += m.throttles();
       rt_throttles += m.rt_throttles();
       rebuilds += m.rebuilds();
+      waits += m.waits();
+      doubles += m.double_locks();
       migrations += m.core().all_totals().migrations;
     }
     MESSAGE(throttles << " throttled groups, " << rt_throttles << " throttled real-time queues, " << migrations << " migrations, "
-                      << rebuilds << " times a CPU came or went");
+                      << rebuilds << " times a CPU came or went, " << waits << " waits for locks, two run queues locked " << doubles
+                      << " times");
+    CHECK(waits > 300);
+    CHECK(doubles > 50);
     CHECK(throttles > 400);
     CHECK(rt_throttles > 200);
     CHECK(migrations > 1000);

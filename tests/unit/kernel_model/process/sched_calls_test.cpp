@@ -240,6 +240,44 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.of(Tp::cgroup_attach).size() == 4);  // two threads, twice
   }
 
+  TEST_CASE("cgroup.procs: who forks while threads are moved sleeps until the last one has, and the writer waits for who is inside") {
+    // The first write begins at 5 ms: 4 jiffies of grace period, to the tick at 24 ms. Its one thread takes 10 us, the second write, which
+    // needs no grace period, 10 more: the lock is held to 24.010 and on to 24.020. A fork on CPU 1 comes at 24.012: 8 us of sleep.
+    ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+    m.set(Tunable::timer_slack_ns, 0);
+    m.config().costs.ns[static_cast<std::size_t>(Phase::cgroup_attach_per_task)] = 10_us;
+    m.config().machine.transfer.assign(4, 7_ns);
+    m.config().machine.ipi.assign(4, 0_ns);
+    static const CpuMask kCpu0 = CpuMask::of(CpuId(0)), kCpu1 = CpuMask::of(CpuId(1));
+    const u32 batch = m.kernel().create_group({.name = "batch"});
+    m.start(m.add_list({attach_op(batch), attach_op(0), run_op(1_ms)}), 5_ms, &kCpu0);
+    const u32 child = m.add_list({});
+    m.start(m.add_list({{.kind = OpKind::sleep_until, .ns = 24'012_us}, fork_op(m.fork_spec(child)), wait_op()}), 5_ms, &kCpu1);
+    m.run();
+    const auto moved = m.of(Tp::cgroup_attach);
+    REQUIRE(moved.size() == 2);
+    CHECK(moved[0].ts == 24'010_us);
+    CHECK(moved[1].ts == 24'020_us);
+    const auto& read = m.kernel().lock_stats()[static_cast<std::size_t>(LockId::threadgroup_read)];
+    const auto& write = m.kernel().lock_stats()[static_cast<std::size_t>(LockId::threadgroup_write)];
+    CHECK(read.contended == 1);
+    CHECK(read.wait_total == 8_us);
+    CHECK(write.acquisitions == 2);
+    CHECK(write.hold_total == 20_us);
+    const auto forks = m.of(Tp::task_newtask);
+    REQUIRE_FALSE(forks.empty());
+    CHECK(forks.back().ts == 24'020_us);
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
+  TEST_CASE("cgroup.procs: before anybody writes to it, forks and exits share no lock for it") {
+    ScriptMachine m("rpi-4.19-arm64", 2, 1000_ns);
+    const u32 child = m.add_list({});
+    m.start(m.add_list({fork_op(m.fork_spec(child)), wait_op()}));
+    m.run();
+    CHECK(m.kernel().lock_stats()[static_cast<std::size_t>(LockId::threadgroup_read)].acquisitions == 0);
+  }
+
   TEST_CASE("a quota of 50 ms in 100 ms: hand-computed dates of a hog on one CPU") {
     // Slices of 5 ms are charged at ticks of 4 ms. The hog draws 5 + 5 x 8 ms, then the last 5: at 48 ms 2 ms are left, at 52 ms it owes 2
     // and is throttled. The next period pays the debt and 1 ns, so it lasts to 148 ms; the third, without debt, to 252 ms, and so on.
