@@ -338,6 +338,7 @@ bool LoadBalancer::advance(BalanceWalk& w) {
   return w.lock;
 }
 
+/// One line per stage.
 void LoadBalancer::run_stage(BalanceWalk& w) {
   switch (w.stage) {
     case Stage::find_busiest:
