@@ -284,6 +284,11 @@ class Core : public SchedHooks {
   LockWord threadgroup_rwsem;  ///< cgroup_threadgroup_rwsem, a percpu_rw_semaphore
   u32 cgroup_writers = 0;      ///< who write to cgroup.procs
   Ns cgroup_sync_until{0};     ///< its writers need no grace period before this date
+  /// percpu_down_write: from the first writer on, forks and exits look at threadgroup_read.
+  void add_cgroup_writer() {
+    ++cgroup_writers;
+    if (lock_mask_) lock_mask_ |= LockSet::threadgroup_read;
+  }
   /// percpu_down_read: readers touch what they share only while a writer is about (rcu_sync).
   LockWord* threadgroup_read() { return cgroup_writers || now_ < cgroup_sync_until ? &threadgroup_rwsem : nullptr; }
   UserSpace& user;
@@ -377,7 +382,7 @@ class Core : public SchedHooks {
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
   u64 end_ = 0;                   ///< run_ahead must stop before this key
   u64 bound_ = 0;                 ///< running_ must stop before this key: that, or the next event of another CPU
-  u32 lock_mask_ = 0;             ///< LockSet in use: all or none
+  u32 lock_mask_ = 0;             ///< LockSet in use: all or none, threadgroup_read when needed
   u8 mm_flag_ = 0;                ///< StepFlag::kMm when contention is modelled
   u32 nr_mm_ = 0;                 ///< CPUs in mm code
   CostTable costs_;

@@ -178,7 +178,7 @@ Task& attached(Ctx& x) { return *x.k.visit(static_cast<u32>(x.f.a[0]))[x.f.a[1]]
 /// not; then, with the lock of the next step, for the readers that are inside.
 Next attach_lock(Ctx& x) {
   Core& k = x.k;
-  ++k.cgroup_writers;
+  k.add_cgroup_writer();
   if (k.now() < k.cgroup_sync_until) return advance();
   k.call_rcu(x.c, nullptr);
   k.arm_timer(x.c, x.t, k.grace_period_end());

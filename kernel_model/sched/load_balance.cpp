@@ -164,7 +164,7 @@ void LoadBalancer::begin_attempt(BalanceWalk& w, CpuId dst, SchedDomain& sd, Cpu
   w.dst = dst;
   w.began = s_.sched_clock();
   w.after_attempt = then;
-  w.stage = Stage::find_busiest;
+  find_busiest(w);
 }
 
 void LoadBalancer::find_busiest(BalanceWalk& w) {

@@ -45,9 +45,9 @@ struct BalanceWalk {
   enum class Stage : u8 {
     done,
     find_busiest, detach, attach, detached, kick,                          // load_balance
-    next_domain, domain_balanced, domains_done,                            // rebalance_domains
+    domain_balanced, domains_done,                                         // rebalance_domains
     own_blocked, next_idle_cpu, idle_cpu_blocked, idle_cpu_clock, idle_cpu_rebalanced, nohz_own_blocked, nohz_done,
-    newidle_blocked, newidle_domain, newidle_balanced,                     // idle_balance
+    newidle_blocked, newidle_balanced,                                     // idle_balance
     stop_detach, stop_attach,                                              // active_load_balance_cpu_stop
   };
   Stage stage = Stage::done;

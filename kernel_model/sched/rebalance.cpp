@@ -90,7 +90,7 @@ void LoadBalancer::newidle_balanced(BalanceWalk& w) {
   w.curr_cost += cost;
   update_next_balance(*w.sd, w.next_balance);
   w.sd = w.moved || w.rq->nr_running > 0 ? nullptr : w.sd->parent;
-  w.stage = Stage::newidle_domain;
+  newidle_domain(w);
 }
 
 int LoadBalancer::idle_balance(Rq& rq) {
@@ -145,7 +145,7 @@ void LoadBalancer::begin_domains(BalanceWalk& w, Rq& rq, CpuIdleType idle, Stage
   w.cont = true;
   w.update_next = w.need_decay = false;
   w.after_domains = then;
-  w.stage = Stage::next_domain;
+  next_domain(w);
 }
 
 void LoadBalancer::next_domain(BalanceWalk& w) {
@@ -175,7 +175,7 @@ void LoadBalancer::domain_balanced(BalanceWalk& w) {
   w.sd->last_balance = s_.jiffies();
   domain_passed(w, get_sd_balance_interval(*w.sd, w.idle != CpuIdleType::idle));
   w.sd = w.sd->parent;
-  w.stage = Stage::next_domain;
+  next_domain(w);
 }
 
 void LoadBalancer::domain_passed(BalanceWalk& w, u64 interval) const {
@@ -351,8 +351,6 @@ void LoadBalancer::run_stage(BalanceWalk& w) {
       return detached(w);
     case Stage::kick:
       return kick(w);
-    case Stage::next_domain:
-      return next_domain(w);
     case Stage::domain_balanced:
       return domain_balanced(w);
     case Stage::domains_done:
@@ -375,9 +373,6 @@ void LoadBalancer::run_stage(BalanceWalk& w) {
     case Stage::newidle_blocked:
       s_.fair().update_blocked_averages(w.rq->cpu);
       w.sd = s_.domains().lowest(w.rq->cpu);
-      w.stage = Stage::newidle_domain;
-      return;
-    case Stage::newidle_domain:
       return newidle_domain(w);
     case Stage::newidle_balanced:
       return newidle_balanced(w);
