@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <random>
+
 #include "kernel_model/sched/cpu_load.hpp"
 #include "kernel_model/sched/pelt.hpp"
 #include "kernel_model/sched/weights.hpp"
@@ -117,6 +119,37 @@ TEST_CASE("a clock that goes backwards moves the stamp and nothing else") {
   CHECK_FALSE(update_load_sum(4000, {}, sa, 1, 1, true));
   CHECK(sa.last_update_time == 4000);
   CHECK(sa.load_sum == 77);
+}
+
+TEST_CASE("a queue without load ages sum by sum, and its averages are the sums over the divider") {
+  std::mt19937 rng(11);
+  for (int i = 0; i < 20'000; ++i) {
+    CAPTURE(i);
+    CfsRq q;
+    SchedAvg& sa = q.avg;
+    sa.last_update_time = 1'000'000'000;
+    sa.period_contrib = rng() % 1024;
+    // around the dividers, where an average of 0 becomes 1, and up to a queue of forty nice-0 tasks
+    const u64 top = rng() % 2 ? 4096 : 40ull * 1024 * LOAD_AVG_MAX;
+    sa.load_sum = LOAD_AVG_MAX - 1024 + rng() % top;
+    sa.runnable_load_sum = rng() % 60'000;
+    sa.util_sum = static_cast<u32>(rng() % 60'000);
+    sa.util_avg = 77;
+    const SchedAvg before = sa;
+    const u64 units = rng() % 40'000;
+    const bool aged = update_load_avg_cfs_rq(before.last_update_time + units * 1024 + rng() % 1024, {}, q);
+    const u64 periods = (before.period_contrib + units) / 1024;
+    CHECK(aged == (periods > 0));
+    CHECK(sa.last_update_time == before.last_update_time + units * 1024);
+    CHECK(sa.period_contrib == (before.period_contrib + units) % 1024);
+    if (!aged) continue;
+    CHECK(sa.load_sum == decay_load(before.load_sum, periods));
+    CHECK(sa.runnable_load_sum == decay_load(before.runnable_load_sum, periods));
+    CHECK(sa.util_sum == decay_load(before.util_sum, periods));
+    CHECK(sa.load_avg == sa.load_sum / pelt_divider(sa));
+    CHECK(sa.runnable_load_avg == sa.runnable_load_sum / pelt_divider(sa));
+    CHECK(sa.util_avg == sa.util_sum / pelt_divider(sa));
+  }
 }
 
 TEST_CASE("the older load averages follow a step up rounded up and forget missed ticks by table") {
