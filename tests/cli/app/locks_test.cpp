@@ -28,7 +28,8 @@ TEST_SUITE("cli") {
     const std::string run = "run " + workload("tasklist_lock_contention");
     CHECK(forksim(run + kShort + "on").code == 0);
     const std::string csv = read_file(forksim.path() / "on/locks.csv"), report = read_file(forksim.path() / "on/report.txt");
-    CHECK(csv.starts_with("lock,acquisitions,contended,wait_total_ns,wait_max_ns,hold_total_ns,hold_max_ns\nmmap_sem-R,"));
+    CHECK(csv.starts_with("lock,acquisitions,contended,wait_total_ns,wait_max_ns,hold_total_ns,hold_max_ns\ncgroup_threadgroup-R,"));
+    CHECK(csv.find("\nmmap_sem-R,") != std::string::npos);
     CHECK(csv.find("\ntasklist_lock-W,") != std::string::npos);
     CHECK(report.find("\ntasklist_lock-W") != std::string::npos);
     const std::string latency = read_file(forksim.path() / "on/latency.csv");

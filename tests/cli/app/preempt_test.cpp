@@ -22,16 +22,16 @@ double max_delay_ms(const std::string& report, const std::string& comm) {
 TEST_SUITE("cli/preempt") {
   TEST_CASE("preemption_models: the sampler waits least under PREEMPT, longest under PREEMPT_NONE, and the documented loop shows it") {
     const Session s;
-    double before = 1e9;
+    std::vector<double> waits;
     for (const char* model : {"none", "voluntary", "full"}) {
       CAPTURE(model);
       const Result r = s("run " + kSource + "/workloads/preemption_models.yaml --quiet --out out --set config.PREEMPT=" + model);
       REQUIRE_MESSAGE(r.code == 0, r.err);
-      const double now = max_delay_ms(read_file(s.path() / "out/report.txt"), "sampler");
-      CHECK(now < before / 2);
-      before = now;
+      waits.push_back(max_delay_ms(read_file(s.path() / "out/report.txt"), "sampler"));
     }
-    CHECK(before < 0.010);  // an interrupt, a wake-up, a switch
+    CHECK(waits[0] > 10 * waits[1]);
+    CHECK(waits[1] > waits[2]);
+    CHECK(waits[2] < 0.010);  // an interrupt, a wake-up, a switch
   }
 
   TEST_CASE("config.VMAP_STACK=false: no stack is cached, and each costs its pages") {

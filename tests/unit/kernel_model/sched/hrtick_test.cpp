@@ -34,7 +34,7 @@ struct Pair {
 }  // namespace
 
 TEST_SUITE("sched/hrtick") {
-  TEST_CASE("a task that gets company has its timer armed for what is left of its slice; alone it has none") {
+  TEST_CASE("a task that gets company has its timer armed for what is left of its slice, alone it has none") {
     Pair t(with({Feature::HRTICK}));
     REQUIRE(t.m.hrticks.size() == 1);
     CHECK(t.m.hrticks[0] == std::pair{0u, Ns(t.now() + kHalf - kMs)});
@@ -102,7 +102,7 @@ TEST_SUITE("sched/hrtick") {
     CHECK(plain.a.need_resched());
   }
 
-  TEST_CASE("another CPU asks by a function call, once until it is answered; the date is that of the last change") {
+  TEST_CASE("another CPU asks by a function call, once until it is answered, the date is that of the last change") {
     Pair t(with({Feature::HRTICK}), 1);
     CHECK(t.m.hrtick_calls == std::vector<std::pair<u32, u32>>{{1, 0}});
     CHECK(t.m.hrticks.empty());
@@ -133,7 +133,7 @@ TEST_SUITE("sched/hrtick") {
     CHECK(t.m.hrticks.size() == armed + 2);  // cancelled and armed
   }
 
-  TEST_CASE("a real-time task has no timer of its own; one that a fair task has left counts as a tick of SCHED_RR") {
+  TEST_CASE("a real-time task has no timer of its own, one that a fair task has left counts as a tick of SCHED_RR") {
     KernelProfile k = with({Feature::HRTICK});
     TestMachine m(k);
     Task& a = m.start(m.task(0, 1), 0);

@@ -140,7 +140,7 @@ TEST_SUITE("sched/irq_time") {
     }
   }
 
-  TEST_CASE("with NO_NONTASK_CAPACITY the clock still stands still, but capacity is whole; without accounting the feature does nothing") {
+  TEST_CASE("with NO_NONTASK_CAPACITY the clock still stands still, but capacity is whole, without accounting the feature does nothing") {
     for (const bool capacity : {true, false}) {
       TestMachine m(accounting(capacity));
       m.start(m.task(0, 1), 0);
