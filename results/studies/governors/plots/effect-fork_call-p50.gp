@@ -3,7 +3,7 @@ set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-fork_call-p50.svg"
 set title "governors: fork_call.p50 by governor"
 set xlabel "fork_call.p50 relative to governor = performance, 95 % interval, 20 seeds"
-set xrange [0.9408:2.244]
+set xrange [0.9373:2.226]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)

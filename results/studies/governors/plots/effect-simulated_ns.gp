@@ -3,7 +3,7 @@ set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-simulated_ns.svg"
 set title "governors: simulated_ns by governor"
 set xlabel "simulated_ns relative to governor = performance, 95 % interval, 20 seeds"
-set xrange [0.9306:2.457]
+set xrange [0.923:2.471]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)

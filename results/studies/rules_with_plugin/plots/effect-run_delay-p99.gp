@@ -4,7 +4,7 @@ set output "effect-run_delay-p99.svg"
 set title "rules: run_delay.p99 by rule"
 set xlabel "run_delay.p99 relative to rule = kernel, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.1003:134.7]
+set xrange [0.1017:125]
 set xtics ("" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1, "" 40 1, "" 50 1, "" 60 1, "" 70 1, "" 80 1, "" 90 1, "100" 100)
 set format x "%.4g"
 set yrange [0.4:10.6]

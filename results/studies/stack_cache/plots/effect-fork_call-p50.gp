@@ -3,7 +3,7 @@ set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-fork_call-p50.svg"
 set title "stack_cache: fork_call.p50 by stacks"
 set xlabel "fork_call.p50 relative to stacks = 2, 95 % interval, 20 seeds"
-set xrange [0.9703:1.073]
+set xrange [0.9598:1.071]
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

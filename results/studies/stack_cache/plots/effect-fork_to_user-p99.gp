@@ -4,7 +4,7 @@ set output "effect-fork_to_user-p99.svg"
 set title "stack_cache: fork_to_user.p99 by stacks"
 set xlabel "fork_to_user.p99 relative to stacks = 2, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.007286:1.789]
+set xrange [0.007107:1.657]
 set xtics ("" 0.008 1, "" 0.009 1, "0.01" 0.01, "" 0.02 1, "" 0.03 1, "" 0.04 1, "" 0.05 1, "" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1)
 set format x "%.4g"
 set yrange [0.4:2.6]

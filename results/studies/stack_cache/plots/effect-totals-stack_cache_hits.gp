@@ -3,7 +3,7 @@ set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-totals-stack_cache_hits.svg"
 set title "stack_cache: totals.stack_cache_hits by stacks"
 set xlabel "totals.stack_cache_hits relative to stacks = 2, 95 % interval, 20 seeds"
-set xrange [-0.1826:3.834]
+set xrange [-0.1844:3.872]
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

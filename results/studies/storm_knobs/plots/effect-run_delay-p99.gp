@@ -4,7 +4,7 @@ set output "effect-run_delay-p99.svg"
 set title "storm_knobs: run_delay.p99 by knob"
 set xlabel "run_delay.p99 relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.05451:39.33]
+set xrange [0.05452:39.77]
 set xtics ("" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1)
 set format x "%.4g"
 set yrange [0.4:7.6]

@@ -4,7 +4,7 @@ set output "effect-totals-migrations.svg"
 set title "storm_knobs: totals.migrations by knob"
 set xlabel "totals.migrations relative to knob = as shipped, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.08547:23.42]
+set xrange [0.087:28.04]
 set xtics ("" 0.09 1, "0.1" 0.1, "" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1)
 set format x "%.4g"
 set yrange [0.4:7.6]

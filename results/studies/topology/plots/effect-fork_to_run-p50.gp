@@ -3,7 +3,7 @@ set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-fork_to_run-p50.svg"
 set title "topology: fork_to_run.p50 by kernel"
 set xlabel "fork_to_run.p50 relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
-set xrange [0.3936:1.029]
+set xrange [0.3392:1.031]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)

@@ -3,7 +3,7 @@ set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-simulated_ns.svg"
 set title "topology: simulated_ns by kernel"
 set xlabel "simulated_ns relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
-set xrange [0.9706:1.01]
+set xrange [0.9713:1.01]
 set format x "%.4g"
 set yrange [0.4:1.6]
 set ytics ("mc-4.19-arm64" 1)
