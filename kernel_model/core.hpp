@@ -345,12 +345,16 @@ class Core : public SchedHooks {
   u64 step_scale(const Cpu& c) const;
   void set_in_mm(Cpu& c, bool in);
   bool take_locks(Ctx& x, u32 missing);
+  bool take_each(Ctx& x, u32 missing);
+  bool take_one(Ctx& x, LockId id);
   bool take_other(Ctx& x, LockWord& l, LockId id);
   void hold(Cpu& c, Task& t, LockWord& l, LockId id);
   void hold_spinning(Cpu& c, LockWord& l, LockId id);
   void trace_acquired(Cpu& c, LockWord& l, LockId id);
   void wait_for(Ctx& x, LockWord& l, LockId id, u32 who);
   void drop_locks(Cpu& c, u32 set);
+  void drop_each(Cpu& c, u32 set);
+  void drop_one(Cpu& c, LockId id);
   void drop_other(Cpu& c, LockId id);
   const HeldLock& top_lock(Cpu& c, LockId id);
   void released(Cpu& c, const HeldLock& h);

@@ -68,22 +68,25 @@ bool reads_already(const Cpu& c, const LockWord& l) {
 
 }  // namespace
 
-/// In lock order; false when the CPU has to wait for one of them first. A lock that the caller has is not taken again.
+/// In lock order; false when the CPU has to wait for one of them first. A lock that the caller has is not taken again. Most steps want one.
 bool Core::take_locks(Ctx& x, u32 missing) {
-  do {
-    const u32 n = static_cast<u32>(std::countr_zero(missing));
-    const LockId id = static_cast<LockId>(n);
-    LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
-    missing &= missing - 1;
-    if (!l) continue;
-    if (((kPlainLocks >> n) & 1) && !(l->owner | l->readers)) [[likely]] {
-      l->owner = x.c.id.v + 1;
-      x.f.held |= lock_bit(id);
-      hold_spinning(x.c, *l, id);
-    } else if (!take_other(x, *l, id)) {
-      return false;
-    }
-  } while (missing);
+  if (missing & (missing - 1)) return take_each(x, missing);
+  return take_one(x, static_cast<LockId>(std::countr_zero(missing)));
+}
+
+[[gnu::noinline]] bool Core::take_each(Ctx& x, u32 missing) {
+  for (; missing; missing &= missing - 1)
+    if (!take_one(x, static_cast<LockId>(std::countr_zero(missing)))) return false;
+  return true;
+}
+
+inline bool Core::take_one(Ctx& x, LockId id) {
+  LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
+  if (!l) return true;
+  if (!(lock_bit(id) & kPlainLocks) || (l->owner | l->readers)) return take_other(x, *l, id);
+  l->owner = x.c.id.v + 1;
+  x.f.held |= lock_bit(id);
+  hold_spinning(x.c, *l, id);
   return true;
 }
 
@@ -246,19 +249,24 @@ void Core::unlock(Ctx& x, u16 set) {
 
 /// Innermost first.
 void Core::drop_locks(Cpu& c, u32 set) {
-  do {
-    const u32 top = static_cast<u32>(std::bit_width(set)) - 1;
-    set &= ~(1u << top);
-    const LockId id = static_cast<LockId>(top);
-    if (!((kPlainLocks >> top) & 1)) {
-      drop_other(c, id);
-      continue;
-    }
-    const HeldLock& h = top_lock(c, id);
-    FS_CONTRACT(h.lock->owner, "a lock is released that nobody holds");
-    h.lock->owner = 0;
-    released(c, h);
-  } while (set);
+  if (set & (set - 1)) return drop_each(c, set);
+  drop_one(c, static_cast<LockId>(std::countr_zero(set)));
+}
+
+[[gnu::noinline]] void Core::drop_each(Cpu& c, u32 set) {
+  while (set) {
+    const LockId id = static_cast<LockId>(std::bit_width(set) - 1);
+    set &= ~u32{lock_bit(id)};
+    drop_one(c, id);
+  }
+}
+
+inline void Core::drop_one(Cpu& c, LockId id) {
+  if (!(lock_bit(id) & kPlainLocks)) return drop_other(c, id);
+  const HeldLock& h = top_lock(c, id);
+  FS_CONTRACT(h.lock->owner, "a lock is released that nobody holds");
+  h.lock->owner = 0;
+  released(c, h);
 }
 
 /// The lock taken last by `c`, which is of class `id`; it is not in its list any more.
