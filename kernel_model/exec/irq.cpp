@@ -464,7 +464,8 @@ constexpr Step kTimerSteps[] = {
     {update_times, Phase::count_, update_times_cost, kOff, marks<enters<Fn::tick_sched_timer, is_tick>>},
     {timer_tick, Phase::count_, scheduler_tick_cost, kOff, marks<pays<Fn::scheduler_tick>>, LockSet::rq},
     {timer_expire, Phase::count_, hrtimer_cost, kOff,
-     marks<leaves<Fn::tick_sched_timer>, leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>, enters<Fn::wake_up_process, timer_due>>},
+     marks<leaves<Fn::tick_sched_timer>, leaves<Fn::hrtimer_wakeup>, enters<Fn::hrtimer_wakeup, timer_due>,
+           enters<Fn::wake_up_process, timer_due>>},
     {timer_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_percpu_devid_irq>, enters<Fn::irq_exit>>},
     {hrtick_expire, Phase::hrtick, hrtick_cost, kOff, marks<pays<Fn::hrtick>>, LockSet::rq},
 };

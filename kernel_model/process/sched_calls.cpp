@@ -206,9 +206,7 @@ Next attach_check(Ctx& x) {
   return jump(kPcAttachExit);
 }
 /// css_set_move_task of one thread, then sched_move_task, of which one that neither runs nor waits to run takes no time.
-Ns move_cost(Ctx& x) {
-  return attached(x).on_rq ? std::min(x.k.cost(Phase::cgroup_attach_per_task), sched_move_cost(x.k)) : Ns(0);
-}
+Ns move_cost(Ctx& x) { return attached(x).on_rq ? std::min(x.k.cost(Phase::cgroup_attach_per_task), sched_move_cost(x.k)) : Ns(0); }
 Ns attach_cost(Ctx& x) { return x.k.cost(Phase::cgroup_attach_per_task) - move_cost(x); }
 Next attach_next(Ctx&) { return advance(); }
 Next attach_move(Ctx& x) {

@@ -44,11 +44,29 @@ struct LbEnv {
 struct BalanceWalk {
   enum class Stage : u8 {
     done,
-    find_busiest, detach, attach, detached, kick,                          // load_balance
-    domain_balanced, domains_done,                                         // rebalance_domains
-    own_blocked, next_idle_cpu, idle_cpu_blocked, idle_cpu_clock, idle_cpu_rebalanced, nohz_own_blocked, nohz_done,
-    newidle_blocked, newidle_balanced,                                     // idle_balance
-    stop_detach, stop_attach,                                              // active_load_balance_cpu_stop
+    // load_balance
+    find_busiest,
+    detach,
+    attach,
+    detached,
+    kick,
+    // rebalance_domains
+    own_blocked,
+    domain_balanced,
+    domains_done,
+    // _nohz_idle_balance
+    next_idle_cpu,
+    idle_cpu_blocked,
+    idle_cpu_clock,
+    idle_cpu_rebalanced,
+    nohz_own_blocked,
+    nohz_done,
+    // idle_balance
+    newidle_blocked,
+    newidle_balanced,
+    // active_load_balance_cpu_stop
+    stop_detach,
+    stop_attach,
   };
   Stage stage = Stage::done;
   Rq* lock = nullptr;  ///< whose lock the next stage runs under
@@ -59,7 +77,7 @@ struct BalanceWalk {
   CpuId dst;
   u32 moved = 0, detached = 0;  ///< detached: not attached yet
   u64 began = 0;                ///< sched_clock, for the cost of being newly idle
-  bool cont = true;  ///< false: another CPU of the group should do this
+  bool cont = true;             ///< false: another CPU of the group should do this
   Stage after_attempt = Stage::done;
   // rebalance_domains of `for_rq`
   Rq* for_rq = nullptr;

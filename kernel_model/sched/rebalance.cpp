@@ -41,8 +41,7 @@ void LoadBalancer::update_next_balance(const SchedDomain& sd, u64& next_balance)
 
 bool LoadBalancer::newidle_wanted(const Rq& rq) const {
   const SchedDomain* sd = s_.domains().lowest(rq.cpu);
-  return !rq.nr_running && rq.online && rq.avg_idle >= migration_cost_ && s_.rd_overload() && sd &&
-         rq.avg_idle >= sd->max_newidle_lb_cost;
+  return !rq.nr_running && rq.online && rq.avg_idle >= migration_cost_ && s_.rd_overload() && sd && rq.avg_idle >= sd->max_newidle_lb_cost;
 }
 
 bool LoadBalancer::nohz_newidle_due(const Rq& rq) const {

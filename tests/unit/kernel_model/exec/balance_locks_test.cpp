@@ -98,7 +98,8 @@ TEST_SUITE("kernel_model/exec/locks") {
     n.start_all({run_op(900'200_ns), kPause});
     n.run(6_ms);
     const auto attempts = n.of(Tp::load_balance);
-    CHECK(std::none_of(attempts.begin(), attempts.end(), [](const TraceEvent& e) { return e.args[0] == u64(BalanceKind::newidle) && e.args[6]; }));
+    CHECK(std::none_of(attempts.begin(), attempts.end(),
+                       [](const TraceEvent& e) { return e.args[0] == u64(BalanceKind::newidle) && e.args[6]; }));
     CHECK(n.of(Tp::sched_migrate_task).empty());
   }
 
