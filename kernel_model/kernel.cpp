@@ -33,6 +33,7 @@ Ns Kernel::now() const { return impl_->now(); }
 const Totals& Kernel::totals() const { return impl_->all_totals(); }
 Alive Kernel::alive() const { return impl_->alive(); }
 CpuTimes Kernel::cpu_times(CpuId cpu) const { return impl_->cpu_times(cpu); }
+const DoubleClock& Kernel::double_clock() const { return impl_->sched.double_clock(); }
 const std::array<LockStats, kLocks>& Kernel::lock_stats() const { return impl_->lock_stats(); }
 std::vector<TaskView> Kernel::tasks() const { return impl_->tasks(); }
 std::vector<GroupView> Kernel::groups() const { return impl_->groups(); }

@@ -15,6 +15,7 @@
 #include "kernel_model/cpufreq/policy.hpp"
 #include "kernel_model/lock/lock.hpp"
 #include "kernel_model/process/fail_points.hpp"
+#include "kernel_model/sched/double_clock.hpp"
 #include "kernel_model/sched/placement_rule.hpp"
 #include "kernel_model/sched/topology.hpp"
 #include "kernel_model/trace/trace.hpp"
@@ -201,6 +202,7 @@ class Kernel {
   const Totals& totals() const;
   Alive alive() const;
   CpuTimes cpu_times(CpuId cpu) const;
+  const DoubleClock& double_clock() const;                  ///< with the feature WARN_DOUBLE_CLOCK
   const std::array<LockStats, kLocks>& lock_stats() const;  ///< by LockId
   std::vector<TaskView> tasks() const;  ///< alive tasks by pid
   std::vector<GroupView> groups() const;  ///< in the order of create_group

@@ -192,6 +192,7 @@ u64 FairClass::distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expire
     remaining -= runtime;
     q->runtime_remaining += static_cast<s64>(runtime);
     q->runtime_expires = expires;
+    Scheduler::rq_pin_lock(*q->rq);
     if (q->runtime_remaining > 0) unthrottle_cfs_rq(*q);
   }
   return start - remaining;
@@ -262,6 +263,7 @@ void FairClass::unthrottle_offline_cfs_rq(TaskGroup& tg, CpuId cpu) {
   if (!q.runtime_enabled) return;
   q.runtime_remaining = 1;
   q.runtime_enabled = false;
+  const Scheduler::ClockPlace place(s_, "unthrottle_offline_cfs_rqs");
   if (q.throttled) unthrottle_cfs_rq(q);
 }
 
@@ -290,6 +292,7 @@ int FairClass::tg_set_cfs_bandwidth(TaskGroup& tg, u64 period, u64 quota, const 
   for (const auto& q : tg.cfs_rq) {
     q->runtime_enabled = enabled;
     q->runtime_remaining = 0;
+    Scheduler::rq_pin_lock(*q->rq);
     if (q->throttled) unthrottle_cfs_rq(*q);
   }
   return 0;

@@ -1,5 +1,6 @@
 // Run-queue clock, queueing by class, __schedule, the tick. See scheduler.hpp. Mirrors Linux 4.19 kernel/sched/core.c.
 #include <algorithm>
+#include <utility>
 
 #include "kernel_model/base/contract.hpp"
 #include "kernel_model/sched/cpu_load.hpp"
@@ -34,6 +35,8 @@ Scheduler::Scheduler(const KernelProfile& k, const MachineTopology& m, SchedHook
       hrtick_(k.feat(Feature::HRTICK)),
       irq_time_accounting_(k.irq_time_accounting),
       nontask_capacity_(k.feat(Feature::NONTASK_CAPACITY)),
+      warn_double_clock_(k.feat(Feature::WARN_DOUBLE_CLOCK)),
+      clock_checks_(irq_time_accounting_ || warn_double_clock_),
       fair_(*this, k, m.cpus),
       rt_(*this, k),
       placement_(*this, k),
@@ -74,17 +77,19 @@ void Scheduler::emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args) {
   trace_.dispatch(e);
 }
 
-void Scheduler::update_rq_clock(Rq& r) const {
-  if (r.clock_skip_active) return;
-  const u64 delta = now_.v + clock_base_.v - r.clock;
+void Scheduler::update_rq_clock_checked(Rq& r) {
+  if (warn_double_clock_ && std::exchange(r.clock_updated, true)) {
+    if (!double_clock_.count++) double_clock_ = {1, now_, this_cpu_, r.cpu, clock_place_};
+    emit(Tp::double_clock, this_cpu_, r.cpu, trace_.names().intern(clock_place_));
+  }
+  const u64 delta = sched_clock() - r.clock;
   if (static_cast<s64>(delta) < 0) return;
   r.clock += delta;
-  if (irq_time_accounting_) [[unlikely]]
-    return update_rq_clock_task(r, delta);
+  if (irq_time_accounting_) return update_rq_clock_task(r, delta);
   r.clock_task = r.clock;
 }
 
-[[gnu::noinline]] void Scheduler::update_rq_clock_task(Rq& r, u64 delta) const {
+void Scheduler::update_rq_clock_task(Rq& r, u64 delta) const {
   // An interrupt in progress is accounted when it ends, and may have begun before the last update: what does not fit is left for the next.
   const u64 irq_delta = std::min(r.irqtime.total() - r.prev_irq_time, delta);
   r.prev_irq_time += irq_delta;
@@ -211,7 +216,7 @@ bool Scheduler::schedule_begin(CpuId cpu, bool preempt, bool signal_wakes) {
     hrtick_clear(r);
   r.clock_skip_active = r.clock_skip_update;
   r.clock_skip_update = false;
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   r.switch_voluntary = !preempt && prev.state != TASK_RUNNING;
   r.prev_state = prev.state;
   if (!r.switch_voluntary) return false;
@@ -304,7 +309,7 @@ void Scheduler::task_tick(Rq& r, bool queued) {
 void Scheduler::scheduler_tick(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   task_tick(r, false);
   cpu_load_update_active(r, jiffies_);
   r.idle_balance = idle_cpu(cpu);
@@ -336,6 +341,7 @@ void Scheduler::hrtick_start_here(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
   if (!r.hrtick_csd_pending) return;  // the CPU has been off since
+  rq_pin_lock(r);
   r.hrtick_csd_pending = false;
   r.hrtick_active = true;
   hooks_.hrtimer_start(SchedTimer::hrtick, nullptr, cpu, r.hrtick_expires);
@@ -345,7 +351,7 @@ void Scheduler::hrtick(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
   r.hrtick_active = false;
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   task_tick(r, true);
 }
 
@@ -360,7 +366,7 @@ void Scheduler::nohz_tick_restart(CpuId cpu) {
   Rq& r = rq(cpu);
   r.tick_stopped = false;
   if (jiffies_ == r.last_load_update_tick) return;
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   cpu_load_update_nohz(r, jiffies_, r.cfs.avg.runnable_load_avg);
 }
 

@@ -92,7 +92,7 @@ void Scheduler::check_class_changed(Rq& r, Task& p, SchedClass prev_class, int o
 void Scheduler::sched_setscheduler(Task& p, SchedPolicy policy, u32 rt_priority, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(p.cpu);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   if (policy == p.policy && (!rt_policy(policy) || rt_priority == p.rt_priority)) return;
   const int oldprio = p.prio;
   u32 flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
@@ -118,7 +118,7 @@ void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   if (p.static_prio == DEFAULT_PRIO + nice) return;
   Rq& r = rq(p.cpu);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   if (rt_policy(p.policy)) {
     p.static_prio = DEFAULT_PRIO + nice;
     return;
@@ -139,9 +139,9 @@ void Scheduler::set_user_nice(Task& p, int nice, CpuId this_cpu) {
 
 CpuId Scheduler::set_cpus_allowed(Task& p, const CpuMask& mask, CpuId this_cpu) {
   this_cpu_ = this_cpu;
-  if (p.cpus_allowed == mask) return p.cpu;
   Rq& r = rq(p.cpu);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
+  if (p.cpus_allowed == mask) return p.cpu;
   const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
   if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_NOCLOCK);
   if (running) put_prev_task(r, p);
@@ -166,11 +166,18 @@ CpuId Scheduler::sched_exec_select(CpuId this_cpu) {
 bool Scheduler::migrate_detach(Task& p, CpuId dest, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   sched_ttwu_pending(this_cpu);
+  rq_pin_lock(rq(p.cpu));
+  return detach_to(p, dest, this_cpu);
+}
+
+/// The end of migration_cpu_stop, and __migrate_task up to where it unlocks the queue.
+bool Scheduler::detach_to(Task& p, CpuId dest, CpuId this_cpu) {
   if (p.on_rq != TASK_ON_RQ_QUEUED) {
     p.wake_cpu = dest;
     return false;
   }
   if (!p.cpus_allowed.test(dest) || !active_.test(dest)) return false;
+  update_rq_clock(rq(p.cpu));
   move_detach(p, dest, this_cpu);
   return true;
 }
@@ -183,7 +190,6 @@ void Scheduler::move_detach(Task& p, CpuId dest, CpuId this_cpu) {
   FS_CONTRACT(!p.on_cpu, "a running task is migrated by the stopper that preempted it");
   this_cpu_ = this_cpu;
   Rq& src = rq(p.cpu);
-  update_rq_clock(src);
   p.on_rq = TASK_ON_RQ_MIGRATING;
   dequeue_task(src, p, DEQUEUE_NOCLOCK);
   set_task_cpu(p, dest);
@@ -193,6 +199,7 @@ void Scheduler::move_attach(Task& p, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   if (!rq(p.cpu).online) set_task_cpu(p, select_fallback_rq(p));  // taken off by the platform meanwhile
   Rq& dst = rq(p.cpu);
+  rq_pin_lock(dst);
   enqueue_task(dst, p, 0);
   p.on_rq = TASK_ON_RQ_QUEUED;
   check_preempt_curr(dst, p, 0);
@@ -201,6 +208,7 @@ void Scheduler::move_attach(Task& p, CpuId this_cpu) {
 void Scheduler::yield_task(CpuId cpu) {
   this_cpu_ = cpu;
   Rq& r = rq(cpu);
+  rq_pin_lock(r);
   if (r.curr->sched_class == SchedClass::fair) fair_.yield_task_fair(r);
   if (r.curr->sched_class == SchedClass::rt) rt_.yield_task_rt(r);
 }
@@ -248,7 +256,10 @@ void Scheduler::migrate_tasks(CpuId cpu, CpuId this_cpu) {
   online_.clear(cpu);
   sched_ttwu_pending(cpu);
   this_cpu_ = this_cpu;
-  while (Task* p = first_queued(rq(cpu))) migrate_queued_task(*p, select_fallback_rq(*p), this_cpu);
+  const ClockPlace place(*this, "migrate_tasks");
+  lock_update_rq_clock(rq(cpu));
+  while (Task* p = first_queued(rq(cpu)))
+    if (detach_to(*p, select_fallback_rq(*p), this_cpu)) move_attach(*p, this_cpu);
   rq(cpu).hrtick_csd_pending = false;  // smpcfd_dying_cpu runs what was asked for, and then the timer is cleared
   hrtick_clear(rq(cpu));
 }

@@ -173,7 +173,7 @@ void Scheduler::wake_up_new_task_activate(Task& p, CpuId this_cpu) {
   if (profile_.fair_group_sched) fn_call(*this, Fn::set_task_rq_fair);
   fn_call(*this, Fn::__task_rq_lock);
   fn_call(*this, Fn::update_rq_clock);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   fn_call(*this, Fn::post_init_entity_util_avg);
   fair_.post_init_entity_util_avg(p.se);
   fn_call(*this, Fn::activate_task);
@@ -217,7 +217,7 @@ Scheduler::Ttwu Scheduler::ttwu_begin(Task& p, u32 state_mask, u32 wake_flags, C
     u32& depth = rq(this_cpu).curr->preempt_count;
     const u32 rq_lock = profile_.config_preempt() ? PREEMPT_OFFSET : 0;
     depth += rq_lock;
-    update_rq_clock(r);
+    lock_update_rq_clock(r);
     ttwu_do_wakeup(r, p, wake_flags);
     depth -= rq_lock;
     return Ttwu::done;
@@ -247,7 +247,7 @@ void Scheduler::ttwu_queue(Task& p, u32 wake_flags, CpuId this_cpu) {
   Rq& r = rq(p.cpu);
   if (!ttwu_is_remote(p, this_cpu)) {
     fn_call(*this, Fn::update_rq_clock);
-    update_rq_clock(r);
+    lock_update_rq_clock(r);
     ttwu_do_activate(r, p, wake_flags);
     return;
   }
@@ -272,7 +272,7 @@ u32 Scheduler::sched_ttwu_pending(CpuId this_cpu) {
   if (!p) return 0;
   r.wake_list = nullptr;
   fn_call(*this, Fn::update_rq_clock);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   u32 n = 0;
   for (Task* next; p; p = next, ++n) {
     next = p->wake_entry;

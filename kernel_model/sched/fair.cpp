@@ -270,7 +270,7 @@ void FairClass::task_tick_fair(Task& curr, bool queued) {
 }
 
 void FairClass::task_fork_fair(Task& p, Rq& this_rq) {
-  s_.update_rq_clock(this_rq);
+  s_.lock_update_rq_clock(this_rq);
   CfsRq& q = *this_rq.curr->se.cfs_rq;
   SchedEntity *curr = q.curr, *se = &p.se;
   if (curr) {

@@ -313,7 +313,7 @@ void FairClass::list_del_leaf_cfs_rq(CfsRq& q) {
 
 void FairClass::update_blocked_averages(CpuId cpu) {
   Rq& rq = s_.rq(cpu);
-  s_.update_rq_clock(rq);
+  s_.lock_update_rq_clock(rq);
   rq.last_blocked_load_update_tick = s_.jiffies();
   if (!group_sched_) {
     update_cfs_rq_load_avg(rq.clock_task, rq.cfs);

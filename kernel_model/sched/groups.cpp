@@ -31,7 +31,8 @@ TaskGroup& Scheduler::create_group(TaskGroup* parent) {
     FairClass::init_entity_runnable_average(se);
   }
   for (u32 c = 0; c < cpus(); ++c) {
-    update_rq_clock(rq(CpuId(c)));
+    const ClockPlace place(*this, "online_fair_sched_group");
+    update_rq_clock(rq(CpuId(c)));  // raw_spin_lock_irq
     fair_.attach_entity_cfs_rq(*tg.se[c]);
     FairClass::sync_throttle(tg, CpuId(c));
   }
@@ -56,7 +57,7 @@ void Scheduler::set_group_shares(TaskGroup& tg, u64 shares) {
   if (tg.shares == shares) return;
   tg.shares = shares;
   for (u32 c = 0; c < cpus(); ++c) {
-    update_rq_clock(rq(CpuId(c)));
+    lock_update_rq_clock(rq(CpuId(c)));
     for (SchedEntity* se = tg.se[c].get(); se; se = se->parent) {
       fair_.update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
       fair_.update_cfs_group(*se);
@@ -72,7 +73,7 @@ int Scheduler::set_group_bandwidth(TaskGroup& tg, u64 period, u64 quota, CpuId t
 void Scheduler::sched_move_task(Task& p, TaskGroup* tg, CpuId this_cpu) {
   this_cpu_ = this_cpu;
   Rq& r = rq(p.cpu);
-  update_rq_clock(r);
+  lock_update_rq_clock(r);
   const bool queued = p.on_rq == TASK_ON_RQ_QUEUED, running = r.curr == &p;
   if (queued) dequeue_task(r, p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK);
   if (running) put_prev_task(r, p);

@@ -94,7 +94,7 @@ void LoadBalancer::detach_task(Task& p, const LbEnv& env) {
 void LoadBalancer::attach_task(Rq& locked, Task& p) {
   if (!locked.online) s_.set_task_cpu(p, s_.select_fallback_rq(p));
   Rq& rq = s_.rq(p.cpu);
-  if (&rq != &locked) s_.update_rq_clock(rq);
+  if (&rq != &locked) s_.lock_update_rq_clock(rq);
   s_.activate_task(rq, p, ENQUEUE_NOCLOCK);
   p.on_rq = TASK_ON_RQ_QUEUED;
   s_.check_preempt_curr(rq, p, 0);
@@ -137,7 +137,7 @@ u32 LoadBalancer::detach_tasks(LbEnv& env) {
 }
 
 void LoadBalancer::attach_tasks(LbEnv& env) {
-  s_.update_rq_clock(*env.dst_rq);
+  s_.lock_update_rq_clock(*env.dst_rq);
   while (Task* p = env.tasks.front()) {
     env.tasks.remove(p);
     attach_task(*env.dst_rq, *p);
@@ -193,7 +193,7 @@ void LoadBalancer::find_busiest(BalanceWalk& w) {
 /// With the lock of the busiest queue; the destination's is taken when that one is free again.
 void LoadBalancer::detach_stage(BalanceWalk& w) {
   LbEnv& env = w.env;
-  s_.update_rq_clock(*env.src_rq);
+  s_.lock_update_rq_clock(*env.src_rq);
   w.detached = detach_tasks(env);
   w.moved += w.detached;
   if (w.detached) return w.need(*env.dst_rq, Stage::attach);
@@ -337,7 +337,7 @@ void LoadBalancer::stop_detach(BalanceWalk& w) {
     env.src_rq = &busiest;
     env.idle = CpuIdleType::idle;
     env.flags = LbEnv::kDstPinned;  // no other destination will do
-    s_.update_rq_clock(busiest);
+    s_.lock_update_rq_clock(busiest);
     auto& tasks = busiest.cfs_tasks;
     for (Task* p = tasks.back(); p && !w.stopped; p = w.stopped ? p : tasks.prev(p))
       if (can_migrate_task(*p, env)) w.stopped = p;
@@ -353,7 +353,7 @@ void LoadBalancer::stop_detach(BalanceWalk& w) {
 }
 
 void LoadBalancer::stop_attach(BalanceWalk& w) {
-  s_.update_rq_clock(*w.env.dst_rq);
+  s_.lock_update_rq_clock(*w.env.dst_rq);
   attach_task(*w.env.dst_rq, *w.stopped);
   w.stage = Stage::done;
 }

@@ -298,7 +298,7 @@ void LoadBalancer::idle_cpu_looked_at(BalanceWalk& w, Rq& rq) {
 
 void LoadBalancer::idle_cpu_clock(BalanceWalk& w) {
   Rq& rq = s_.rq(CpuId(w.idle_cpu));
-  s_.update_rq_clock(rq);
+  s_.lock_update_rq_clock(rq);
   cpu_load_update_idle(rq, w.nohz_now);
   w.stage = Stage::idle_cpu_rebalanced;
   if (w.nohz_balance) begin_domains(w, rq, CpuIdleType::idle, Stage::idle_cpu_rebalanced);

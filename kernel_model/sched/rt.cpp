@@ -311,6 +311,7 @@ std::optional<RtClass::Push> RtClass::push_target(Rq& rq) {
 bool RtClass::push_to(Rq& rq, Task& next, Rq& lowest) {
   const bool still_there = next.cpu == rq.cpu && next.on_rq == TASK_ON_RQ_QUEUED && next.sched_class == SchedClass::rt && !next.on_cpu;
   if (!still_there || !next.cpus_allowed.test(lowest.cpu) || !lowest.online || lowest.rt.highest_prio_curr <= next.prio) return false;
+  const Scheduler::ClockPlace place(s_, "push_rt_task");
   s_.deactivate_task(rq, next, 0);
   s_.set_task_cpu(next, lowest.cpu);
   s_.activate_task(lowest, next, 0);
@@ -356,6 +357,7 @@ void RtClass::pull_rt_task(Rq& rq) {
 /// Without RT_PUSH_IPI: from every overloaded CPU its most urgent waiting task, if that is more urgent than what this one has by now.
 void RtClass::pull_from_each(Rq& rq) {
   bool resched = false;
+  const Scheduler::ClockPlace place(s_, "pull_rt_task");
   for (u32 c = rto_mask_.first(); c < s_.cpus(); c = rto_mask_.next(c + 1)) {
     Rq& src = s_.rq(CpuId(c));
     if (CpuId(c) == rq.cpu || src.rt.highest_prio_next >= rq.rt.highest_prio_curr) continue;
@@ -394,7 +396,10 @@ void RtClass::rq_offline_rt(Rq& rq) {
   rto_mask_.clear(rq.cpu);
   rt.rt_runtime = RUNTIME_INF;
   if (!rt.rt_throttled) return;
-  s_.update_rq_clock(rq);
+  // For the books only: the kernel does not look at the clock here.
+  const bool updated = rq.clock_updated;
+  s_.lock_update_rq_clock(rq);
+  rq.clock_updated = updated;
   unthrottle(rq);
   sched_rt_rq_enqueue(rq);
 }
@@ -486,11 +491,12 @@ bool RtClass::sched_rt_period_timer() {
 /// True when nothing is left to account, so that the timer may stop.
 bool RtClass::do_sched_rt_period_timer(u64 overrun) {
   bool idle = true, throttled = false;
+  const Scheduler::ClockPlace place(s_, "do_sched_rt_period_timer");
   for (u32 c = 0; c < s_.cpus(); ++c) {
     Rq& rq = s_.rq(CpuId(c));
     RtRq& rt = rq.rt;
     if (!rq.online || (!rt.rt_time && !rt.rt_nr_running)) continue;
-    s_.update_rq_clock(rq);
+    s_.update_rq_clock(rq);  // raw_spin_lock
     bool enqueue = false;
     if (rt.rt_time) {
       if (rt.rt_throttled) balance_runtime(rq);

@@ -12,8 +12,11 @@
 
 #include <initializer_list>
 #include <memory>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "kernel_model/sched/double_clock.hpp"
 #include "kernel_model/sched/entity.hpp"
 #include "kernel_model/sched/fair.hpp"
 #include "kernel_model/sched/load_balance.hpp"
@@ -52,6 +55,7 @@ struct Rq {
   u64 clock = 0, clock_task = 0;   ///< clock_task is clock less the time of interrupts; without IRQ_TIME_ACCOUNTING they are equal
   bool clock_skip_update = false;  ///< RQCF_REQ_SKIP: the next __schedule keeps the clock
   bool clock_skip_active = false;  ///< RQCF_ACT_SKIP: inside that __schedule
+  bool clock_updated = false;      ///< RQCF_UPDATED: since rq_lock
   std::array<u64, 5> cpu_load{};
   u64 last_load_update_tick = 0, next_balance = 0;  ///< jiffies
   u64 nr_switches = 0, nr_uninterruptible = 0, nr_iowait = 0;
@@ -287,6 +291,7 @@ class Scheduler {
     move_detach(p, dest, this_cpu);
     move_attach(p, this_cpu);
   }
+  /// With its clock up to date.
   void move_detach(Task& p, CpuId dest, CpuId this_cpu);
   void move_attach(Task& p, CpuId this_cpu);
   void yield_task(CpuId cpu);
@@ -375,7 +380,36 @@ class Scheduler {
   void set_this_cpu(CpuId c) { this_cpu_ = c; }
   Task& current() { return *rq(this_cpu_).curr; }
 
-  void update_rq_clock(Rq& rq) const;
+  /// In the middle of a critical section, or in one that raw_spin_lock has begun. See lock_update_rq_clock.
+  void update_rq_clock(Rq& rq) {
+    if (rq.clock_skip_active) return;
+    if (clock_checks_) [[unlikely]]
+      return update_rq_clock_checked(rq);
+    const u64 delta = sched_clock() - rq.clock;
+    if (static_cast<s64>(delta) < 0) return;
+    rq.clock += delta;
+    rq.clock_task = rq.clock;
+  }
+  /// rq_pin_lock, the end of rq_lock, rq_lock_irq, task_rq_lock and their kin.
+  static void rq_pin_lock(Rq& rq) { rq.clock_updated = false; }
+  /// rq_lock, then update_rq_clock: how nearly every critical section begins.
+  void lock_update_rq_clock(Rq& rq) {
+    rq_pin_lock(rq);
+    update_rq_clock(rq);
+  }
+  /// The kernel function whose updates of a clock come now, for WARN_DOUBLE_CLOCK.
+  class ClockPlace {
+   public:
+    ClockPlace(Scheduler& s, std::string_view where) : s_(s), before_(std::exchange(s.clock_place_, where)) {}
+    ~ClockPlace() { s_.clock_place_ = before_; }
+    ClockPlace(const ClockPlace&) = delete;
+    ClockPlace& operator=(const ClockPlace&) = delete;
+
+   private:
+    Scheduler& s_;
+    std::string_view before_;
+  };
+  const DoubleClock& double_clock() const { return double_clock_; }
   bool irq_time_accounting() const { return irq_time_accounting_; }
   /// account_irq_enter_time, account_irq_exit_time: what `cpu` has done since the last call was `until_now`.
   void irqtime_account_irq(CpuId cpu, IrqContext until_now);
@@ -423,7 +457,9 @@ class Scheduler {
   bool legal_cpu(const Task& p, CpuId c) const { return c.v < cpus() && p.cpus_allowed.test(c) && active_.test(c); }
   Task& pick_next_task(Rq& rq, Task& prev);
   Task& idle_task(Rq& rq, Task& prev);
+  void update_rq_clock_checked(Rq& rq);
   void update_rq_clock_task(Rq& rq, u64 delta) const;
+  bool detach_to(Task& p, CpuId dest, CpuId this_cpu);
   void hrtick_clear(Rq& rq);
   void task_tick(Rq& rq, bool queued);
   void check_class_changed(Rq& rq, Task& p, SchedClass prev_class, int oldprio);
@@ -449,9 +485,12 @@ class Scheduler {
   Ns now_{0}, clock_base_{0};
   u64 jiffies_ = 0;
   SchedCounters counters_;
+  DoubleClock double_clock_;
+  std::string_view clock_place_ = "update_rq_clock";
   CpuId this_cpu_;
   CpuMask active_, online_;
-  bool rd_overload_ = false, ttwu_queue_, hrtick_, irq_time_accounting_, nontask_capacity_, has_rules_ = false, update_util_ = false;
+  bool rd_overload_ = false, ttwu_queue_, hrtick_, irq_time_accounting_, nontask_capacity_, warn_double_clock_, clock_checks_,
+       has_rules_ = false, update_util_ = false;
   FairClass fair_;
   RtClass rt_;
   Placement placement_;

@@ -32,16 +32,6 @@ inline constexpr std::array<FeatureInfo, kFeatures> kFeatureTable{{
 #undef FEATURE
 }};
 
-struct NotModelledFeature {
-  std::string_view name, doc;
-};
-inline constexpr NotModelledFeature kFeaturesNotModelled[] = {
-#define FEATURE(...)
-#define FEATURE_NOT_MODELLED(name, doc) {#name, doc},
-#include "kernel_model/version/features.def"
-#undef FEATURE
-};
-
 struct NotModelledTunable {
   std::string_view name, doc;
 };

@@ -165,6 +165,16 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   return out;
 }
 
+/// What the kernel would have logged. It says each of them once.
+std::vector<std::string> warnings_of(const km::Kernel& kernel) {
+  const km::DoubleClock& d = kernel.double_clock();
+  if (!d.count) return {};
+  return {
+      fmt::format("rq->clock_update_flags & RQCF_UPDATED at {}.{:09} s: CPU {} updates the clock of CPU {} twice under one lock, in {}; {} "
+                  "such updates in all, of which the kernel reports the first",
+                  d.first.v / 1'000'000'000, d.first.v % 1'000'000'000, d.by.v, d.rq.v, d.where, d.count)};
+}
+
 RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbers& final, const RunResult& result, std::vector<std::pair<std::string, km::u64>> diagnostics) {
   return {.workload = s.run.workload.name,
           .platform = s.engine->platform().name,
@@ -176,6 +186,7 @@ RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbe
           .measure = s.run.measure,
           .groups = kernel.groups(),
           .irq_time_accounting = s.config.profile.irq_time_accounting,
+          .warnings = warnings_of(kernel),
           .diagnostics = std::move(diagnostics)};
 }
 

@@ -369,11 +369,6 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
     if (key.type == Type::costs) names.push_back("bound");
     std::string_view name = e.key;
     if (key.type == Type::features && name.starts_with("NO_")) name.remove_prefix(3);
-    const auto refused = std::ranges::find(km::kFeaturesNotModelled, name, &km::NotModelledFeature::name);
-    if (key.type == Type::features && refused != std::end(km::kFeaturesNotModelled)) {
-      error(e, at, std::string(name) + " is not modelled in this version", "see forksim list features", std::string(refused->doc));
-      continue;
-    }
     const auto unknown = std::ranges::find(km::kTunablesNotModelled, name, &km::NotModelledTunable::name);
     if (key.type == Type::tunables && unknown != std::end(km::kTunablesNotModelled)) {
       error(e, at, std::string(name) + " is not modelled in this version", "see forksim list tunables", std::string(unknown->doc));

@@ -2,7 +2,7 @@
 //
 // Purpose: everything report.json holds; text and JSON are rendered from it, and it can be read back without running again.
 // Source:  contract.md, "report.json" (schema forksim.report/1). Keys added to the contract's: placement.*.busy_none_idle,
-//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, groups, irqtime, violations, not_modelled,
+//          same_cpu_while_idle_existed, prev_cpu; balance, opps, locks, task_latency, groups, irqtime, warnings, violations, not_modelled,
 //          measure.
 // Units:   ns and J. Ownership: values. Errors: ReportError for a file that is not a report (exit code 2).
 #pragma once
@@ -53,6 +53,7 @@ struct Report {
   std::optional<RegretReport> regret;
   std::vector<OppRow> opps;
   std::vector<IrqTimeRow> irqtime;        ///< empty without CONFIG_IRQ_TIME_ACCOUNTING
+  std::vector<std::string> warnings;      ///< what the kernel would have logged, one text each
   std::vector<std::string> violations;    ///< one text each, with the events before it
   std::vector<std::string> measure;       ///< metrics the workload is about, marked in the text; empty: no mark
   std::vector<std::string> not_modelled;  ///< metrics that this version has no source for
@@ -68,6 +69,7 @@ struct RunSummary {
   std::vector<std::string> measure;  ///< the workload's own list
   std::vector<km::GroupView> groups = {};
   bool irq_time_accounting = false;
+  std::vector<std::string> warnings = {};
   std::vector<std::pair<std::string, km::u64>> diagnostics;
 };
 

@@ -105,6 +105,7 @@ Report build_report(const RunSummary& run, const RunMetrics& metrics, const km::
   for (u32 c = 0; c < run.final.cpus.size(); ++c) add_opp_rows(c, run.final.cpus[c], r.opps);
   for (const km::GroupView& g : run.groups) r.groups.push_back(group_row(g, run.groups));
   for (u32 c = 0; run.irq_time_accounting && c < run.final.cpus.size(); ++c) r.irqtime.push_back(irq_time_row(c, run.final.cpus[c].times));
+  r.warnings = run.warnings;
   const PlacementListener& p = metrics.placement;
   r.fork = placement_report("fork", p.counts(PlacementKind::fork), p.cpus());
   r.wake = placement_report("wake", p.counts(PlacementKind::wake), p.cpus());

@@ -90,6 +90,7 @@ Report from_json(const Json& j) {
     r.regret->sum = row_from_json<RegretSumRow>(*regret);
     for (const Json& w : regret->at("worst")) r.regret->worst.push_back(row_from_json<RegretWorstRow>(w));
   }
+  if (j.contains("warnings")) r.warnings = j.at("warnings").get<std::vector<std::string>>();
   r.violations = j.at("violations").get<std::vector<std::string>>();
   r.measure = j.at("measure").get<std::vector<std::string>>();
   r.not_modelled = j.at("not_modelled").get<std::vector<std::string>>();
@@ -130,6 +131,7 @@ std::string render_report_json(const Report& r) {
     regret["worst"] = Json::array();
     for (const RegretWorstRow& w : r.regret->worst) regret["worst"].push_back(row_to_json(w));
   }
+  if (!r.warnings.empty()) j["warnings"] = r.warnings;
   j["violations"] = r.violations;
   j["measure"] = r.measure;
   j["not_modelled"] = r.not_modelled;

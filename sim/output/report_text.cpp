@@ -154,6 +154,7 @@ void foot(const Report& r, std::string& out) {
   if (!r.diagnostics.empty()) out += "; diagnostics:";
   for (const auto& [name, count] : r.diagnostics) out += fmt::format(" {} {}", name, count);
   out += '\n';
+  for (const std::string& w : r.warnings) out += "warning: " + w + '\n';
   for (std::size_t i = 0; i < r.violations.size() && i < kViolations; ++i) out += "violated: " + r.violations[i] + '\n';
 }
 

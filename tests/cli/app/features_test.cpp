@@ -99,4 +99,29 @@ TEST_SUITE("cli") {
     for (json* r : {&plain, &off}) r->erase("settings");
     CHECK(plain == off);
   }
+
+  TEST_CASE("WARN_DOUBLE_CLOCK: the report tells how often and where first, and that 4.19 itself does it") {
+    const Session forksim;
+    // A session of its own for each process that is started: online_fair_sched_group.
+    const json groups = report_of(forksim, workload("fork_storm_loaded") + " --set features.WARN_DOUBLE_CLOCK=true");
+    REQUIRE(groups["warnings"].size() == 1);
+    CHECK(groups["warnings"][0].get<std::string>().find("in online_fair_sched_group; ") != std::string::npos);
+    CHECK(groups["diagnostics"] == json::object());
+    CHECK(read_file(forksim.path() / "result" / "report.txt").find("\nwarning: rq->clock_update_flags & RQCF_UPDATED at 0.") !=
+          std::string::npos);
+    // Without groups there are only real-time tasks that are pushed, and the timer that gives them their bandwidth.
+    const json rt = report_of(forksim, workload("rt_audio_under_load") + " --kernel mc-4.19-arm64 --set features.WARN_DOUBLE_CLOCK=true");
+    REQUIRE(rt["warnings"].size() == 1);
+    CHECK(rt["warnings"][0].get<std::string>().find("rt") != std::string::npos);
+    const json none = report_of(forksim, workload("fork_storm_loaded") + " --kernel mc-4.19-arm64 --set features.WARN_DOUBLE_CLOCK=true");
+    CHECK_FALSE(none.contains("warnings"));
+    // It is a report and nothing else: the run is the same.
+    json plain = report_of(forksim, workload("fork_storm_loaded"));
+    json with = groups;
+    for (json* r : {&plain, &with}) {
+      r->erase("settings");
+      r->erase("warnings");
+    }
+    CHECK(plain == with);
+  }
 }

@@ -30,6 +30,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     c.profile.irq_time_accounting = seed % 3 == 1;
     c.profile.features[static_cast<std::size_t>(Feature::HRTICK)] = seed % 4 == 1;
     c.profile.features[static_cast<std::size_t>(Feature::DOUBLE_TICK)] = seed % 8 == 1;
+    c.profile.features[static_cast<std::size_t>(Feature::WARN_DOUBLE_CLOCK)] = seed % 2 == 1;
     cpus_ = static_cast<u32>(1 + rng_.below(5));
     rt_period_ = 10'000 * (1 + rng_.below(8));
     rt_runtime_ = rt_period_ * (20 + rng_.below(76)) / 100;
@@ -58,6 +59,8 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   Core& core() { return *core_; }
   u64 hash() const { return hash_; }
   u64 throttles() const { return throttles_; }
+  /// Where a clock was updated twice under one lock.
+  const std::set<std::string>& double_clocks() const { return double_clocks_; }
   u64 rt_throttles() const { return rt_throttles_; }
   u64 rebuilds() const { return rebuilds_; }
 
@@ -115,6 +118,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   void on_event(const TraceEvent& e) override {
     for (u64 v : {e.ts.v, static_cast<u64>(e.id), u64{e.cpu.v}, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]})
       hash_ = (hash_ ^ v) * 0x100000001b3;
+    if (e.id == Tp::double_clock) double_clocks_.insert(trace_.names()[NameId{static_cast<u32>(e.args[1])}]);
     throttles_ += e.id == Tp::cfs_throttle;
     rebuilds_ += e.id == Tp::cpu_online;
     rt_throttles_ += e.id == Tp::rt_throttle;
@@ -347,6 +351,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   std::vector<CpuMask> masks_;
   std::deque<User> users_;
   std::map<const CfsRq*, VNs> min_vruntime_;
+  std::set<std::string> double_clocks_;
   std::set<const Task*> stranded_;
   std::string wrong_;
   std::unique_ptr<Core> core_;
@@ -357,6 +362,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
 TEST_SUITE("kernel_model/process") {
   TEST_CASE("random machines with all policies, groups and quotas: the scheduler's books stay closed at every step") {
     u64 throttles = 0, rt_throttles = 0, migrations = 0, rebuilds = 0, waits = 0, doubles = 0;
+    std::set<std::string> double_clocks;
     for (u64 seed = 1; seed <= 200; ++seed) {
       RandomMachine m(seed);
       for (Ns now = 0_ns; now < RandomMachine::kEnd; now += 197_us) {
@@ -364,6 +370,7 @@ TEST_SUITE("kernel_model/process") {
         const std::string wrong = m.check();
         REQUIRE_MESSAGE(wrong.empty(), "seed " << seed << ": " << wrong);
       }
+      double_clocks.insert(m.double_clocks().begin(), m.double_clocks().end());
       throttles += m.throttles();
       rt_throttles += m.rt_throttles();
       rebuilds += m.rebuilds();
@@ -376,6 +383,9 @@ TEST_SUITE("kernel_model/process") {
                       << " times");
     CHECK(waits > 300);
     CHECK(doubles > 50);
+    // where 4.19 takes a run queue by raw_spin_lock, or goes on with a lock that it had given back; nowhere else
+    CHECK(double_clocks == std::set<std::string>{"do_sched_rt_period_timer", "migrate_tasks", "online_fair_sched_group", "push_rt_task",
+                                                 "unthrottle_offline_cfs_rqs"});
     CHECK(throttles > 400);
     CHECK(rt_throttles > 200);
     CHECK(migrations > 1000);
