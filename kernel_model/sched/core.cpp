@@ -77,7 +77,17 @@ void Scheduler::emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args) {
   trace_.dispatch(e);
 }
 
-void Scheduler::update_rq_clock_checked(Rq& r) {
+void Scheduler::update_rq_clock(Rq& r) {
+  if (r.clock_skip_active) return;
+  if (clock_checks_) [[unlikely]]
+    return update_rq_clock_checked(r);
+  const u64 delta = sched_clock() - r.clock;
+  if (static_cast<s64>(delta) < 0) return;
+  r.clock += delta;
+  r.clock_task = r.clock;
+}
+
+[[gnu::noinline]] void Scheduler::update_rq_clock_checked(Rq& r) {
   if (warn_double_clock_ && std::exchange(r.clock_updated, true)) {
     if (!double_clock_.count++) double_clock_ = {1, now_, this_cpu_, r.cpu, clock_place_};
     emit(Tp::double_clock, this_cpu_, r.cpu, trace_.names().intern(clock_place_));

@@ -381,15 +381,7 @@ class Scheduler {
   Task& current() { return *rq(this_cpu_).curr; }
 
   /// In the middle of a critical section, or in one that raw_spin_lock has begun. See lock_update_rq_clock.
-  void update_rq_clock(Rq& rq) {
-    if (rq.clock_skip_active) return;
-    if (clock_checks_) [[unlikely]]
-      return update_rq_clock_checked(rq);
-    const u64 delta = sched_clock() - rq.clock;
-    if (static_cast<s64>(delta) < 0) return;
-    rq.clock += delta;
-    rq.clock_task = rq.clock;
-  }
+  void update_rq_clock(Rq& rq);
   /// rq_pin_lock, the end of rq_lock, rq_lock_irq, task_rq_lock and their kin.
   static void rq_pin_lock(Rq& rq) { rq.clock_updated = false; }
   /// rq_lock, then update_rq_clock: how nearly every critical section begins.
