@@ -50,7 +50,7 @@ TEST_SUITE("kernel_model/exec") {
     }
   }
 
-  TEST_CASE("the first half of entry and exit comes before irq_enter, the second before irq_exit, a softirq counts for itself") {
+  TEST_CASE("of entry and exit of an interrupt the second half is accounted, a softirq counts for itself") {
     ScriptMachine m("rpi-4.19-arm64", 1, 0_ns);
     m.config().profile.irq_time_accounting = true;
     set_cost(m, Phase::irq_entry_exit, 601_ns);

@@ -22,7 +22,7 @@ KernelProfile warning(KernelProfile k) {
 }  // namespace
 
 TEST_SUITE("sched/double_clock") {
-  TEST_CASE("a second update without a new lock is counted, the first one kept; rq_lock and a skipped update start afresh") {
+  TEST_CASE("a second update without a new lock is counted, the first one kept, rq_lock and a skipped update start afresh") {
     TestMachine m(warning(mc()));
     Rq& rq = m.rq(2);
     m.sched.set_this_cpu(CpuId(1));
