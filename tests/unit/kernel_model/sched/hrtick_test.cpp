@@ -49,7 +49,7 @@ TEST_SUITE("sched/hrtick") {
   }
 
   TEST_CASE(
-      "the timer asks for a switch at once; a task that is picked again has no more slice than 10 us, and then leaves it to the tick") {
+      "the timer asks for a switch at once, and a task that is picked again has no more slice than 10 us and then leaves it to the tick") {
     Pair t(with({Feature::HRTICK}));
     t.m.advance(kHalf - kMs);
     t.m.sched.hrtick(CpuId(0));
