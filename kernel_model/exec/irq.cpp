@@ -188,7 +188,8 @@ bool timer_due(Ctx& x) { return !sched_timer_due(x) && sleeper_due(x); }
 Ns hrtimer_cost(Ctx& x) {
   if (sched_timer_due(x)) {
     if (x.k.sched_timers.hrtick_first(x.c)) return Ns(0);  // a step of its own
-    return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * x.k.sched_timers.work_ahead(x.c);
+    const u64 queues = x.k.sched_timers.work_ahead(x.c);
+    return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * (queues - (queues > 0));
   }
   return sleeper_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);
 }
@@ -199,7 +200,8 @@ constexpr u16 kPcHrtick = 5;  // of kTimerSteps
 Next timer_expire(Ctx& x) {
   if (sched_timer_due(x)) {
     if (x.k.sched_timers.hrtick_first(x.c)) return jump(kPcHrtick);
-    x.k.sched_timers.run(x.k, x.c);
+    x.k.sched_timers.begin(x.k, x.c);
+    if (x.k.sched_timers.wanted(x.c.id)) call(x, kSchedTimer);
     return jump(kPcTimerExpire);
   }
   if (!sleeper_due(x)) return advance();
@@ -209,6 +211,19 @@ Next timer_expire(Ctx& x) {
   call_ttwu(x, *t, TASK_NORMAL);
   return jump(kPcTimerExpire);
 }
+
+/// unthrottle_cfs_rq of the first queue under its lock; the others are paid before, and all queues come back at one instant.
+Ns sched_timer_cost(Ctx& x) { return x.k.sched_timers.unthrottles_first(x.c.id) ? x.k.cost(Phase::enqueue_task) : Ns(0); }
+/// One queue of a period or slack timer's callback, under its lock.
+Next sched_timer_stage(Ctx& x) {
+  const Held rq_lock(x, 1);
+  x.k.sched_timers.advance(x.k, x.c);
+  x.k.unlock(x);
+  return x.k.sched_timers.wanted(x.c.id) ? jump(0) : ret();
+}
+LockWord* sched_timer_lock(Ctx& x, LockId) { return &x.k.cpu(x.k.sched_timers.wanted(x.c.id)->cpu).rq_lock; }
+constexpr Step kSchedTimerSteps[] = {{sched_timer_stage, Phase::count_, sched_timer_cost, kOff, nullptr, LockSet::rq}};
+
 Ns hrtick_cost(Ctx& x) { return x.k.cost(Phase::hrtimer_interrupt); }
 /// __run_hrtimer of hrtick, which holds the queue's lock.
 Next hrtick_expire(Ctx& x) {
@@ -507,6 +522,7 @@ static_assert(kIdleSteps[kPcIdleDie].effect == idle_die && kIdleSteps[kPcIdleOff
 const Path kIrqIpi{"scheduler_ipi", kIpiSteps, ipi_lock};
 const Path kIrqCall{"generic_smp_call_function_single_interrupt", kCallSteps, call_lock};
 const Path kIrqTimer{"hrtimer_interrupt", kTimerSteps};
+const Path kSchedTimer{"distribute_cfs_runtime", kSchedTimerSteps, sched_timer_lock};
 const Path kIrqDevice{"handle_irq_event", kDeviceSteps};
 const Path kSoftirq{"__do_softirq", kSoftirqSteps};
 const Path kIdle{"do_idle", kIdleSteps};

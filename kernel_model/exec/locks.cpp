@@ -6,10 +6,10 @@
 // else, and for an rw_semaphore at once, the task sleeps uninterruptibly and the release wakes it.
 // Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
 // and waits come out longer, never shorter: futex_wait and futex_wake (bucket about half), pipe_read and pipe_write (mutex about two
-// thirds), get_signal.
-// Not covered: distribute_cfs_runtime and sched_rt_period_timer, pull_rt_task with NO_RT_PUSH_IPI, the averages of tickless CPUs that a
-// newly idle one refreshes in update_sg_lb_stats, sched_autogroup_exit_task; wait queue heads, files and fs locks. Zone, LRU and page table
-// locks are part of the mm contention.
+// thirds), get_signal. The other way round, distribute_cfs_runtime pays under the first queue's lock for that queue only, for the others
+// before; sched_rt_period_timer has no cost per queue and holds their locks for no time. cfs_b->lock and the rt_runtime_locks never are.
+// Not covered: pull_rt_task with NO_RT_PUSH_IPI, the averages of tickless CPUs that a newly idle one refreshes in update_sg_lb_stats,
+// sched_autogroup_exit_task; wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
 #include <utility>

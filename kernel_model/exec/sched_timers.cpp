@@ -53,23 +53,53 @@ void SchedTimers::start(Core& k, SchedTimer which, TaskGroup* tg, CpuId cpu, Ns 
   if (before != cpu) program(k, before);
 }
 
-void SchedTimers::run(Core& k, Cpu& c) {
+void SchedTimers::begin(Core& k, Cpu& c) {
   const Entry e = *earliest(c.id);
   FS_CONTRACT(e.expires <= k.now(), "a timer of the scheduler is run when it is due");
+  FS_CONTRACT(e.which != SchedTimer::hrtick, "run_hrtick runs it, under the lock");
   std::erase_if(armed_, [&](const Entry& o) { return o.seq == e.seq; });
   program(k, c.id);
-  switch (e.which) {
-    case SchedTimer::rt_period:
-      if (k.sched.rt().sched_rt_period_timer()) start(k, e.which, nullptr, c.id, k.sched.rt().period_timer()->expires);
-      break;
-    case SchedTimer::cfs_period:
-      if (k.sched.fair().sched_cfs_period_timer(*e.tg)) start(k, e.which, e.tg, c.id, Ns(e.tg->bandwidth.period_timer_expires));
-      break;
-    case SchedTimer::cfs_slack:
-      k.sched.fair().sched_cfs_slack_timer(*e.tg);
-      break;
-    case SchedTimer::hrtick:
-      FS_CONTRACT(false, "run_hrtick runs it, under the lock");
+  if (callbacks_.empty()) callbacks_.resize(k.nr_cpus());
+  Callback& b = callbacks_[c.id.v];
+  b.which = e.which;
+  if (e.which == SchedTimer::rt_period)
+    k.sched.rt().begin_period_timer(b.rt);
+  else if (e.which == SchedTimer::cfs_period)
+    k.sched.fair().begin_period_timer(b.cfs, *e.tg);
+  else
+    k.sched.fair().begin_slack_timer(b.cfs, *e.tg);
+  if (!wanted(c.id)) finish(k, c);
+}
+
+Rq* SchedTimers::wanted(CpuId cpu) const {
+  if (callbacks_.empty()) return nullptr;
+  const Callback& b = callbacks_[cpu.v];
+  if (b.which == SchedTimer::rt_period) return b.rt.rq;
+  const CfsRq* q = b.cfs.queue();
+  return q ? q->rq : nullptr;
+}
+
+bool SchedTimers::unthrottles_first(CpuId cpu) const {
+  const Callback& b = callbacks_[cpu.v];
+  return b.which != SchedTimer::rt_period && !b.cfs.next && b.cfs.queue()->throttled;
+}
+
+void SchedTimers::advance(Core& k, Cpu& c) {
+  Callback& b = callbacks_[c.id.v];
+  if (b.which == SchedTimer::rt_period)
+    k.sched.rt().period_timer_next(b.rt, c.id);
+  else
+    k.sched.fair().distribute_to_next(b.cfs, c.id);
+  if (!wanted(c.id)) finish(k, c);
+}
+
+/// HRTIMER_RESTART or not.
+void SchedTimers::finish(Core& k, Cpu& c) {
+  const Callback& b = callbacks_[c.id.v];
+  if (b.which == SchedTimer::rt_period) {
+    if (const auto timer = k.sched.rt().period_timer()) start(k, b.which, nullptr, c.id, timer->expires);
+  } else if (b.which == SchedTimer::cfs_period && !b.cfs.idle) {
+    start(k, b.which, b.cfs.tg, c.id, Ns(b.cfs.tg->bandwidth.period_timer_expires));
   }
 }
 

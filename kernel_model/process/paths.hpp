@@ -21,6 +21,7 @@ extern const Path kComplete;     ///< a[0] task that waits for a completion
 // exec/irq.cpp
 extern const Path kIrqIpi, kIrqCall, kIrqTimer, kIrqDevice, kSoftirq;
 extern const Path kIdle;
+extern const Path kSchedTimer;  ///< the rest of a callback that SchedTimers has begun, one run queue after the other
 extern const Path kBalance;  ///< what Scheduler::begin_... has begun, lock by lock; a[0] spin locks that its events show
 // exec/cpufreq.cpp
 extern const Path kIrqWork;       ///< irq_work_run of the governor

@@ -182,26 +182,54 @@ void FairClass::unthrottle_cfs_rq(CfsRq& q) {
   if (rq.curr == rq.idle && rq.cfs.nr_running) s_.resched_curr(rq);
 }
 
-/// Hands `remaining` out to throttled queues, just enough each to run; how much was used.
-u64 FairClass::distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expires) {
-  const u64 start = remaining;
-  for (CfsRq *q = b.throttled_cfs_rq.front(), *next; q && remaining; q = next) {
-    next = b.throttled_cfs_rq.next(q);
-    if (!q->throttled) continue;
-    const u64 runtime = std::min(static_cast<u64>(-q->runtime_remaining + 1), remaining);
-    remaining -= runtime;
-    q->runtime_remaining += static_cast<s64>(runtime);
-    q->runtime_expires = expires;
-    Scheduler::rq_pin_lock(*q->rq);
-    if (q->runtime_remaining > 0) unthrottle_cfs_rq(*q);
-  }
-  return start - remaining;
+void FairClass::distribute_cfs_runtime(BandwidthWalk& w) {
+  CfsBandwidth& b = w.tg->bandwidth;
+  b.distribute_running = true;
+  w.start = w.remaining = b.runtime;
+  w.queues.clear();
+  w.next = 0;
+  for (CfsRq* q = b.throttled_cfs_rq.front(); q; q = b.throttled_cfs_rq.next(q)) w.queues.push_back(q);
 }
 
-/// True when the timer may stop.
-bool FairClass::do_sched_cfs_period_timer(CfsBandwidth& b, u64 overrun) {
+/// One queue of the round: just enough for it to run. It may have been put back while its lock was waited for.
+void FairClass::distribute_to_next(BandwidthWalk& w, CpuId cpu) {
+  s_.set_this_cpu(cpu);
+  CfsRq& q = *w.queues[w.next++];
+  Scheduler::rq_pin_lock(*q.rq);
+  if (q.throttled) {
+    const u64 runtime = std::min(static_cast<u64>(-q.runtime_remaining + 1), w.remaining);
+    w.remaining -= runtime;
+    q.runtime_remaining += static_cast<s64>(runtime);
+    q.runtime_expires = w.expires;
+    if (q.runtime_remaining > 0) unthrottle_cfs_rq(q);
+  }
+  if (!w.remaining || !w.queue()) distributed(w);
+}
+
+/// The round is over: what was used comes off, and the period timer looks whether there is more to do.
+void FairClass::distributed(BandwidthWalk& w) {
+  CfsBandwidth& b = w.tg->bandwidth;
+  w.queues.clear();
+  b.distribute_running = false;
+  // A refill meanwhile is not touched by what the slack timer gave of the old period.
+  if (!w.slack || w.expires == b.runtime_expires) b.runtime -= std::min(w.start - w.remaining, b.runtime);
+  if (w.slack) return;
+  distribute_period(w);
+  if (!w.queue()) forward_period_timer(w);
+}
+
+/// Another round when runtime and throttled queues are left, else the period has been active.
+void FairClass::distribute_period(BandwidthWalk& w) {
+  CfsBandwidth& b = w.tg->bandwidth;
+  if (!b.throttled_cfs_rq.empty() && b.runtime > 0 && !b.distribute_running) return distribute_cfs_runtime(w);
+  b.idle = false;
+}
+
+/// True when the timer may stop. A round that it begins is finished by distribute_to_next.
+bool FairClass::do_sched_cfs_period_timer(BandwidthWalk& w, u64 overrun) {
+  CfsBandwidth& b = w.tg->bandwidth;
   if (b.quota == CfsBandwidth::kInf) return true;
-  bool throttled = !b.throttled_cfs_rq.empty();
+  const bool throttled = !b.throttled_cfs_rq.empty();
   b.nr_periods += overrun;
   if (b.idle && !throttled) return true;
   refill_cfs_bandwidth_runtime(b);
@@ -210,27 +238,35 @@ bool FairClass::do_sched_cfs_period_timer(CfsBandwidth& b, u64 overrun) {
     return false;
   }
   b.nr_throttled += overrun;
-  const u64 expires = b.runtime_expires;
-  while (throttled && b.runtime > 0 && !b.distribute_running) {
-    b.distribute_running = true;
-    const u64 used = distribute_cfs_runtime(b, b.runtime, expires);
-    b.distribute_running = false;
-    throttled = !b.throttled_cfs_rq.empty();
-    b.runtime -= std::min(used, b.runtime);
-  }
-  b.idle = false;
+  w.expires = b.runtime_expires;
+  distribute_period(w);
   return false;
 }
 
-bool FairClass::sched_cfs_period_timer(TaskGroup& tg) {
-  CfsBandwidth& b = tg.bandwidth;
-  s_.set_this_cpu(b.timer_cpu);
-  b.period_callback_running = true;
-  bool idle = false;
-  while (const u64 overrun = hrtimer_forward(b.period_timer_expires, s_.now().v, b.period)) idle = do_sched_cfs_period_timer(b, overrun);
+/// The loop of sched_cfs_period_timer: until the timer lies ahead again, or a round has begun.
+void FairClass::forward_period_timer(BandwidthWalk& w) {
+  CfsBandwidth& b = w.tg->bandwidth;
+  while (const u64 overrun = hrtimer_forward(b.period_timer_expires, s_.now().v, b.period)) {
+    w.idle = do_sched_cfs_period_timer(w, overrun);
+    if (w.queue()) return;
+  }
   b.period_callback_running = false;
-  if (idle) b.period_active = false;
-  return !idle;
+  if (w.idle) b.period_active = false;
+}
+
+void FairClass::begin_period_timer(BandwidthWalk& w, TaskGroup& tg) {
+  s_.set_this_cpu(tg.bandwidth.timer_cpu);
+  w.tg = &tg;
+  w.slack = w.idle = false;
+  tg.bandwidth.period_callback_running = true;
+  forward_period_timer(w);
+}
+
+bool FairClass::sched_cfs_period_timer(TaskGroup& tg) {
+  BandwidthWalk w;
+  begin_period_timer(w, tg);
+  while (w.queue()) distribute_to_next(w, tg.bandwidth.timer_cpu);
+  return !w.idle;
 }
 
 bool FairClass::runtime_refresh_within(const CfsBandwidth& b, u64 min_expire) const {
@@ -238,17 +274,23 @@ bool FairClass::runtime_refresh_within(const CfsBandwidth& b, u64 min_expire) co
   return b.period_callback_running || b.period_timer_expires - s_.now().v < min_expire;
 }
 
-void FairClass::sched_cfs_slack_timer(TaskGroup& tg) {
+void FairClass::begin_slack_timer(BandwidthWalk& w, TaskGroup& tg) {
   CfsBandwidth& b = tg.bandwidth;
   s_.set_this_cpu(b.slack_cpu);
+  w.tg = &tg;
+  w.slack = true;
   b.slack_active = false;
   if (b.distribute_running || runtime_refresh_within(b, kMinBandwidthExpiration)) return;
   if (b.quota == CfsBandwidth::kInf || b.runtime <= bandwidth_slice_) return;
-  const u64 expires = b.runtime_expires;
-  b.distribute_running = true;
-  const u64 used = distribute_cfs_runtime(b, b.runtime, expires);
-  if (expires == b.runtime_expires) b.runtime -= std::min(used, b.runtime);
-  b.distribute_running = false;
+  w.expires = b.runtime_expires;
+  distribute_cfs_runtime(w);
+  if (!w.queue()) distributed(w);
+}
+
+void FairClass::sched_cfs_slack_timer(TaskGroup& tg) {
+  BandwidthWalk w;
+  begin_slack_timer(w, tg);
+  while (w.queue()) distribute_to_next(w, tg.bandwidth.slack_cpu);
 }
 
 void FairClass::sync_throttle(TaskGroup& tg, CpuId cpu) {

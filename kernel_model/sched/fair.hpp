@@ -8,6 +8,8 @@
 // Not modelled: NUMA balancing, schedstats.
 #pragma once
 
+#include <vector>
+
 #include "kernel_model/sched/pelt.hpp"
 #include "kernel_model/task/task.hpp"
 #include "kernel_model/version/profile.hpp"
@@ -18,6 +20,18 @@ class Scheduler;
 
 /// update_load_avg flags.
 inline constexpr u32 UPDATE_TG = 0x1, SKIP_AGE_LOAD = 0x2, DO_ATTACH = 0x4;
+
+/// What the period or slack timer of a group is in the middle of: handing runtime to throttled queues, each under its run queue's lock.
+/// cfs_b->lock is held for no time and has no word of its own.
+struct BandwidthWalk {
+  TaskGroup* tg = nullptr;
+  bool slack = false, idle = false;
+  u64 start = 0, remaining = 0, expires = 0;
+  std::vector<CfsRq*> queues;  ///< throttled when the round began; those throttled since go before the kernel's cursor and are not seen
+  std::size_t next = 0;
+  /// Whose turn it is, null when the callback is over.
+  CfsRq* queue() const { return next < queues.size() ? queues[next] : nullptr; }
+};
 
 class FairClass {
  public:
@@ -98,6 +112,11 @@ class FairClass {
   /// The first returns whether the timer goes on.
   bool sched_cfs_period_timer(TaskGroup& tg);
   void sched_cfs_slack_timer(TaskGroup& tg);
+  /// The same in stages: begun, then a call of distribute_to_next with the lock of `w.queue()` held, executed by `cpu`, until there is
+  /// none.
+  void begin_period_timer(BandwidthWalk& w, TaskGroup& tg);
+  void begin_slack_timer(BandwidthWalk& w, TaskGroup& tg);
+  void distribute_to_next(BandwidthWalk& w, CpuId cpu);
   static void sync_throttle(TaskGroup& tg, CpuId cpu);
   /// unthrottle_offline_cfs_rqs and update_runtime_enabled of `tg`: what is throttled on a CPU that leaves the root domain runs again.
   void unthrottle_offline_cfs_rq(TaskGroup& tg, CpuId cpu);
@@ -140,8 +159,12 @@ class FairClass {
   void unthrottle_cfs_rq(CfsRq& cfs_rq);
   void start_cfs_bandwidth(TaskGroup& tg);
   void refill_cfs_bandwidth_runtime(CfsBandwidth& b) const;
-  u64 distribute_cfs_runtime(CfsBandwidth& b, u64 remaining, u64 expires);
-  bool do_sched_cfs_period_timer(CfsBandwidth& b, u64 overrun);
+  /// Begins a round over the throttled queues.
+  static void distribute_cfs_runtime(BandwidthWalk& w);
+  void distributed(BandwidthWalk& w);
+  void forward_period_timer(BandwidthWalk& w);
+  bool do_sched_cfs_period_timer(BandwidthWalk& w, u64 overrun);
+  static void distribute_period(BandwidthWalk& w);
   bool runtime_refresh_within(const CfsBandwidth& b, u64 min_expire) const;
 
   void update_tg_load_avg(CfsRq& cfs_rq, bool force) const;

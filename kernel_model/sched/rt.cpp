@@ -471,52 +471,77 @@ bool RtClass::sched_rt_runtime_exceeded(Rq& rq) {
 }
 
 bool RtClass::sched_rt_period_timer() {
-  const u64 now = s_.now().v;
-  s_.set_this_cpu(timer_->cpu);
-  bool idle = false;
-  while (rt_period_expires_ <= now) {
-    const u64 overrun = (now - rt_period_expires_) / rt_period_ + 1;
-    rt_period_expires_ += overrun * rt_period_;
-    idle = do_sched_rt_period_timer(overrun);
-  }
-  if (idle) {
-    rt_period_active_ = false;
-    timer_.reset();
-    return false;
-  }
-  timer_->expires = Ns(rt_period_expires_);
-  return true;
+  RtPeriodWalk w;
+  const CpuId cpu = timer_->cpu;
+  begin_period_timer(w);
+  while (w.rq) period_timer_next(w, cpu);
+  return timer_.has_value();
 }
 
-/// True when nothing is left to account, so that the timer may stop.
-bool RtClass::do_sched_rt_period_timer(u64 overrun) {
-  bool idle = true, throttled = false;
-  const Scheduler::ClockPlace place(s_, "do_sched_rt_period_timer");
-  for (u32 c = 0; c < s_.cpus(); ++c) {
-    Rq& rq = s_.rq(CpuId(c));
-    RtRq& rt = rq.rt;
-    if (!rq.online || (!rt.rt_time && !rt.rt_nr_running)) continue;
-    s_.update_rq_clock(rq);  // raw_spin_lock
-    bool enqueue = false;
-    if (rt.rt_time) {
-      if (rt.rt_throttled) balance_runtime(rq);
-      rt.rt_time -= std::min(rt.rt_time, overrun * rt.rt_runtime);
-      if (rt.rt_throttled && rt.rt_time < rt.rt_runtime) {
-        unthrottle(rq);
-        enqueue = true;
-        // The wait for this moment must not count as run time.
-        if (rt.rt_nr_running && rq.curr == rq.idle) rq.clock_skip_update = false;
-      }
-      if (rt.rt_time || rt.rt_nr_running) idle = false;
-    } else {
-      idle = false;
-      enqueue = !rt.rt_throttled;
-    }
-    throttled |= rt.rt_throttled;
-    if (enqueue) sched_rt_rq_enqueue(rq);
+void RtClass::begin_period_timer(RtPeriodWalk& w) {
+  s_.set_this_cpu(timer_->cpu);
+  w = {};
+  forward_period_timer(w);
+}
+
+/// The loop of sched_rt_period_timer: until the timer lies ahead again, or a queue has something to account.
+void RtClass::forward_period_timer(RtPeriodWalk& w) {
+  while (rt_period_expires_ <= s_.now().v) {
+    w.overrun = (s_.now().v - rt_period_expires_) / rt_period_ + 1;
+    rt_period_expires_ += w.overrun * rt_period_;
+    w.idle = true;
+    w.throttled = false;
+    w.cpu = 0;
+    do_sched_rt_period_timer(w);
+    if (w.rq) return;
   }
-  if (!throttled && !rt_bandwidth_enabled()) return true;
-  return idle;
+  if (w.idle) {
+    rt_period_active_ = false;
+    timer_.reset();
+  } else {
+    timer_->expires = Ns(rt_period_expires_);
+  }
+}
+
+/// On to the next CPU whose lock it takes; after the last one `w.idle` says that nothing is left to account, so that the timer may stop.
+void RtClass::do_sched_rt_period_timer(RtPeriodWalk& w) const {
+  w.rq = nullptr;
+  for (; w.cpu < s_.cpus(); ++w.cpu) {
+    Rq& rq = s_.rq(CpuId(w.cpu));
+    if (!rq.online || (!rq.rt.rt_time && !rq.rt.rt_nr_running)) continue;
+    w.rq = &rq;
+    return;
+  }
+  if (!w.throttled && !rt_bandwidth_enabled()) w.idle = true;
+}
+
+/// One CPU of do_sched_rt_period_timer.
+void RtClass::period_timer_next(RtPeriodWalk& w, CpuId cpu) {
+  s_.set_this_cpu(cpu);
+  const Scheduler::ClockPlace place(s_, "do_sched_rt_period_timer");
+  Rq& rq = *w.rq;
+  RtRq& rt = rq.rt;
+  s_.update_rq_clock(rq);  // raw_spin_lock
+  bool enqueue = false;
+  if (rt.rt_time) {
+    if (rt.rt_throttled) balance_runtime(rq);
+    rt.rt_time -= std::min(rt.rt_time, w.overrun * rt.rt_runtime);
+    if (rt.rt_throttled && rt.rt_time < rt.rt_runtime) {
+      unthrottle(rq);
+      enqueue = true;
+      // The wait for this moment must not count as run time.
+      if (rt.rt_nr_running && rq.curr == rq.idle) rq.clock_skip_update = false;
+    }
+    if (rt.rt_time || rt.rt_nr_running) w.idle = false;
+  } else if (rt.rt_nr_running) {
+    w.idle = false;
+    enqueue = !rt.rt_throttled;
+  }
+  w.throttled |= rt.rt_throttled;
+  if (enqueue) sched_rt_rq_enqueue(rq);
+  ++w.cpu;
+  do_sched_rt_period_timer(w);
+  if (!w.rq) forward_period_timer(w);
 }
 
 }  // namespace forksim::km

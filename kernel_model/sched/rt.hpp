@@ -35,6 +35,15 @@ struct RtRq {
   u64 nr_throttled = 0, throttled_clock = 0, throttled_time = 0;  ///< for the report; the kernel does not count them
 };
 
+/// What sched_rt_period_timer is in the middle of: CPU after CPU of the root domain, those with something to account under their run
+/// queue's lock. rt_b->rt_runtime_lock and rt_rq->rt_runtime_lock are held for no time and have no words of their own.
+struct RtPeriodWalk {
+  u64 overrun = 0;
+  u32 cpu = 0;
+  bool idle = false, throttled = false;
+  Rq* rq = nullptr;  ///< whose turn it is, null when the callback is over
+};
+
 class RtClass {
  public:
   RtClass(Scheduler& s, const KernelProfile& k);
@@ -97,6 +106,9 @@ class RtClass {
   bool push_to(Rq& rq, Task& next, Rq& lowest);
   /// Runs sched_rt_period_timer on the CPU that armed it; true when it goes on.
   bool sched_rt_period_timer();
+  /// The same in stages: begun, then a call of period_timer_next with the lock of `w.rq` held, executed by `cpu`, until there is none.
+  void begin_period_timer(RtPeriodWalk& w);
+  void period_timer_next(RtPeriodWalk& w, CpuId cpu);
 
  private:
   static Task* rq_curr(Rq& rq);
@@ -124,7 +136,8 @@ class RtClass {
   void sched_rt_rq_enqueue(Rq& rq);
   void unthrottle(Rq& rq);
   void balance_runtime(Rq& rq);
-  bool do_sched_rt_period_timer(u64 overrun);
+  void forward_period_timer(RtPeriodWalk& w);
+  void do_sched_rt_period_timer(RtPeriodWalk& w) const;
 
   Scheduler& s_;
   bool push_ipi_, runtime_share_;
