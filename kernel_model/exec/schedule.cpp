@@ -10,7 +10,7 @@ namespace forksim::km {
 namespace {
 
 constexpr u8 kOff = StepFlag::kIrqsOff | StepFlag::kNoPreempt;
-enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5 };
+enum SchedulePc : u16 { kPcSwitch = 1, kPcNewidle = 5, kPcPulled = 6 };
 enum TtwuPc : u16 { kPcRemote = 5 };
 
 /// hrtick_clear, and the start of the timer for who comes next when another fair task waits: one that goes to sleep does not count.
@@ -28,17 +28,34 @@ Ns schedule_cost(Ctx& x) {
 
 Next schedule_switch(Ctx& x);
 
+/// pick_next_task begins, unless idle_balance has to unlock first.
+Next newidle_or_switch(Ctx& x) {
+  x.f.a[1] = 0;
+  if (!x.k.sched.newidle_unlocks(x.c.id)) return schedule_switch(x);
+  if (x.k.sched.newidle_balance_wanted(x.c.id)) x.f.a[1] = x.k.cost(Phase::newidle_balance).v;
+  x.k.sched.begin_newidle(x.c.id, Ns(x.f.a[1]));
+  return jump(kPcNewidle);
+}
+
+/// pull_rt_task of pick_next_task_rt, which begins with the run queue's lock and comes back with it.
+[[gnu::noinline]] Next pull_first(Ctx& x) {
+  const u16 held = std::exchange(x.f.held, u16{0});
+  Frame& f = call(x, kRtPull);
+  f.held = held;
+  f.a[0] = x.c.id.v;
+  f.a[3] = 1;
+  return jump(kPcPulled);
+}
+
 /// preempt_disable and rq->lock, both until after the switch; the idle loop runs with preemption disabled anyway.
 Next schedule_deactivate(Ctx& x) {
   FS_CONTRACT(x.c.nr_held <= 1, "scheduling while atomic: a spinning lock is held");
   preempt_add(x, &x.t == x.c.idle ? 1 : 2);
   const bool slept = x.k.sched.schedule_begin(x.c.id, x.f.a[0], signal_pending_state(x.t.state, x.t));
   if (slept) ++x.k.totals.sched_events;
-  x.f.a[1] = 0;
-  if (!x.k.sched.newidle_unlocks(x.c.id)) return schedule_switch(x);
-  if (x.k.sched.newidle_balance_wanted(x.c.id)) x.f.a[1] = x.k.cost(Phase::newidle_balance).v;
-  x.k.sched.begin_newidle(x.c.id, Ns(x.f.a[1]));
-  return jump(kPcNewidle);
+  if (x.k.sched.rt().pick_pulls(x.k.sched.rq(x.c.id))) [[unlikely]]
+    return pull_first(x);
+  return newidle_or_switch(x);
 }
 
 /// idle_balance looks at the domain with the run queue unlocked; pick_next_task finds what it pulled.
@@ -205,8 +222,10 @@ constexpr Step kScheduleSteps[] = {
     {finish_schedule, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt, marks<enters<Fn::finish_task_switch>>},
     {schedule_again, Phase::count_, nullptr, StepFlag::kNoPreempt, marks<leaves<Fn::finish_task_switch>>},
     {newidle_walk, Phase::count_, newidle_cost, kOff},
+    {newidle_or_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
 };
-static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk);
+static_assert(kScheduleSteps[kPcSwitch].effect == schedule_switch && kScheduleSteps[kPcNewidle].effect == newidle_walk &&
+              kScheduleSteps[kPcPulled].effect == newidle_or_switch);
 constexpr Step kRetFromForkSteps[] = {
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},
     {finish_dead, Phase::finish_task_switch, finish_cost, StepFlag::kNoPreempt,
@@ -338,6 +357,35 @@ constexpr Step kRtPushSteps[] = {
     {push_task, Phase::rt_push, nullptr, kOff, nullptr, LockSet::rq | LockSet::rq_nested},
 };
 
+// kRtPull: a[0] the CPU that pulls, a[1] the next one to pull from, a[2] something was pulled, a[3] the caller's lock goes back to it.
+Next pull_choose(Ctx& x) {
+  x.k.sched.set_this_cpu(x.c.id);
+  Rq& rq = x.k.sched.rq(cpu_arg(x, 0));
+  const std::optional<CpuId> src = x.k.sched.rt().pull_source(rq, cpu_arg(x, 1).v);
+  if (src) {
+    x.f.a[1] = src->v;
+    // double_lock_balance, as in push_choose
+    if (*src < rq.cpu) x.k.unlock(x);
+    return advance();
+  }
+  if (x.f.a[2]) x.k.sched.resched_curr(rq);
+  if (x.f.a[3]) x.st.below_top().held = std::exchange(x.f.held, u16{0});
+  return ret();
+}
+Next pull_task(Ctx& x) {
+  const Held rq_locks_besides_those_of_schedule(x, x.f.a[3] ? 1 : 2);
+  x.k.sched.set_this_cpu(x.c.id);
+  const CpuId src = cpu_arg(x, 1);
+  x.f.a[2] |= x.k.sched.rt().pull_from(x.k.sched.rq(cpu_arg(x, 0)), x.k.sched.rq(src));
+  if (src < cpu_arg(x, 0)) x.k.unlock(x);
+  ++x.f.a[1];
+  return jump(0);
+}
+constexpr Step kRtPullSteps[] = {
+    {pull_choose, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
+    {pull_task, Phase::rt_push, nullptr, kOff, nullptr, LockSet::rq | LockSet::rq_nested},
+};
+
 Next move_attach(Ctx& x) {
   const Held rq_lock(x, 1);
   x.k.sched.move_attach(task_arg(x), x.c.id);
@@ -430,6 +478,7 @@ const Path kRetFromFork{"ret_from_fork", kRetFromForkSteps};
 const Path kTtwu{"try_to_wake_up", kTtwuSteps, ttwu_lock};
 const Path kComplete{"complete", kCompleteSteps};
 const Path kRtPush{"push_rt_task", kRtPushSteps, push_lock};
+const Path kRtPull{"pull_rt_task", kRtPullSteps, push_lock};
 const Path kMoveAttach{"move_queued_task", kMoveAttachSteps, move_lock};
 const Path kTaskRqSpin{"task_rq_lock", kTaskRqSpinSteps};
 

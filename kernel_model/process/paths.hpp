@@ -4,6 +4,8 @@
 // Source:  Linux 4.19. Units: see exec/path.hpp. Ownership: constants. Errors: contracts. Not modelled: kernel_model/README.md.
 #pragma once
 
+#include <utility>
+
 #include "kernel_model/core.hpp"
 #include "kernel_model/exec/path.hpp"
 
@@ -12,6 +14,7 @@ namespace forksim::km {
 // exec/schedule.cpp
 extern const Path kSchedule;     ///< a[0]: 1 for a preemption
 extern const Path kRetFromFork;  ///< first path of a new task
+extern const Path kRtPull;       ///< a[0] CPU that pulls real-time tasks to itself (NO_RT_PUSH_IPI)
 extern const Path kRtPush;       ///< a[0] CPU whose queue has real-time tasks to push
 extern const Path kMoveAttach;   ///< a[0] task that move_detach took from its queue
 extern const Path kTaskRqSpin;   ///< a[0] task that is between two queues
@@ -131,10 +134,10 @@ class Held {
 /// Pushes real-time tasks from the queue of `cpu` before the caller's next step, when the effect has found that it should.
 inline void push_rt_tasks(Ctx& x, CpuId cpu) {
   Rq& rq = x.k.sched.rq(cpu);
-  if (!rq.rt_push_wanted) [[likely]]
+  if (!(rq.rt_push_wanted | rq.rt_pull_wanted)) [[likely]]
     return;
-  rq.rt_push_wanted = false;
-  call(x, kRtPush).a[0] = cpu.v;
+  if (std::exchange(rq.rt_pull_wanted, false)) call(x, kRtPull).a[0] = cpu.v;
+  if (std::exchange(rq.rt_push_wanted, false)) call(x, kRtPush).a[0] = cpu.v;
 }
 /// task_rq_lock of a task that is between two queues: lets go and spins until it is there; the caller's step has to run again.
 inline bool waits_for_attach(Ctx& x, const Task& t) {

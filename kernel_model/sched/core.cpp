@@ -287,6 +287,7 @@ Task& Scheduler::schedule_pick(CpuId cpu, bool preempt, Ns newidle_cost) {
     hooks_.fn_picked(cpu, prev, next);
   prev.ti_flags &= ~TIF_NEED_RESCHED;
   r.clock_skip_active = r.clock_skip_update = false;
+  r.rt_pulled = false;
   if (&prev == &next) {
     rt_.balance_callback(r);
     return next;

@@ -191,7 +191,7 @@ void RtClass::check_preempt_curr_rt(Rq& rq, Task& p) {
 
 Task* RtClass::pick_next_task_rt(Rq& rq, Task& prev, bool& retry) {
   if (rq.rt.highest_prio_curr > prev.prio) {
-    pull_rt_task(rq);
+    if (!rq.rt_pulled) pull_rt_task(rq);
     retry = rq.stop && rq.stop->on_rq == TASK_ON_RQ_QUEUED;
     if (retry) return nullptr;
   }
@@ -345,9 +345,17 @@ std::optional<CpuId> RtClass::rto_next_cpu() {
   }
 }
 
+bool RtClass::nobody_to_pull_from(const Rq& rq) const {
+  return rto_mask_.empty() || (rto_mask_.count() == 1 && rto_mask_.test(rq.cpu));
+}
+
 void RtClass::pull_rt_task(Rq& rq) {
-  if (rto_mask_.empty() || (rto_mask_.count() == 1 && rto_mask_.test(rq.cpu))) return;
-  if (!push_ipi_) return pull_from_each(rq);
+  if (nobody_to_pull_from(rq)) return;
+  if (!push_ipi_) {
+    rq.rt_pull_wanted = push_in_steps_;
+    if (!push_in_steps_) pull_from_each(rq);
+    return;
+  }
   // The overloaded CPUs are told to push, one after the other; a walk under way goes round once more.
   rto_loop_next_++;
   if (rto_cpu_ >= 0) return;
@@ -357,20 +365,32 @@ void RtClass::pull_rt_task(Rq& rq) {
 /// Without RT_PUSH_IPI: from every overloaded CPU its most urgent waiting task, if that is more urgent than what this one has by now.
 void RtClass::pull_from_each(Rq& rq) {
   bool resched = false;
-  const Scheduler::ClockPlace place(s_, "pull_rt_task");
-  for (u32 c = rto_mask_.first(); c < s_.cpus(); c = rto_mask_.next(c + 1)) {
-    Rq& src = s_.rq(CpuId(c));
-    if (CpuId(c) == rq.cpu || src.rt.highest_prio_next >= rq.rt.highest_prio_curr) continue;
-    Task* p = src.rt.pushable_tasks.front();
-    while (p && (p == src.curr || !p->cpus_allowed.test(rq.cpu))) p = src.rt.pushable_tasks.next(p);
-    // One that preempts what runs there is about to run there.
-    if (!p || p->prio >= rq.rt.highest_prio_curr || p->prio < src.curr->prio) continue;
-    s_.deactivate_task(src, *p, 0);
-    s_.set_task_cpu(*p, rq.cpu);
-    s_.activate_task(rq, *p, 0);
-    resched = true;
-  }
+  for (std::optional<CpuId> src = pull_source(rq, 0); src; src = pull_source(rq, src->v + 1)) resched |= pull_from(rq, s_.rq(*src));
   if (resched) s_.resched_curr(rq);
+}
+
+bool RtClass::pull_before_pick(Rq& rq) const {
+  rq.rt_pulled = true;
+  const bool stop = rq.stop && rq.stop->on_rq == TASK_ON_RQ_QUEUED;
+  return !stop && rq.rt.highest_prio_curr > rq.curr->prio && !nobody_to_pull_from(rq);
+}
+
+std::optional<CpuId> RtClass::pull_source(const Rq& rq, u32 cpu) const {
+  for (u32 c = rto_mask_.next(cpu); c < s_.cpus(); c = rto_mask_.next(c + 1))
+    if (CpuId(c) != rq.cpu && s_.rq(CpuId(c)).rt.highest_prio_next < rq.rt.highest_prio_curr) return CpuId(c);
+  return std::nullopt;
+}
+
+bool RtClass::pull_from(Rq& rq, Rq& src) {
+  const Scheduler::ClockPlace place(s_, "pull_rt_task");
+  Task* p = src.rt.pushable_tasks.front();
+  while (p && (p == src.curr || !p->cpus_allowed.test(rq.cpu))) p = src.rt.pushable_tasks.next(p);
+  // One that preempts what runs there is about to run there.
+  if (!p || p->prio >= rq.rt.highest_prio_curr || p->prio < src.curr->prio) return false;
+  s_.deactivate_task(src, *p, 0);
+  s_.set_task_cpu(*p, rq.cpu);
+  s_.activate_task(rq, *p, 0);
+  return true;
 }
 
 void RtClass::rto_push_from(CpuId cpu) {

@@ -94,7 +94,8 @@ class RtClass {
     if (timer_) timer_->cpu = to;
   }
   /// push_rt_tasks only says which queue has something to push (Rq::rt_push_wanted): the engine then pushes task by task, push_target under
-  /// that queue's lock and push_to under both. Otherwise it happens at once.
+  /// that queue's lock and push_to under both. So does, without RT_PUSH_IPI, pull_rt_task of a balance callback (Rq::rt_pull_wanted:
+  /// pull_source, pull_from); that of __schedule comes before the pick, see pick_pulls. Otherwise it happens at once.
   void push_in_steps(bool on) { push_in_steps_ = on; }
   /// find_lowest_rq of push_rt_task: the task to push and its CPU, if there are both.
   struct Push {
@@ -104,6 +105,16 @@ class RtClass {
   std::optional<Push> push_target(Rq& rq);
   /// The rest of it: false when either has changed while the other lock was waited for.
   bool push_to(Rq& rq, Task& next, Rq& lowest);
+  /// Whether pick_next_task would pull tasks to `rq` itself now, in steps; the pick that follows does not.
+  bool pick_pulls(Rq& rq) {
+    if (push_ipi_ || !push_in_steps_) [[likely]]
+      return false;
+    return pull_before_pick(rq);
+  }
+  /// The first overloaded CPU from `cpu` on that has a more urgent waiting task than `rq` has by now.
+  std::optional<CpuId> pull_source(const Rq& rq, u32 cpu) const;
+  /// Pulls that task, unless things have changed while the locks were waited for; whether there was one.
+  bool pull_from(Rq& rq, Rq& src);
   /// Runs sched_rt_period_timer on the CPU that armed it; true when it goes on.
   bool sched_rt_period_timer();
   /// The same in stages: begun, then a call of period_timer_next with the lock of `w.rq` held, executed by `cpu`, until there is none.
@@ -128,6 +139,8 @@ class RtClass {
   void push_rt_tasks(Rq& rq);
   void pull_rt_task(Rq& rq);
   void pull_from_each(Rq& rq);
+  bool pull_before_pick(Rq& rq) const;
+  bool nobody_to_pull_from(const Rq& rq) const;
   std::optional<CpuId> rto_next_cpu();
 
   bool rt_bandwidth_enabled() const { return rt_runtime_ != RUNTIME_INF; }

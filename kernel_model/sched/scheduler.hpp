@@ -80,11 +80,12 @@ struct Rq {
   IrqTime irqtime;
   u64 prev_irq_time = 0;                                ///< what clock_task has left out
   bool rt_push_queued = false, rt_pull_queued = false;  ///< balance callbacks
-  bool rt_push_wanted = false;                          ///< see RtClass::push_in_steps
+  bool rt_push_wanted = false, rt_pull_wanted = false;  ///< see RtClass::push_in_steps
   bool hrtick_active = false;                           ///< hrtick_timer is armed on this CPU
   bool hrtick_csd_pending = false;                      ///< another CPU has asked this one to arm it
   Ns hrtick_expires{0};                                 ///< of hrtick_timer
   // of the __schedule in progress
+  bool rt_pulled = false;     ///< pull_rt_task is over
   Ns newidle_cost{0};         ///< of looking at the domain
   bool newidle_over = false;  ///< idle_balance is through but for what it does with the lock again
   bool switch_voluntary = false;

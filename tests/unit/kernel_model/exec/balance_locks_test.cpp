@@ -149,4 +149,41 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(nested.acquisitions == 1);
     CHECK(nested.hold_total == 100_ns);
   }
+
+  TEST_CASE("pull_rt_task without RT_PUSH_IPI waits for the queue it pulls from: with its own locked, or without when that is the higher") {
+    // The other CPU holds its queue from 10.000 to 11.000 us. At 10.500 this one sleeps, or turns fair, and wants the FIFO task that waits
+    // there: 500 ns and 7 for the line, then 100 with both queues. It is the second queue that CPU 0 waits for, the first that CPU 1 does.
+    for (const u32 puller : {0u, 1u})
+      for (const bool sleeps : {true, false})
+        for (const bool locks : {true, false}) {
+          CAPTURE(puller);
+          CAPTURE(sleeps);
+          CAPTURE(locks);
+          TwoCpus m;
+          m.config().locks = locks;
+          m.config().profile.features[static_cast<std::size_t>(Feature::RT_PUSH_IPI)] = false;
+          m.cost(Phase::rt_push, 100_ns);
+          m.set(Tunable::timer_slack_ns, 0);
+          LockChecker checker(m.trace());
+          static constexpr CpuMask kBoth = CpuMask::first_n(2);
+          const CpuMask& here = puller ? kSecond : kFirst;
+          const CpuMask& there = puller ? kFirst : kSecond;
+          const auto fifo = [](u32 priority) { return Op{.kind = OpKind::setscheduler, .arg = kFifo, .count = priority}; };
+          const Op anywhere{.kind = OpKind::affinity, .mask = &kBoth}, until{.kind = OpKind::sleep_until, .ns = 5_ms};
+          const Op fair{.kind = OpKind::setscheduler, .arg = 0};
+          m.start(m.add_list({fifo(20), until, run_op(10_us), kNice, run_op(1_ms), kPause}), 4'700_us, &there);
+          m.start(m.add_list({fifo(30), run_op(210'500_ns), sleeps ? kPause : fair, kPause}), 4'800_us, &here);
+          m.start(m.add_list({fifo(10), anywhere, run_op(500_us), kPause}), 4'900_us, &there);
+          m.run(6_ms);
+          CHECK(checker.wrong() == "");
+          CHECK(ends(m) == (locks ? std::vector<End>{{puller, 11'007_ns, 507_ns}} : std::vector<End>{}));
+          const auto moved = m.of(Tp::sched_migrate_task);
+          REQUIRE(moved.size() == 1);
+          CHECK(moved[0].ts == 5_ms + (locks ? 11'107_ns : 10'600_ns));
+          CHECK(moved[0].args[4] == puller);
+          const LockStats& nested = m.kernel().lock_stats()[static_cast<std::size_t>(LockId::rq_nested)];
+          CHECK(nested.acquisitions == (locks ? 1 : 0));
+          CHECK(nested.contended == (locks && puller == 0 ? 1 : 0));
+        }
+  }
 }

@@ -31,6 +31,7 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
     c.profile.features[static_cast<std::size_t>(Feature::HRTICK)] = seed % 4 == 1;
     c.profile.features[static_cast<std::size_t>(Feature::DOUBLE_TICK)] = seed % 8 == 1;
     c.profile.features[static_cast<std::size_t>(Feature::WARN_DOUBLE_CLOCK)] = seed % 2 == 1;
+    c.profile.features[static_cast<std::size_t>(Feature::RT_PUSH_IPI)] = seed % 4 != 3;
     cpus_ = static_cast<u32>(1 + rng_.below(5));
     rt_period_ = 10'000 * (1 + rng_.below(8));
     rt_runtime_ = rt_period_ * (20 + rng_.below(76)) / 100;
@@ -384,8 +385,8 @@ TEST_SUITE("kernel_model/process") {
     CHECK(waits > 300);
     CHECK(doubles > 50);
     // where 4.19 takes a run queue by raw_spin_lock, or goes on with a lock that it had given back; nowhere else
-    CHECK(double_clocks == std::set<std::string>{"do_sched_rt_period_timer", "migrate_tasks", "online_fair_sched_group", "push_rt_task",
-                                                 "unthrottle_offline_cfs_rqs"});
+    CHECK(double_clocks == std::set<std::string>{"do_sched_rt_period_timer", "migrate_tasks", "online_fair_sched_group", "pull_rt_task",
+                                                 "push_rt_task", "unthrottle_offline_cfs_rqs"});
     CHECK(throttles > 400);
     CHECK(rt_throttles > 200);
     CHECK(migrations > 1000);
