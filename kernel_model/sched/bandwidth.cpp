@@ -125,7 +125,7 @@ void FairClass::return_cfs_rq_runtime(CfsRq& q) {
     if (b.runtime > bandwidth_slice_ && !b.throttled_cfs_rq.empty() && !runtime_refresh_within(b, kSlackPeriod + kMinBandwidthExpiration)) {
       b.slack_active = true;
       b.slack_timer_expires = s_.now().v + kSlackPeriod;
-      b.slack_cpu = s_.get_nohz_timer_target(s_.this_cpu());
+      b.slack_cpu = timer_migration_ ? s_.get_nohz_timer_target(s_.this_cpu()) : s_.this_cpu();
       s_.hooks().hrtimer_start(SchedTimer::cfs_slack, q.tg, b.slack_cpu, Ns(b.slack_timer_expires));
     }
   }

@@ -136,6 +136,7 @@ void Scheduler::sched_fork(Task& p, CpuId this_cpu) {
   p.rt.time_slice = rt_.rr_timeslice();
   p.wake_entry = nullptr;
   p.run_delay = p.last_queued = Ns(0);
+  fair_.reset_statistics(p);
   se.task = &p;
   se.my_q = nullptr;
   se.rb = {};

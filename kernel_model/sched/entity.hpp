@@ -3,7 +3,7 @@
 // Source: Linux 4.19 include/linux/sched.h (load_weight, sched_avg, sched_entity), kernel/sched/sched.h (cfs_rq, rq). Field names are
 //         the kernel's. Units: vruntime in VNs, clocks in ns, weights scaled (nice 0 = 1 << 20), averages in the kernel's own units.
 // Ownership: a SchedEntity lives in its Task (or TaskGroup); queues hold plain pointers. Errors: none.
-// Not modelled: schedstats, NUMA balancing, core scheduling, the deadline class.
+// Not modelled: NUMA balancing, core scheduling, the deadline class. Statistics of tasks are kept beside them (fair.hpp).
 #pragma once
 
 #include <array>

@@ -41,6 +41,8 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
       hrtick_(k.feat(Feature::HRTICK)),
       double_tick_(k.feat(Feature::DOUBLE_TICK)),
       child_runs_first_(k.tun(Tunable::sched_child_runs_first) != 0),
+      schedstats_(k.tun(Tunable::sched_schedstats) != 0),
+      timer_migration_(k.tun(Tunable::timer_migration) != 0),
       latency_(k.tun(Tunable::sched_latency_ns)),
       min_granularity_(k.tun(Tunable::sched_min_granularity_ns)),
       wakeup_granularity_(k.tun(Tunable::sched_wakeup_granularity_ns)),

@@ -3,11 +3,12 @@
 // Purpose: SCHED_NORMAL, SCHED_BATCH and SCHED_IDLE tasks: virtual time, slices, preemption, buddies, load tracking of queues and groups.
 // Source:  Linux 4.19 kernel/sched/fair.c; every function carries the kernel's name. Walks go up se->parent, so task groups need no
 //          second code path. fair.cpp has the class hooks, fair_entity.cpp one queue, fair_load.cpp load tracking and group weights,
-//          bandwidth.cpp quotas of groups.
+//          bandwidth.cpp quotas of groups, fair_stats.cpp statistics.
 // Units:   ns, VNs, scaled weights. Ownership: borrows the Scheduler it belongs to. Errors: contracts only.
-// Not modelled: NUMA balancing, schedstats.
+// Not modelled: NUMA balancing; of schedstats what /proc shows.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "kernel_model/sched/pelt.hpp"
@@ -31,6 +32,11 @@ struct BandwidthWalk {
   std::size_t next = 0;
   /// Whose turn it is, null when the callback is over.
   CfsRq* queue() const { return next < queues.size() ? queues[next] : nullptr; }
+};
+
+/// struct sched_statistics: since when a task waits or sleeps, by rq->clock; 0: it does not. Between two queues wait_start is a duration.
+struct SchedStatistics {
+  u64 wait_start = 0, sleep_start = 0, block_start = 0;
 };
 
 class FairClass {
@@ -105,6 +111,15 @@ class FairClass {
   void list_add_leaf_cfs_rq(CfsRq& cfs_rq);
   static void list_del_leaf_cfs_rq(CfsRq& cfs_rq);
 
+  // --- statistics (fair_stats.cpp), of tasks, with sched_schedstats ---
+  /// schedstat_enabled.
+  bool schedstats() const { return schedstats_; }
+  /// __sched_fork: a new task has none.
+  void reset_statistics(const Task& p) {
+    if (schedstats_) [[unlikely]]
+      statistics(p) = {};
+  }
+
   // --- bandwidth (bandwidth.cpp) ---
   /// tg_set_cfs_bandwidth; quota CfsBandwidth::kInf removes the limit. 0, or -EINVAL when a limit or the parent's quota forbids it.
   int tg_set_cfs_bandwidth(TaskGroup& tg, u64 period, u64 quota, const std::vector<std::unique_ptr<TaskGroup>>& all);
@@ -145,6 +160,13 @@ class FairClass {
   void detach_task_cfs_rq(Task& p);
   void attach_task_cfs_rq(Task& p);
 
+  SchedStatistics& statistics(const Task& p);
+  void update_stats_wait_start(const CfsRq& cfs_rq, const SchedEntity& se);
+  void update_stats_wait_end(const CfsRq& cfs_rq, const SchedEntity& se);
+  void update_stats_enqueue_sleeper(const CfsRq& cfs_rq, const SchedEntity& se);
+  void update_stats_enqueue(const CfsRq& cfs_rq, const SchedEntity& se, u32 flags);
+  void update_stats_dequeue(const CfsRq& cfs_rq, const SchedEntity& se, u32 flags);
+
   void account_cfs_rq_runtime(CfsRq& cfs_rq, u64 delta_exec) {
     if (cfs_rq.runtime_enabled) [[unlikely]]
       charge_cfs_rq_runtime(cfs_rq, delta_exec);
@@ -175,11 +197,12 @@ class FairClass {
   Scheduler& s_;
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
   bool hrtick_, double_tick_;
-  bool child_runs_first_;
+  bool child_runs_first_, schedstats_, timer_migration_;
   u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;
   u64 bandwidth_slice_;
   u64 boot_factor_, boot_latency_, boot_min_granularity_, boot_wakeup_granularity_;
   u32 nr_latency_;
+  std::vector<SchedStatistics> statistics_;  ///< by task id; empty without schedstats
 };
 
 }  // namespace forksim::km

@@ -101,6 +101,8 @@ void FairClass::enqueue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
   enqueue_runnable_load_avg(q, se);
   account_entity_enqueue(q, se);
   if (flags & ENQUEUE_WAKEUP) place_entity(q, se, false);
+  if (schedstats_) [[unlikely]]
+    update_stats_enqueue(q, se, flags);
   if (!is_curr) enqueue_entity_tree(q, se);
   se.on_rq = true;
   if (q.nr_running != 1) return;
@@ -112,6 +114,8 @@ void FairClass::dequeue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
   update_curr(q);
   update_load_avg(q, se, UPDATE_TG);
   dequeue_runnable_load_avg(q, se);
+  if (schedstats_) [[unlikely]]
+    update_stats_dequeue(q, se, flags);
   clear_buddies(se);
   if (&se != q.curr) dequeue_entity_tree(q, se);
   se.on_rq = false;
@@ -125,6 +129,8 @@ void FairClass::dequeue_entity(CfsRq& q, SchedEntity& se, u32 flags) {
 
 void FairClass::set_next_entity(CfsRq& q, SchedEntity& se) {
   if (se.on_rq) {
+    if (schedstats_) [[unlikely]]
+      update_stats_wait_end(q, se);
     dequeue_entity_tree(q, se);
     update_load_avg(q, se, UPDATE_TG);
   }
@@ -137,6 +143,8 @@ void FairClass::put_prev_entity(CfsRq& q, SchedEntity& prev) {
   if (prev.on_rq) update_curr(q);
   check_cfs_rq_runtime(q);
   if (prev.on_rq) {
+    if (schedstats_) [[unlikely]]
+      update_stats_wait_start(q, prev);
     enqueue_entity_tree(q, prev);
     update_load_avg(q, prev, 0);
   }

@@ -32,12 +32,12 @@ inline constexpr std::array<FeatureInfo, kFeatures> kFeatureTable{{
 #undef FEATURE
 }};
 
-struct NotModelledTunable {
+struct AbsentTunable {
   std::string_view name, doc;
 };
-inline constexpr NotModelledTunable kTunablesNotModelled[] = {
+inline constexpr AbsentTunable kAbsentTunables[] = {
 #define TUNABLE(...)
-#define TUNABLE_NOT_MODELLED(name, doc) {#name, doc},
+#define TUNABLE_ABSENT(name, doc) {#name, doc},
 #include "kernel_model/version/tunables.def"
 #undef TUNABLE
 };

@@ -165,6 +165,13 @@ std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& prog
   return out;
 }
 
+/// As check_schedstat_required does. It is about the trace alone: the report does not depend on what is traced.
+void hint_at_schedstats(const Setup& s) {
+  if (s.trace.schedstats_named && !s.config.profile.tun(km::Tunable::sched_schedstats))
+    fmt::print(stderr,
+               "trace.events: sched_stat_wait, _sleep, _blocked and _iowait need --set tunables.sched_schedstats=1; none will come\n");
+}
+
 /// What the kernel would have logged. It says each of them once.
 std::vector<std::string> warnings_of(const km::Kernel& kernel) {
   const km::DoubleClock& d = kernel.double_clock();
@@ -292,6 +299,7 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   if (wants(c, "ftrace")) {
     ftrace = std::make_unique<FtraceWriter>(writer.dir() / "trace.ftrace", trace.names(), cpus);
     trace.subscribe(*ftrace, s.trace.events);
+    hint_at_schedstats(s);
   }
   if (regret) trace.subscribe(regret->watch(), ChildWatch::events());
   std::unique_ptr<GraphWriter> graph;

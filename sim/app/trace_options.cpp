@@ -16,6 +16,14 @@ namespace {
 
 constexpr std::string_view kPrefix = "trace.", kEvents = "trace.events", kFunctions = "trace.functions", kGraph = "trace.graph.";
 
+/// What needs kernel.sched_schedstats=1.
+km::TpSet schedstat_events() {
+  km::TpSet set;
+  for (const km::Tp id : {km::Tp::sched_stat_wait, km::Tp::sched_stat_sleep, km::Tp::sched_stat_blocked, km::Tp::sched_stat_iowait})
+    set.set(static_cast<std::size_t>(id));
+  return set;
+}
+
 struct Reader {
   const std::vector<std::string>& formats;
   TraceOptions& out;
@@ -34,6 +42,7 @@ void read_events(const Override& o, Reader& r) {
   r.need(o, r.written("ftrace") || r.written("function_graph"), "ftrace");
   const EventFilter filter = parse_event_filter(o.value);
   r.out.events = r.out.graph.events = filter.events;
+  r.out.schedstats_named = o.value.find("sched_stat_") != std::string::npos && (filter.events & schedstat_events()).any();
   for (const EventFilter::Wrong& w : filter.wrong) r.refuse(o, "no tracepoint is called \"" + w.pattern + '"', w.allowed, w.hint);
 }
 

@@ -20,6 +20,7 @@ namespace forksim {
 struct TraceOptions {
   km::TpSet events = FtraceWriter::events();  ///< of trace.ftrace
   GraphOptions graph;                         ///< of trace.function_graph
+  bool schedstats_named = false;              ///< an event that only comes with kernel.sched_schedstats=1 was asked for by name
 };
 
 /// Takes the trace.* values out of `sets` (each KEY=VALUE). `formats` are those of --trace.

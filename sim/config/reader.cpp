@@ -369,9 +369,9 @@ Value Reader::read_switches(const YamlNode& n, const KeyInfo& key, const std::st
     if (key.type == Type::costs) names.push_back("bound");
     std::string_view name = e.key;
     if (key.type == Type::features && name.starts_with("NO_")) name.remove_prefix(3);
-    const auto unknown = std::ranges::find(km::kTunablesNotModelled, name, &km::NotModelledTunable::name);
-    if (key.type == Type::tunables && unknown != std::end(km::kTunablesNotModelled)) {
-      error(e, at, std::string(name) + " is not modelled in this version", "see forksim list tunables", std::string(unknown->doc));
+    const auto unknown = std::ranges::find(km::kAbsentTunables, name, &km::AbsentTunable::name);
+    if (key.type == Type::tunables && unknown != std::end(km::kAbsentTunables)) {
+      error(e, at, std::string(name) + " does not exist in these kernels", "see forksim list tunables", std::string(unknown->doc));
       continue;
     }
     if (std::ranges::find(names, name) == names.end()) {

@@ -124,4 +124,45 @@ TEST_SUITE("cli") {
     }
     CHECK(plain == with);
   }
+
+  TEST_CASE("sched_schedstats=1: the trace has waits and sleeps, in the kernel's format, and the run is the same") {
+    const Session forksim;
+    json plain = report_of(forksim, kSmall + " --trace ftrace");
+    CHECK(read_file(forksim.path() / "result/trace.ftrace").find("sched_stat_wait") == std::string::npos);
+    json with = report_of(forksim, kSmall + " --set tunables.sched_schedstats=1 --trace ftrace --set 'trace.events=sched:sched_stat_*'");
+    CHECK(with["settings"] == json::array({"tunables.sched_schedstats=1"}));
+    const std::string trace = read_file(forksim.path() / "result/trace.ftrace");
+    for (const char* line : {": sched_stat_wait:      comm=", ": sched_stat_sleep:     comm=", ": sched_stat_blocked:   comm=",
+                             ": sched_stat_runtime:   comm="})
+      CHECK_MESSAGE(trace.find(line) != std::string::npos, line);
+    CHECK(trace.find(" delay=0 [ns]\n") != std::string::npos);
+    CHECK(trace.find("sched_switch") == std::string::npos);
+    for (json* r : {&plain, &with}) r->erase("settings");
+    CHECK(plain == with);
+    const Result list = forksim("list tracepoints");
+    for (const char* name : {"sched_stat_wait", "sched_stat_sleep", "sched_stat_blocked", "sched_stat_iowait"})
+      CHECK(list.out.find(name) != std::string::npos);
+  }
+
+  TEST_CASE("who asks for sched_stat_wait without sched_schedstats=1 is told that none will come, as the kernel does") {
+    const Session forksim;
+    const std::string run = "run " + kSmall + " --quiet --out result --trace ftrace --set trace.events=sched:sched_stat_";
+    const Result named = forksim(run + "wait");
+    CHECK(named.code == 0);
+    CHECK(named.err ==
+          "trace.events: sched_stat_wait, _sleep, _blocked and _iowait need --set tunables.sched_schedstats=1; none will come\n");
+    CHECK(forksim(run + "runtime").err.empty());
+    CHECK(forksim(run + "wait --set tunables.sched_schedstats=1").err.empty());
+  }
+
+  TEST_CASE("timer_migration: without quotas 0 and 1 give the same bytes") {
+    const Session forksim;
+    const auto traced = [&](int value) {
+      json report =
+          report_of(forksim, workload("nohz_idle_wake") + " --trace ftrace --set tunables.timer_migration=" + std::to_string(value));
+      report.erase("settings");
+      return report.dump() + read_file(forksim.path() / "result/trace.ftrace");
+    };
+    CHECK(traced(0) == traced(1));
+  }
 }

@@ -148,8 +148,10 @@ TEST_CASE("unknown rules and files that are no plug-in are refused with a hint, 
                                                           {"--set sched_domain.busy_idx=5", "0..4"},
                                                           {"--set sched_domain.flags=0", "sched_domain"},
                                                           {"--set tunables.sched_tunable_scaling=3", "0..2"},
-                                                          {"--set tunables.sched_schedstats=1", "sched_schedstats is not modelled"},
-                                                          {"--set tunables.numa_balancing=1", "CONFIG_NUMA_BALANCING is off"},
+                                                          {"--set tunables.sched_schedstats=2", "0..1"},
+                                                          {"--set tunables.timer_migration=2", "0..1"},
+                                                          {"--set tunables.numa_balancing=1", "numa_balancing does not exist in these kernels"},
+                                                          {"--set tunables.numa_balancing=0", "without CONFIG_NUMA_BALANCING"},
                                                           {"--set tunables.nr_cached_stacks=17", "0..16"}};
   for (const auto& [arguments, reason] : kRefused) {
     const Result r = storm(s, arguments);

@@ -15,11 +15,12 @@
 
 namespace forksim::traces {
 
-inline std::vector<Event> run_workload(const std::string& file, const std::string& kernel) {
+inline std::vector<Event> run_workload(const std::string& file, const std::string& kernel, const std::string& more = {}) {
   const forksim::cli::TempDir dir;
   const std::string out = (dir.path() / "out").string();
-  const auto r = forksim::cli::run(FORKSIM_BINARY_DIR "/forksim run '" + file + "' --kernel " + kernel + " --trace ftrace --quiet --out " + out,
-                                   FORKSIM_SOURCE_DIR);
+  const auto r = forksim::cli::run(
+      FORKSIM_BINARY_DIR "/forksim run '" + file + "' --kernel " + kernel + " --trace ftrace --quiet " + more + " --out " + out,
+      FORKSIM_SOURCE_DIR);
   REQUIRE_MESSAGE(r.code == 0, r.err);
   return parse_trace(read_text_file(out + "/trace.ftrace"), StateLetters::sane).events;
 }

@@ -76,6 +76,7 @@ class TestMachine final : public SchedHooks, public TraceListener {
   Task& task(int nice = 0, u64 allowed = ~u64{0}) {
     Task& t = tasks.emplace_back();
     t.pid = Pid(static_cast<s32>(100 + tasks.size()));
+    t.id = TaskId{static_cast<u32>(tasks.size())};
     t.cpus_allowed = CpuMask::from_word(allowed) & CpuMask::first_n(sched.cpus());
     t.nr_cpus_allowed = t.cpus_allowed.count();
     t.se.task = &t;
