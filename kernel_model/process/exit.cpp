@@ -242,12 +242,9 @@ Next exit_fs(Ctx& x) {
   return advance();
 }
 
-/// Namespaces, task work; sched_autogroup_exit_task moves the task out of its autogroup (and once more into a group of its own choice).
-Next exit_rest(Ctx& x) {
-  x.k.put_nsproxy(*x.t.nsproxy);
-  x.t.nsproxy = nullptr;
-  x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
-  if (x.k.profile().fair_group_sched) {
+/// sched_autogroup_exit_task moves the task out of its autogroup (and once more into a group of its own choice); cgroup_exit.
+void leave_autogroup(Ctx& x) {
+  {
     const Held pi_and_rq_lock(x, 2);
     fn_enter(x, Fn::sched_autogroup_exit_task);
     fn(x, Fn::sched_move_task);
@@ -255,6 +252,28 @@ Next exit_rest(Ctx& x) {
     fn_leave(x, Fn::sched_autogroup_exit_task);
   }
   fn(x, Fn::cgroup_exit);
+}
+Next autogroup_exit(Ctx& x) {
+  leave_autogroup(x);
+  return ret();
+}
+/// Its task_rq_lock, when somebody holds or watches one of the two.
+constexpr Step kAutogroupExitSteps[] = {
+    {autogroup_exit, Phase::count_, nullptr, StepFlag::kIrqsOff | StepFlag::kNoPreempt, nullptr, LockSet::pi | LockSet::rq},
+};
+const Path kAutogroupExit{"sched_autogroup_exit_task", kAutogroupExitSteps};
+
+/// Namespaces, task work, autogroup.
+Next exit_rest(Ctx& x) {
+  x.k.put_nsproxy(*x.t.nsproxy);
+  x.t.nsproxy = nullptr;
+  x.k.call_rcu(x.c, nullptr);  // files and credentials are freed by RCU too: the recorded CPU goes on ticking after an exit
+  if (!x.k.profile().fair_group_sched)
+    fn(x, Fn::cgroup_exit);
+  else if (!x.c.rq_lock.in_use() && x.k.pass_free_lock(x.t.pi_lock, LockId::pi) && x.k.pass_free_lock(x.c.rq_lock, LockId::rq))
+    leave_autogroup(x);
+  else
+    call(x, kAutogroupExit);
   return advance();
 }
 

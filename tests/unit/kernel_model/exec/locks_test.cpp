@@ -173,6 +173,35 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(run(first) == std::make_tuple(first, std::vector<End>{{1, 707_ns}}, 707_ns));
   }
 
+  TEST_CASE("a dying task leaves its autogroup under its pi_lock and its run queue's lock") {
+    // CPU 1 changes the nice value of a task of CPU 0 from 10.000 to 11.000 us: of one that sleeps there (the queue's lock is wanted), or
+    // of the one that dies (its pi_lock comes first). That ends at 10.500, waits 500 ns and 7, and then tells its parent.
+    constexpr s32 kFirstStarted = 7;  // two migration threads, two kworkers, init and kthreadd before it
+    for (const s32 target : {kFirstStarted, kFirstStarted + 1})
+      for (const bool locks : {true, false}) {
+        CAPTURE(target);
+        CAPTURE(locks);
+        ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+        m.config().locks = locks;
+        m.config().costs.ns[static_cast<std::size_t>(Phase::sys_misc)] = 1000_ns;
+        m.config().machine.transfer.assign(4, 7_ns);
+        m.config().machine.ipi.assign(4, 0_ns);
+        LockChecker checker(m.trace());
+        const CpuMask first = CpuMask::of(CpuId(0)), second = CpuMask::of(CpuId(1));
+        m.start(m.add_list({{.kind = OpKind::pause}}), 5_ms, &first);
+        m.start(m.add_list({run_op(10'500_ns)}), 5_ms, &first);
+        m.start(m.add_list({run_op(10_us), {.kind = OpKind::nice, .arg = 0, .pid = Pid(target)}, run_op(1_ms)}), 5_ms, &second);
+        m.run(6_ms);
+        CHECK(checker.wrong() == "");
+        const auto ends = m.of(Tp::contention_end);
+        REQUIRE(ends.size() == (locks ? 1 : 0));
+        if (locks) CHECK(Ns(ends[0].args[3]) == 507_ns);
+        REQUIRE_FALSE(m.of(Tp::signal_generate).empty());
+        CHECK(m.of(Tp::signal_generate)[0].ts == 5_ms + (locks ? 11'007_ns : 10'500_ns));
+        CHECK(m.kernel().lock_stats()[static_cast<std::size_t>(LockId::pi)].contended == (locks && target != kFirstStarted ? 1 : 0));
+      }
+  }
+
   TEST_CASE("two readers of tasklist_lock go together, a writer waits for the later of them") {
     // Readers from 100 to 1100 and from 300 to 1300; the writer comes at 500 and gets the lock at 1307.
     ScriptMachine m("rpi-4.19-arm64", 4, 0_ns);
