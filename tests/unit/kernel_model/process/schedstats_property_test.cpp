@@ -74,7 +74,9 @@ TEST_CASE("on random machines the waits of a task are its run_delay, and on one 
     m.set(Tunable::sched_schedstats, 1);
     random_programs(m, r);
     m.run();
-    for (const auto& [pid, l] : lives(m)) {
+    for (const auto& task : lives(m)) {
+      const s32 pid = task.first;
+      const Life& l = task.second;
       if (!l.ended) continue;
       CAPTURE(pid);
       ++checked;

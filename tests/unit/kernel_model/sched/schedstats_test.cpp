@@ -134,7 +134,9 @@ TEST_CASE("sched_stat_sleep for TASK_INTERRUPTIBLE, sched_stat_blocked for TASK_
                                         {TASK_UNINTERRUPTIBLE, Tp::sched_stat_blocked},
                                         {TASK_KILLABLE, Tp::sched_stat_blocked},
                                         {TASK_IDLE, Tp::sched_stat_blocked}};
-  for (const auto& [state, event] : kStates) {
+  for (const auto& row : kStates) {
+    const u32 state = row.first;
+    const Tp event = row.second;
     CAPTURE(state);
     TestMachine m(stats());
     Task& p = alone(m);
