@@ -19,7 +19,7 @@ plot "cdf-fork_to_run-run_delay.dat" index 0 using 1:2 with steps lw 2 dt 1 lc r
      "cdf-fork_to_run-run_delay.dat" index 1 every ::1::1 using 1:2 with points pt 9 ps 1.2 lc rgb "#0072b2" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 1 every ::2::2 using 1:2 with points pt 5 ps 1.2 lc rgb "#0072b2" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 1 every ::3::3 using 1:2 with points pt 13 ps 1.2 lc rgb "#0072b2" notitle, \
-     "cdf-fork_to_run-run_delay.dat" index 2 using 1:2 with steps lw 2 dt 1 lc rgb "#d55e00" title "run_delay (824)", \
+     "cdf-fork_to_run-run_delay.dat" index 2 using 1:2 with steps lw 2 dt 1 lc rgb "#d55e00" title "run_delay (835)", \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::0::0 using 1:2 with points pt 7 ps 1.2 lc rgb "#d55e00" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::1::1 using 1:2 with points pt 9 ps 1.2 lc rgb "#d55e00" notitle, \
      "cdf-fork_to_run-run_delay.dat" index 3 every ::2::2 using 1:2 with points pt 5 ps 1.2 lc rgb "#d55e00" notitle, \

@@ -1,7 +1,7 @@
 # Drawn by forksim plot; run `gnuplot gantt.gp` in this folder to draw it again.
 set terminal svg size 1200,470 font "DejaVu Sans,13" background "white" noenhanced name "gantt"
 set output "gantt.svg"
-set title "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1, 0.000 to 60.000 ms of 292.010"
+set title "fork_storm on bcm2711, kernel rpi-4.19-arm64, seed 1, 0.000 to 60.000 ms of 292.017"
 set xlabel "simulated time (ms)"
 set xrange [0:60]
 set yrange [3.6:-0.6]

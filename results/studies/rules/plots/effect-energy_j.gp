@@ -3,7 +3,7 @@ set terminal svg size 1000,612 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-energy_j.svg"
 set title "rules: energy_j by rule"
 set xlabel "energy_j relative to rule = kernel, 95 % interval, 20 seeds"
-set xrange [0.9549:1.082]
+set xrange [0.9544:1.082]
 set format x "%.4g"
 set yrange [0.4:9.6]
 set ytics ("parent_cpu" 9, "idlest_load" 8, "idlest_util" 7, "lowest_idle" 6, "round_robin" 5, "random" 4, "cache_warm" 3, "least_queued" 2, "pack" 1)

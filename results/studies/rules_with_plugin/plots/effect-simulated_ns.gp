@@ -3,7 +3,7 @@ set terminal svg size 1000,660 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-simulated_ns.svg"
 set title "rules: simulated_ns by rule"
 set xlabel "simulated_ns relative to rule = kernel, 95 % interval, 20 seeds"
-set xrange [0.9763:1.145]
+set xrange [0.9763:1.146]
 set format x "%.4g"
 set yrange [0.4:10.6]
 set ytics ("parent_cpu" 10, "idlest_load" 9, "idlest_util" 8, "lowest_idle" 7, "round_robin" 6, "random" 5, "cache_warm" 4, "least_queued" 3, "pack" 2, "shortest_queue" 1)

@@ -4,7 +4,7 @@ set output "effect-exit_to_stack_free-p99.svg"
 set title "stack_cache: exit_to_stack_free.p99 by stacks"
 set xlabel "exit_to_stack_free.p99 relative to stacks = 2, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.2645:6.147]
+set xrange [0.2645:6.022]
 set xtics ("" 0.3 1, "" 0.4 1, "0.5" 0.5, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "2" 2, "" 3 1, "" 4 1, "5" 5, "" 6 1)
 set format x "%.4g"
 set yrange [0.4:2.6]

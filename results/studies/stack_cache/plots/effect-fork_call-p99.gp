@@ -4,8 +4,8 @@ set output "effect-fork_call-p99.svg"
 set title "stack_cache: fork_call.p99 by stacks"
 set xlabel "fork_call.p99 relative to stacks = 2, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.02616:2.301]
-set xtics ("" 0.03 1, "" 0.04 1, "0.05" 0.05, "" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "0.2" 0.2, "" 0.3 1, "" 0.4 1, "0.5" 0.5, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "2" 2)
+set xrange [0.02616:1.576]
+set xtics ("" 0.03 1, "" 0.04 1, "0.05" 0.05, "" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "0.2" 0.2, "" 0.3 1, "" 0.4 1, "0.5" 0.5, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1)
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

@@ -3,7 +3,7 @@ set terminal svg size 1000,320 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-totals-wakeups.svg"
 set title "stack_cache: totals.wakeups by stacks"
 set xlabel "totals.wakeups relative to stacks = 2, 95 % interval, 20 seeds"
-set xrange [0.9138:1.364]
+set xrange [0.9135:1.364]
 set format x "%.4g"
 set yrange [0.4:2.6]
 set ytics ("0" 2, "8" 1)

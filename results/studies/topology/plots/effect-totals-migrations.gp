@@ -4,7 +4,7 @@ set output "effect-totals-migrations.svg"
 set title "topology: totals.migrations by kernel"
 set xlabel "totals.migrations relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.2256:171.2]
+set xrange [0.225:171.2]
 set xtics ("" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1, "" 40 1, "" 50 1, "" 60 1, "" 70 1, "" 80 1, "" 90 1, "100" 100)
 set format x "%.4g"
 set yrange [0.4:1.6]

@@ -4,7 +4,7 @@ set output "effect-wakeup-p99.svg"
 set title "topology: wakeup.p99 by kernel"
 set xlabel "wakeup.p99 relative to kernel = rpi-4.19-arm64, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.003223:65.66]
+set xrange [0.003227:65.66]
 set xtics ("" 0.004 1, "" 0.005 1, "" 0.006 1, "" 0.007 1, "" 0.008 1, "" 0.009 1, "0.01" 0.01, "" 0.02 1, "" 0.03 1, "" 0.04 1, "" 0.05 1, "" 0.06 1, "" 0.07 1, "" 0.08 1, "" 0.09 1, "0.1" 0.1, "" 0.2 1, "" 0.3 1, "" 0.4 1, "" 0.5 1, "" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1, "" 40 1, "" 50 1, "" 60 1)
 set format x "%.4g"
 set yrange [0.4:1.6]
