@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 namespace forksim::cli {
 
@@ -19,6 +20,12 @@ std::vector<std::string> Session::files() const {
       names.push_back(std::filesystem::relative(entry.path(), path()).generic_string() + (entry.is_directory() ? "/" : ""));
   std::ranges::sort(names);
   return names;
+}
+
+nlohmann::json report_of(const Session& forksim, const std::string& arguments) {
+  const Result r = forksim("run " + arguments + " --out result --json");
+  if (r.code != 0) throw std::runtime_error(r.err);
+  return nlohmann::json::parse(r.out);
 }
 
 bool is_json(const std::string& text) { return nlohmann::json::accept(text); }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,12 @@ class Session {
 
 /// A workload of the shipped ones that runs in a moment.
 inline const std::string kSmall = FORKSIM_SOURCE_DIR "/workloads/kill_sleeper.yaml";
+
+/// Path of a shipped workload.
+inline std::string workload(const std::string& name) { return kSource + "/workloads/" + name + ".yaml"; }
+
+/// What `forksim run ARGUMENTS --json` says; its folder is `result`.
+nlohmann::json report_of(const Session& forksim, const std::string& arguments);
 
 bool is_json(const std::string& text);
 

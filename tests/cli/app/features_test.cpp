@@ -15,14 +15,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string workload(const std::string& name) { return kSource + "/workloads/" + name + ".yaml"; }
-
-json report_of(const Session& forksim, const std::string& arguments) {
-  const Result r = forksim("run " + arguments + " --out result --json");
-  REQUIRE_MESSAGE(r.code == 0, r.err);
-  return json::parse(r.out);
-}
-
 /// User time of the task "hog" that got least.
 std::int64_t least_work(const Session& forksim) {
   std::istringstream in(read_file(forksim.path() / "result" / "tasks.csv"));

@@ -16,8 +16,6 @@ namespace {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-std::string workload(const std::string& name) { return kSource + "/workloads/" + name + ".yaml"; }
-
 /// The value behind `key`, up to a blank, in the first line that contains `mark`.
 std::string value_in(const std::string& text, const std::string& mark, const std::string& key) {
   const std::size_t at = text.find(mark);

@@ -11,8 +11,6 @@ namespace {
 
 const std::string kShort = " --set parameters.bursts=10 --quiet --out ";
 
-std::string workload(const std::string& name) { return kSource + "/workloads/" + name + ".yaml"; }
-
 /// One number of report.json that is written `"key":number` or `"key": number`.
 double number(const std::string& json, const std::string& key) {
   const std::size_t at = json.find("\"" + key + "\":");

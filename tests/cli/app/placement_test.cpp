@@ -18,7 +18,7 @@ namespace {
 const std::string kLoaded = kSource + "/workloads/fork_storm_loaded.yaml";
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-json report_of(const Session& s, const std::string& dir) { return json::parse(read_file(s.path() / dir / "report.json")); }
+json report_in(const Session& s, const std::string& dir) { return json::parse(read_file(s.path() / dir / "report.json")); }
 
 std::vector<std::vector<std::string>> rows_of(const std::filesystem::path& csv) {
   std::istringstream in(read_file(csv));
@@ -80,7 +80,7 @@ TEST_CASE("every rule of the list runs, and decides every fork by itself") {
     const std::string name = rule["name"];
     CAPTURE(name);
     REQUIRE(storm(s, "--set placement.fork=" + name).code == 0);
-    const json r = report_of(s, "out");
+    const json r = report_in(s, "out");
     CHECK(r["invariants"]["violated"] == 0);
     CHECK(r["diagnostics"].empty());
     const auto rows = rows_of(s.path() / "out/forks.csv");
@@ -172,7 +172,7 @@ TEST_CASE("the example plug-in builds by its documented line outside the tree, a
   const Result built = run(line, s.path());
   REQUIRE_MESSAGE(built.code == 0, built.err);
   REQUIRE(storm(s, "--placement ./my_rule.so").code == 0);
-  const json r = report_of(s, "out");
+  const json r = report_in(s, "out");
   CHECK(r["diagnostics"].empty());
   CHECK(contains(read_file(s.path() / "out/forks.csv"), "./my_rule.so,by_rule,"));
   CHECK(contains(read_file(s.path() / "out/manifest.json"), "my_rule.so"));
@@ -182,7 +182,7 @@ TEST_CASE("an illegal CPU of a plug-in is counted, traced and replaced, and the 
   const Session s;
   build_plugin(s, "far", "return d->kind == plugin::kFork ? 77 : plugin::kAsKernel;");
   REQUIRE(storm(s, "--placement ./far.so --trace ftrace").code == 0);
-  const json r = report_of(s, "out");
+  const json r = report_in(s, "out");
   CHECK(r["diagnostics"]["placement_illegal"] == 23);
   CHECK(r["invariants"]["violated"] == 0);
   CHECK(contains(read_file(s.path() / "out/trace.ftrace"), "kind=0 pid=11 this_cpu=0 answer=77 cpu=0"));
@@ -246,7 +246,7 @@ TEST_CASE("on 128 CPUs idle masks and spans are whole, and who idles is told by 
 TEST_CASE("a report names what differs from the plain kernel, so that it can be repeated, and a plain run names nothing") {
   const Session s;
   REQUIRE(storm(s, "", "plain").code == 0);
-  CHECK_FALSE(report_of(s, "plain").contains("settings"));
+  CHECK_FALSE(report_in(s, "plain").contains("settings"));
   CHECK_FALSE(contains(read_file(s.path() / "plain/report.txt"), "\nset: "));
   REQUIRE(storm(s,
                 "--placement pack --set placement.wake=cache_warm --set config.HZ=1000 --set features.NO_START_DEBIT --set "
@@ -315,8 +315,8 @@ TEST_CASE("a task that waits beside an idle CPU for longer than allowed is a vio
   char date[32];
   std::snprintf(date, sizeof date, "%lld.%09lld", ns / 1'000'000'000, ns % 1'000'000'000);
   CHECK(contains(told.substr(told.rfind(" [00")), date));
-  CHECK(report_of(s, "tight")["invariants"]["violated"].get<int>() > 0);
-  CHECK(report_of(s, "tight")["violations"].size() > 0);
+  CHECK(report_in(s, "tight")["invariants"]["violated"].get<int>() > 0);
+  CHECK(report_in(s, "tight")["violations"].size() > 0);
   // the bound changes what is said about the run, not the run
   const Result plain = s(run + "2148ms --out plain");
   CHECK(plain.code == 0);
@@ -334,7 +334,7 @@ TEST_CASE("regret leaves the run as it is, byte for byte, whatever the number of
     CHECK(read_file(s.path() / "plain" / name) == read_file(s.path() / "one" / name));
   for (const char* name : {"regret.csv", "report.json", "report.txt"})
     CHECK(read_file(s.path() / "one" / name) == read_file(s.path() / "three" / name));
-  json with = report_of(s, "one"), without = report_of(s, "plain");
+  json with = report_in(s, "one"), without = report_in(s, "plain");
   CHECK(with["regret"]["forks"] == 23);
   CHECK(with["regret"]["branches"] == 23 * 3);
   CHECK(with["regret"]["failed"] == 0);
@@ -353,7 +353,7 @@ TEST_CASE("a sample of forks is drawn once for a seed and has its size") {
   REQUIRE(storm(s, "--regret=5", "b").code == 0);
   REQUIRE(storm(s, "--regret", "all").code == 0);
   CHECK(read_file(s.path() / "a/regret.csv") == read_file(s.path() / "b/regret.csv"));
-  CHECK(report_of(s, "a")["regret"]["forks"] == 5);
+  CHECK(report_in(s, "a")["regret"]["forks"] == 5);
   const std::string all = read_file(s.path() / "all/regret.csv");
   std::istringstream sample(read_file(s.path() / "a/regret.csv"));
   for (std::string line; std::getline(sample, line);) CHECK(contains(all, line + "\n"));
@@ -395,7 +395,7 @@ TEST_CASE("where the best CPU is known, regret names it and gives the right wait
     CHECK(rows[c + 1][6] == std::to_string(c));
     CHECK(rows[c + 1][7] == wait[c]);
   }
-  const json sum = report_of(s, "out")["regret"];
+  const json sum = report_in(s, "out")["regret"];
   CHECK(sum["best"] == 0);
   CHECK(sum["max_ns"] == 1500000);
   CHECK(sum["worst"][0]["best_cpu"] == 1);
@@ -410,13 +410,13 @@ TEST_CASE("HZ, preemption, imbalance_pct, latency, migration cost, child_runs_fi
   const Session s;
   const std::string loop = kSource + "/workloads/stack_cache.yaml";
   REQUIRE(storm(s, "", "base").code == 0);
-  const json base = report_of(s, "base");
+  const json base = report_in(s, "base");
   const auto differs = [&](const std::string& set) {
     REQUIRE(storm(s, set, "other").code == 0);
-    return report_of(s, "other") != base;
+    return report_in(s, "other") != base;
   };
   CHECK(differs("--set config.HZ=1000"));
-  const json fast = report_of(s, "other");
+  const json fast = report_in(s, "other");
   CHECK(fast["totals"]["ticks"].get<int>() > 3 * base["totals"]["ticks"].get<int>());
   CHECK(differs("--set config.HZ=100"));
   CHECK(differs("--set config.SCHED_MC=true"));
@@ -434,13 +434,13 @@ TEST_CASE("HZ, preemption, imbalance_pct, latency, migration cost, child_runs_fi
   int hits = -1;
   for (const char* size : {"0", "2", "8"}) {
     REQUIRE(s("run " + loop + " --quiet --out cache --set tunables.nr_cached_stacks=" + size).code == 0);
-    const int now = report_of(s, "cache")["totals"]["stack_cache_hits"];
+    const int now = report_in(s, "cache")["totals"]["stack_cache_hits"];
     CAPTURE(size);
     CHECK(now > hits);
     hits = now;
   }
   REQUIRE(s("run " + loop + " --quiet --out cache --set tunables.nr_cached_stacks=0").code == 0);
-  CHECK(report_of(s, "cache")["totals"]["stack_cache_hits"] == 0);
+  CHECK(report_in(s, "cache")["totals"]["stack_cache_hits"] == 0);
 }
 
 TEST_SUITE_END();

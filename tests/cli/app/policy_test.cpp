@@ -15,14 +15,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string workload(const std::string& name) { return kSource + "/workloads/" + name + ".yaml"; }
-
-json report_of(const Session& forksim, const std::string& arguments) {
-  const Result r = forksim("run " + arguments + " --out result --json");
-  REQUIRE_MESSAGE(r.code == 0, r.err);
-  return json::parse(r.out);
-}
-
 /// The rows of a CSV file by column name.
 std::vector<std::map<std::string, std::string>> csv(const Session& forksim, const std::string& file) {
   std::istringstream in(read_file(forksim.path() / "result" / file));

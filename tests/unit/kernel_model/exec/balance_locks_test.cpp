@@ -11,14 +11,9 @@ using namespace forksim::km::literals;
 
 namespace {
 
-struct End {
-  u32 cpu;
-  Ns at, wait;
-  bool operator==(const End&) const = default;
-};
 /// Ends of waits after 5 ms, dates from there.
-std::vector<End> ends(const ScriptMachine& m) {
-  std::vector<End> out;
+std::vector<WaitEnd> ends(const ScriptMachine& m) {
+  std::vector<WaitEnd> out;
   for (const TraceEvent& e : m.of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - 5_ms, Ns(e.args[3])});
   return out;
 }
@@ -55,7 +50,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     TwoCpus m;
     m.start_all({run_op(900_us), kNice, run_op(100_ns), kNice, run_op(1_ms)});
     m.run(6_ms);
-    CHECK(ends(m) == std::vector<End>{{1, 901'007_ns, 607_ns}, {0, 901'314_ns, 214_ns}});
+    CHECK(ends(m) == std::vector<WaitEnd>{{1, 901'007_ns, 607_ns}, {0, 901'314_ns, 214_ns}});
     CHECK(rq_stats(m).contended == 2);
     CHECK(rq_stats(m).wait_total == 821_ns);
     const auto moved = m.of(Tp::sched_migrate_task);
@@ -90,7 +85,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start_all({run_op(900_us), kNice, kPause});
     m.run(6_ms);
     REQUIRE_FALSE(ends(m).empty());
-    CHECK(ends(m)[0] == End{1, 901'007_ns, 607_ns});
+    CHECK(ends(m)[0] == WaitEnd{1, 901'007_ns, 607_ns});
     CHECK(m.of(Tp::sched_migrate_task).size() == 1);
     // the other way round: CPU 0 is in schedule() when CPU 1 comes, and the queue has one task only when it is free
     TwoCpus n;
@@ -112,7 +107,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start(m.add_list({run_op(4_ms)}), 5_ms, &kFirst);
     m.start(m.add_list({run_op(2'999'800_ns), {.kind = OpKind::nice, .arg = 0, .pid = Pid(kFirstStarted)}, run_op(4_ms)}), 5_ms, &kSecond);
     m.run(9_ms);
-    CHECK(ends(m) == std::vector<End>{{0, 3'000'807_ns, 307_ns}});
+    CHECK(ends(m) == std::vector<WaitEnd>{{0, 3'000'807_ns, 307_ns}});
   }
 
   TEST_CASE("with model.locks=off the balance waits for nobody") {
@@ -140,7 +135,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start(m.add_list({low, anywhere, run_op(500_us), kPause}), 5_ms, &kSecond);
     m.run(6_ms);
     CHECK(checker.wrong() == "");
-    CHECK(ends(m) == std::vector<End>{{1, 11'007_ns, 507_ns}});
+    CHECK(ends(m) == std::vector<WaitEnd>{{1, 11'007_ns, 507_ns}});
     const auto moved = m.of(Tp::sched_migrate_task);
     REQUIRE(moved.size() == 1);
     CHECK(moved[0].ts == 5_ms + 11'107_ns);
@@ -176,7 +171,7 @@ TEST_SUITE("kernel_model/exec/locks") {
           m.start(m.add_list({fifo(10), anywhere, run_op(500_us), kPause}), 4'900_us, &there);
           m.run(6_ms);
           CHECK(checker.wrong() == "");
-          CHECK(ends(m) == (locks ? std::vector<End>{{puller, 11'007_ns, 507_ns}} : std::vector<End>{}));
+          CHECK(ends(m) == (locks ? std::vector<WaitEnd>{{puller, 11'007_ns, 507_ns}} : std::vector<WaitEnd>{}));
           const auto moved = m.of(Tp::sched_migrate_task);
           REQUIRE(moved.size() == 1);
           CHECK(moved[0].ts == 5_ms + (locks ? 11'107_ns : 10'600_ns));

@@ -13,6 +13,13 @@
 
 namespace forksim::km::test {
 
+/// The end of a wait for a lock: on which CPU, when, after how long.
+struct WaitEnd {
+  u32 cpu;
+  Ns at, wait;
+  bool operator==(const WaitEnd&) const = default;
+};
+
 class LockChecker final : public TraceListener {
  public:
   explicit LockChecker(Trace& trace) : names_(trace.names()) {

@@ -12,11 +12,6 @@ using namespace forksim::km::literals;
 
 namespace {
 
-struct End {
-  u32 cpu;
-  Ns at, wait;
-  bool operator==(const End&) const = default;
-};
 const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
 const Op kFifo{.kind = OpKind::setscheduler, .arg = static_cast<s64>(SchedPolicy::fifo), .count = 10};
 
@@ -41,8 +36,8 @@ struct TimerMachine : ScriptMachine {
     return g;
   }
   /// Ends of waits and dates of unthrottling, both after 10 ms.
-  std::vector<End> ends() const {
-    std::vector<End> out;
+  std::vector<WaitEnd> ends() const {
+    std::vector<WaitEnd> out;
     for (const TraceEvent& e : of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - 10_ms, Ns(e.args[3])});
     return out;
   }
@@ -69,7 +64,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start_on(1, {run_op(4'999'400_ns), kNice, run_op(100_ns), kNice, kPause});
     m.run(11_ms);
     CHECK(m.checker.wrong() == "");
-    CHECK(m.ends() == std::vector<End>{{0, 407_ns, 407_ns}, {1, 614_ns, 114_ns}});
+    CHECK(m.ends() == std::vector<WaitEnd>{{0, 407_ns, 407_ns}, {1, 614_ns, 114_ns}});
     CHECK(m.unthrottled_until(11_ms) == std::vector<Ns>{607_ns});
     CHECK(m.kernel().lock_stats()[static_cast<std::size_t>(LockId::rq)].wait_total == 521_ns);
   }
@@ -87,7 +82,7 @@ TEST_SUITE("kernel_model/exec/locks") {
       m.start_on(2, {run_op(4'999'900_ns), kNice, kPause});
       m.run(11_ms);
       CHECK(m.checker.wrong() == "");
-      CHECK(m.ends() == (locks ? std::vector<End>{{0, 907_ns, 507_ns}, {2, 914_ns, 14_ns}} : std::vector<End>{}));
+      CHECK(m.ends() == (locks ? std::vector<WaitEnd>{{0, 907_ns, 507_ns}, {2, 914_ns, 14_ns}} : std::vector<WaitEnd>{}));
       CHECK(m.unthrottled_until(11_ms) == std::vector<Ns>{400_ns, locks ? 907_ns : 400_ns});
     }
   }
@@ -101,6 +96,6 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start_on(1, {kFifo, run_op(9'999'500_ns), kNice, run_op(1_ms), kPause});
     m.run(17_ms);
     CHECK(m.checker.wrong() == "");
-    CHECK(m.ends() == std::vector<End>{{0, 5'000'507_ns, 506_ns}});
+    CHECK(m.ends() == std::vector<WaitEnd>{{0, 5'000'507_ns, 506_ns}});
   }
 }
