@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "kernel_model/version/config_switches.hpp"
+
 namespace forksim {
 
 namespace {
@@ -9,17 +11,10 @@ namespace {
 using Settings = std::vector<std::string>;
 
 void add_config(const km::KernelProfile& plain, const km::KernelProfile& k, Settings& out) {
-  const auto flag = [&](const char* name, bool was, bool is) {
-    if (was != is) out.push_back(fmt::format("config.{}={}", name, is));
-  };
   if (k.hz != plain.hz) out.push_back(fmt::format("config.HZ={}", k.hz));
   if (k.preempt != plain.preempt) out.push_back(fmt::format("config.PREEMPT={}", km::kPreemptModelNames[static_cast<std::size_t>(k.preempt)]));
-  flag("SCHED_MC", plain.sched_mc, k.sched_mc);
-  flag("FAIR_GROUP_SCHED", plain.fair_group_sched, k.fair_group_sched);
-  flag("CFS_BANDWIDTH", plain.cfs_bandwidth, k.cfs_bandwidth);
-  flag("SCHED_AUTOGROUP", plain.autogroup, k.autogroup);
-  flag("IRQ_TIME_ACCOUNTING", plain.irq_time_accounting, k.irq_time_accounting);
-  flag("VMAP_STACK", plain.vmap_stack, k.vmap_stack);
+  for (const km::ConfigSwitch& s : km::kConfigSwitches)
+    if (plain.*s.on != k.*s.on) out.push_back(fmt::format("config.{}={}", s.name, k.*s.on));
   for (std::size_t i = 0; i < km::kSdValues; ++i)
     if (k.sched_domain.of[i] >= 0) out.push_back(fmt::format("sched_domain.{}={}", km::kSdValueNames[i], k.sched_domain.of[i]));
   for (std::size_t i = 0; i < km::kFeatures; ++i)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "kernel_model/version/config_switches.hpp"
 #include "sim/config/reader.hpp"
 #include "sim/config/suggest.hpp"
 #include "sim/workload/compiler.hpp"
@@ -91,21 +92,14 @@ void apply_model(ResolvedRun& run) {
 /// CONFIG_* and values of domains, in place of the profile's.
 void apply_config(ResolvedRun& run) {
   const Value& config = run.tree["config"];
-  auto flag = [&](std::string_view key, bool& to) {
-    if (const Value& v = config[key]) to = v.num != 0;
-  };
   if (const Value& hz = config["HZ"]) run.kernel.hz = static_cast<u32>(std::stoul(hz.text));
   if (const Value& preempt = config["PREEMPT"]) {
     const auto model = std::ranges::find(km::kPreemptModelNames, preempt.text) - km::kPreemptModelNames.begin();
     run.kernel.preempt = static_cast<km::PreemptModel>(model);
   }
-  flag("SCHED_MC", run.kernel.sched_mc);
-  flag("IRQ_TIME_ACCOUNTING", run.kernel.irq_time_accounting);
-  flag("VMAP_STACK", run.kernel.vmap_stack);
-  flag("FAIR_GROUP_SCHED", run.kernel.fair_group_sched);
-  if (!run.kernel.fair_group_sched) run.kernel.autogroup = run.kernel.cfs_bandwidth = false;
-  flag("SCHED_AUTOGROUP", run.kernel.autogroup);
-  flag("CFS_BANDWIDTH", run.kernel.cfs_bandwidth);
+  if (const Value& groups = config["FAIR_GROUP_SCHED"]; groups && !groups.num) run.kernel.autogroup = run.kernel.cfs_bandwidth = false;
+  for (const km::ConfigSwitch& s : km::kConfigSwitches)
+    if (const Value& v = config[s.name]) run.kernel.*s.on = v.num != 0;
   run.kernel.fair_group_sched |= run.kernel.autogroup || run.kernel.cfs_bandwidth;
   for (std::size_t i = 0; i < km::kSdValues; ++i)
     if (const Value& v = run.tree["sched_domain"][km::kSdValueNames[i]]) run.kernel.sched_domain.of[i] = v.num;

@@ -3,6 +3,7 @@
 #include <cctype>
 #include <sstream>
 
+#include "kernel_model/version/config_switches.hpp"
 #include "sim/config/units.hpp"
 #include "sim/workload/resolved_run.hpp"
 
@@ -119,14 +120,9 @@ void emit_config(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) 
   const auto line = [&](std::string_view key, const std::string& value) {
     e.line(2, std::string(key) + ": " + value, from_of(given, key, "kernel profile " + std::string(k.name)));
   };
-  const auto flag = [&](std::string_view key, bool on) { line(key, on ? "true" : "false"); };
   line("HZ", std::to_string(k.hz));
   line("PREEMPT", std::string(km::kPreemptModelNames[static_cast<std::size_t>(k.preempt)]));
-  flag("SCHED_MC", k.sched_mc);
-  flag("FAIR_GROUP_SCHED", k.fair_group_sched);
-  flag("CFS_BANDWIDTH", k.cfs_bandwidth);
-  flag("SCHED_AUTOGROUP", k.autogroup);
-  flag("VMAP_STACK", k.vmap_stack);
+  for (const km::ConfigSwitch& s : km::kConfigSwitches) line(s.name, k.*s.on ? "true" : "false");
 }
 
 void emit_features(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m) {

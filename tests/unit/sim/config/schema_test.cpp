@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "kernel_model/version/config_switches.hpp"
 #include "sim/config/reader.hpp"
 
 using namespace forksim;
@@ -27,6 +28,14 @@ TEST_CASE("every row of the schema belongs to an object or an action, stands wit
     }
   }
   for (const NamedDoc& a : schema_actions()) CHECK(find_key("phase." + std::string(a.name), a.name) != nullptr);
+}
+
+TEST_CASE("every switch of config is one of the kernel, and every one of the kernel can be switched") {
+  std::vector<std::string_view> keys, switches;
+  for (const KeyInfo& k : keys_of("config"))
+    if (k.type == Type::boolean) keys.push_back(k.key);
+  for (const km::ConfigSwitch& s : km::kConfigSwitches) switches.push_back(s.name);
+  CHECK(keys == switches);
 }
 
 TEST_CASE("words refused as not modelled are no actions") {
