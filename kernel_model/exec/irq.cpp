@@ -484,7 +484,7 @@ constexpr Step kTimerSteps[] = {
     {timer_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_percpu_devid_irq>, enters<Fn::irq_exit>>},
     {hrtick_expire, Phase::hrtick, hrtick_cost, kOff, marks<pays<Fn::hrtick>>, LockSet::rq},
 };
-static_assert(kTimerSteps[kPcHrtick].effect == hrtick_expire);
+static_assert(kTimerSteps[kPcTimerExpire].effect == timer_expire && kTimerSteps[kPcHrtick].effect == hrtick_expire);
 constexpr Step kDeviceSteps[] = {
     {device_entry, Phase::count_, irq_entry, kOff,
      marks<enters<Fn::gic_handle_irq>, enters<Fn::__handle_domain_irq>, enters<Fn::irq_enter>, calls<Fn::rcu_irq_enter>,
@@ -493,7 +493,6 @@ constexpr Step kDeviceSteps[] = {
     {device_handler, Phase::count_, device_cost, kOff},
     {device_exit, Phase::count_, irq_exit_cost, kOff, marks<leaves<Fn::handle_fasteoi_irq>, enters<Fn::irq_exit>>},
 };
-static_assert(kTimerSteps[kPcTimerExpire].effect == timer_expire);
 bool rcu_due(Ctx& x) { return x.c.rcu.due() <= x.k.now() && x.c.rcu.front(); }
 
 constexpr Step kSoftirqSteps[] = {

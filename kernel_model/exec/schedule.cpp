@@ -468,8 +468,7 @@ void release_attach_spinners(Core& k) {
   for (u32 i = 0; i < k.nr_cpus(); ++i) {
     Cpu& o = k.cpu(CpuId(i));
     if (!o.spin_on || o.spin_on->on_rq == TASK_ON_RQ_MIGRATING) continue;
-    const FrameStack& st = o.irq.empty() ? o.cur->frames : o.irq;
-    if (st.top().path == &kTaskRqSpin) k.end_segment_now(o);
+    if (o.stack->top().path == &kTaskRqSpin) k.end_segment_now(o);
   }
 }
 

@@ -148,7 +148,7 @@ bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
   if (!update_load_sum(now, scale, cfs_rq.avg, scale_load_down(cfs_rq.load.weight), scale_load_down(cfs_rq.runnable_weight),
                        cfs_rq.curr != nullptr))
     return false;
-  update_load_avg_of(cfs_rq.avg, 1, 1);
+  average_cfs_rq(cfs_rq.avg);
   return true;
 }
 

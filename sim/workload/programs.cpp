@@ -439,7 +439,7 @@ bool Programs::step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out) {
   return true;
 }
 
-// One case per code of the life cycle, so longer than usual; see step.
+// One case per code of the life cycle; see step.
 bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
   if (const Plain* p = plain_op(i.code)) {
     set(out, p->op, p->operand == Operand::num ? i.num : p->operand == Operand::arg ? i.arg : 0);
@@ -485,6 +485,14 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       set(out, km::OpKind::queue_work, i.flag ? s64{i.b} : -1);
       out.ns = km::Ns(static_cast<u64>(i.num));
       return true;
+    default:
+      return step_own(t, i, out);
+  }
+}
+
+/// What a task does to itself and to what it has: signals, memory, files, its name, groups and scheduling; a write to cpuN/online.
+bool Programs::step_own(Task& t, const Instr& i, km::Op& out) {
+  switch (i.code) {
     case Code::cpu_online:
       set(out, km::OpKind::cpu_online, number(t, i));
       out.flag = i.flag;
@@ -499,16 +507,9 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
     case Code::sigaction:
       step_sigaction(t, i, out);
       return true;
-    case Code::sigreturn: {
-      out.kind = km::OpKind::sigreturn;
-      const Frame f = t.frames.back();
-      t.frames.pop_back();
-      t.regs.resize(t.base);
-      t.pc = f.pc;
-      t.base = f.base;
-      t.issued = f.issued;  // what the handler interrupted ends with the next result
+    case Code::sigreturn:
+      step_sigreturn(t, out);
       return true;
-    }
     case Code::set_name:
       out.kind = km::OpKind::set_name;
       out.name = w_.texts[i.a];
@@ -527,6 +528,16 @@ bool Programs::step_task(Task& t, const Instr& i, km::Op& out) {
       out.count = static_cast<u64>(number(t, i));
       return true;
   }
+}
+
+void Programs::step_sigreturn(Task& t, km::Op& out) {
+  out.kind = km::OpKind::sigreturn;
+  const Frame f = t.frames.back();
+  t.frames.pop_back();
+  t.regs.resize(t.base);
+  t.pc = f.pc;
+  t.base = f.base;
+  t.issued = f.issued;  // what the handler interrupted ends with the next result
 }
 
 /// nice, affinity, policy, cgroup: of a child with a slot, or of oneself.

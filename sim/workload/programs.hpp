@@ -105,6 +105,7 @@ class Programs final : public km::UserSpace {
   bool step(Task& t, const Instr& i, km::Ns now, km::Op& out);
   bool step_object(Task& t, const Instr& i, km::OpKind kind, km::Op& out);
   bool step_task(Task& t, const Instr& i, km::Op& out);
+  bool step_own(Task& t, const Instr& i, km::Op& out);
   bool step_group(Task& t, const Instr& i, km::Op& out);
   bool step_sched(Task& t, const Instr& i, km::Op& out);
   bool step_child(Task& t, const Instr& i, km::Op& out);
@@ -112,6 +113,7 @@ class Programs final : public km::UserSpace {
   bool step_ptrace(Task& t, const Instr& i, km::Op& out);
   bool step_control(Task& t, const Instr& i, km::Ns now);
   bool step_timer(Task& t, const Instr& i, km::Ns now, km::Op& out);
+  static void step_sigreturn(Task& t, km::Op& out);
   void step_sigaction(Task& t, const Instr& i, km::Op& out);
 
   s64* regs(Task& t) { return t.regs.data() + t.base; }
