@@ -33,6 +33,14 @@ inline constexpr std::array<AnomalyInfo, kAnomalies> kAnomalyTable{{
 #undef ANOMALY
 }};
 
+/// Where a code's row is in `rows`, plus 1; 0: it has none.
+template <class Row, std::size_t N>
+constexpr auto rows_by_code(const std::array<Row, N>& rows) {
+  std::array<u8, 256> at{};
+  for (std::size_t i = 0; i < N; ++i) at[static_cast<std::size_t>(rows[i].code)] = static_cast<u8>(i + 1);
+  return at;
+}
+
 class Programs final : public km::UserSpace {
  public:
   explicit Programs(const Workload& workload);
@@ -69,7 +77,7 @@ class Programs final : public km::UserSpace {
     bool thread = false;
     s64 waited = 0;  ///< pid that the last wait found stopped
     u64 status = 0;  ///< its status
-    u64 key = 0;  ///< of its streams
+    u64 key = 0;     ///< of its streams
     std::vector<s64> regs;
     std::vector<Frame> frames;
   };
@@ -116,6 +124,10 @@ class Programs final : public km::UserSpace {
   static void step_sigreturn(Task& t, km::Op& out);
   void step_sigaction(Task& t, const Instr& i, km::Op& out);
 
+  static void set(km::Op& out, km::OpKind kind, s64 arg) {
+    out.kind = kind;
+    out.arg = arg;
+  }
   s64* regs(Task& t) { return t.regs.data() + t.base; }
   s64 eval(const RunExpr& e, const s64* r);
   s64 number(Task& t, const Instr& i);
