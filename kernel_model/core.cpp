@@ -323,8 +323,8 @@ void Core::unhash_process(Task& t) {
 
 Ns Core::grace_period_end() const {
   const u64 tick = profile().tick_ns();
-  const u64 due = now_.v + profile().tun(Tunable::rcu_grace_period_jiffies) * tick;
-  return Ns((due + tick - 1) / tick * tick);
+  const bool at_tick = next_jiffy_ - now_ == Ns(tick);
+  return next_jiffy_ + Ns((profile().tun(Tunable::rcu_grace_period_jiffies) - at_tick) * tick);
 }
 void Core::call_rcu(Cpu& c, Task* t) { c.rcu.push(t, grace_period_end()); }
 

@@ -65,8 +65,14 @@ class Core : public SchedHooks {
   void cpu_onoff(CpuId cpu, bool on, Ns now);
   void speed_changed(CpuId cpu, u64 hz, Ns now);
   Ns now() const { return now_; }
+  /// When jiffies change next, after now: ticks come then.
+  Ns next_jiffy() const { return next_jiffy_; }
   /// Ns of CPU time at the frequency in force for reference ns, rounded up.
-  static Ns scaled(Ns ref, u64 scale) { return scale == 65536 ? ref : Ns((ref.v * scale + 65535) >> 16); }
+  static Ns scaled(Ns ref, u64 scale) {
+    if (scale == 65536) [[likely]]
+      return ref;
+    return Ns((ref.v * scale + 65535) >> 16);
+  }
   static Ns unscaled(Ns len, u64 scale) { return scale == 65536 ? len : Ns((len.v << 16) / scale); }
   Cpu& cpu(CpuId c) { return *cpus_[c.v]; }
   u32 nr_cpus() const { return static_cast<u32>(cpus_.size()); }
@@ -81,14 +87,16 @@ class Core : public SchedHooks {
   /// Until when user time passes on `c` with nothing in between; 0 when an operation has to be a step of its own. Holds as long as `c`
   /// does nothing but compute. In the header, like pass_user_time, because a program calls it for every stretch of instructions.
   Ns undisturbed_until(const Cpu& c) const {
-    if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || graph_on()) return Ns(0);
+    if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || graph_on()) [[unlikely]]
+      return Ns(0);
     return std::min({c.irq_next, next_jiffy_, Ns(bound_ / 2)});
   }
   /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because they are over before `limit`.
   bool pass_user_time(Cpu& c, Ns ref, Ns limit) {
     if (ref >= limit) return false;
-    const Ns end = now_ + scaled(ref, c.user_scale);
-    if (end >= limit) return false;
+    const Ns end = now_ + scaled(ref, c.scale[1]);
+    if (end >= limit) [[unlikely]]
+      return false;
     now_ = c.seg_end = end;
     sched.set_now(end);
     return true;
@@ -339,7 +347,6 @@ class Core : public SchedHooks {
   bool preempt_wanted(const Cpu& c, const Frame& top) const;
   Ns step_cost(Ctx& x, const Step& s);
   void charge(Cpu& c);
-  TimeKind kind_of(const Cpu& c, u8 seg_flags) const;
   TaskView view(const Task& t) const;
   void suspend(Cpu& c);
   u64 step_scale(const Cpu& c) const;

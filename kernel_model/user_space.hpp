@@ -153,7 +153,8 @@ class UserSpace {
  public:
   virtual ~UserSpace() = default;
   /// The next operation of the program `user`. `last_result` is the result of its previous one (0 at first); `now` is simulated time.
-  virtual void next_op(u32 user, s64 last_result, Ns now, Op& out) = 0;
+  /// Either `space`, filled, or an operation that never changes. `space` still holds the last operation that was put there.
+  virtual const Op& next_op(u32 user, s64 last_result, Ns now, Op& space) = 0;
   /// copy_process succeeded: a handle for the child's program. `parent` goes on where it is; `child` is its pid.
   virtual u32 fork_child(u32 parent, const ForkSpec& spec, Pid child) = 0;
   /// execve succeeded: the program behind `user` is replaced.

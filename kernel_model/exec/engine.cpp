@@ -69,7 +69,7 @@ void Core::run_ahead(u64 end) {
 inline void Core::set_clock(Ns t) {
   now_ = t;
   sched.set_now(t);
-  if (t >= next_jiffy_) {
+  if (t >= next_jiffy_) [[unlikely]] {
     const u64 tick = profile().tick_ns();
     const u64 passed = (t - next_jiffy_).v / tick + 1;
     sched.set_jiffies(sched.jiffies() + passed);
@@ -122,7 +122,6 @@ void Core::run_steps(Cpu& c) {
 inline void Core::run_effect(Cpu& c) {
   FrameStack& st = *c.stack;
   Frame& f = st.top();
-  f.started = false;
   Ctx x{*this, c, st, f, *c.cur};
   apply(c, st, f, f.step->effect(x));
 }
@@ -130,25 +129,23 @@ inline void Core::run_effect(Cpu& c) {
 /// Moves on to the next step; locks that it does not have are free from now on.
 inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
   const u32 held = f.held;
-  switch (n.kind) {
-    case Next::Kind::advance:
-      ++f.step;
-      break;
-    case Next::Kind::jump:
-      f.go(n.pc);
-      break;
-    case Next::Kind::ret:
-      FS_CONTRACT(&st.top() == &f, "a path returns above its callee");
-      if (graph_on()) [[unlikely]]
-        graph_.ret(*this, c, f);
-      st.pop();
-      if (st.empty()) update_stack(c);
-      if (held) drop_locks(c, held);
-      return;
-    case Next::Kind::hold:
-      return;
+  if (n.kind == Next::Kind::advance) [[likely]] {
+    ++f.step;
+  } else if (n.kind == Next::Kind::jump) {
+    f.go(n.pc);
+  } else if (n.kind == Next::Kind::ret) {
+    FS_CONTRACT(&st.top() == &f, "a path returns above its callee");
+    if (graph_on()) [[unlikely]]
+      graph_.ret(*this, c, f);
+    st.pop();
+    if (st.empty()) update_stack(c);
+    if (held) drop_locks(c, held);
+    return;
+  } else {
+    return;  // hold
   }
-  if (!held) return;
+  if (!held) [[likely]]
+    return;
   const u32 gone = held & ~u32{f.step->locks};
   f.held = static_cast<u16>(held & ~gone);
   if (gone) drop_locks(c, gone);
@@ -167,45 +164,57 @@ template <bool kAhead>
     FrameStack& st = *c.stack;
     Frame& f = st.top();
     const Step& s = *f.step;
-    if (c.irq_next <= now_ && !((s.flags | c.lock_flags) & StepFlag::kIrqsOff) && irq_due(c)) {
-      take_irq(c);
-      continue;
-    }
-    if (c.cur->ti_flags && c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
+    if (c.irq_next <= now_) [[unlikely]]
+      if (!((s.flags | c.lock_flags) & StepFlag::kIrqsOff) && irq_due(c)) {
+        take_irq(c);
+        continue;
+      }
+    if (c.cur->ti_flags) [[unlikely]]
+      if (c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
     Ctx x{*this, c, st, f, *c.cur};
-    if (const u32 missing = s.locks & lock_mask_ & ~u32{f.held}; missing && !f.started && !take_locks(x, missing)) continue;
-    if (graph_on() && !f.started) [[unlikely]]
-      graph_.step(x, s);
-    const Ns len = f.started ? f.remaining : step_cost(x, s);
-    if (len != Ns(0)) {
+    if (const u32 missing = s.locks & lock_mask_ & ~u32{f.held}; missing) [[unlikely]]
+      if (!f.started && !take_locks(x, missing)) continue;
+    if (graph_on()) [[unlikely]]
+      if (!f.started) graph_.step(x, s);
+    Ns len = f.remaining;
+    if (!std::exchange(f.started, false)) [[likely]]
+      len = step_cost(x, s);
+    if (len != Ns(0)) [[likely]] {
       begin_segment(c, s, len);
-      if (!kAhead || !undisturbed(c)) return;
+      if (!kAhead || !undisturbed(c)) [[unlikely]]
+        return;
       set_clock(c.seg_end);
     }
-    f.started = false;
     apply(c, st, f, s.effect(x));
   }
 }
 
 /// `c` is in step `s` from now on, of which `len` reference ns are to be paid.
 inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
-  const bool mm = s.flags & mm_flag_;
-  if (mm != c.in_mm) set_in_mm(c, mm);
+  if ((s.flags ^ c.in_mm) & mm_flag_) [[unlikely]]
+    set_in_mm(c, s.flags & StepFlag::kMm);
   c.seg_flags = s.flags | c.lock_flags;
-  const u64 scale = s.flags & StepFlag::kUser ? c.user_scale : mm ? step_scale(c) : c.kernel_scale;
+  const u32 mode = is_user(s.flags);
+  u64 scale = c.scale[mode];
+  if (s.flags & mm_flag_) [[unlikely]]
+    scale = step_scale(c);
   c.seg_scale = scale;
-  c.seg_end = len == kNever ? kNever : now_ + scaled(len, scale);
-  if (const TimeKind kind = kind_of(c, s.flags); kind != c.kind) [[unlikely]] {
+  c.seg_end = kNever;
+  if (len != kNever) [[likely]]
+    c.seg_end = now_ + scaled(len, scale);
+  if (const TimeKind kind = c.kind_of[mode]; kind != c.kind) [[unlikely]] {
     charge(c);
     c.kind = kind;
   }
 }
 
 inline Ns Core::step_cost(Ctx& x, const Step& s) {
-  const Ns n = phase_cost_[static_cast<std::size_t>(s.phase)];
-  if (!s.cost) return n;
-  const Ns extra = s.cost(x);
-  return extra == kNever ? kNever : n + extra;
+  Ns n = phase_cost_[static_cast<std::size_t>(s.phase)];
+  if (s.cost) {
+    const Ns extra = s.cost(x);
+    n = extra == kNever ? kNever : n + extra;
+  }
+  return n;
 }
 
 /// Work that must come before the next step of the current task: signals and rescheduling before user mode, preemption in the kernel.
@@ -235,14 +244,14 @@ void Core::suspend(Cpu& c) {
 }
 
 u64 Core::step_scale(const Cpu& c) const {
-  if (c.seg_flags & StepFlag::kUser) return c.user_scale;
-  if (!c.in_mm || nr_mm_ == 1) return c.kernel_scale;
-  return (c.kernel_scale * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
+  const u32 mode = is_user(c.seg_flags);
+  if (mode || !c.in_mm || nr_mm_ == 1) return c.scale[mode];
+  return (c.scale[0] * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
 }
 
 /// `c` enters or leaves mm code: what remains of the mm steps of the other CPUs takes longer or shorter from now on.
 void Core::set_in_mm(Cpu& c, bool in) {
-  c.in_mm = in;
+  c.in_mm = in ? StepFlag::kMm : 0;
   const u32 others = in ? nr_mm_ : nr_mm_ - 1;
   nr_mm_ = others + in;
   if (!others) return;
@@ -260,24 +269,22 @@ void Core::end_segment_now(Cpu& c) {
   touch(c);
 }
 
-inline TimeKind Core::kind_of(const Cpu& c, u8 seg_flags) const {
-  return (seg_flags & StepFlag::kUser) && c.outside_user == TimeKind::system ? TimeKind::user : c.outside_user;
-}
-
 /// After a change of what `c` executes: another task, the first or last interrupt frame, on or off.
 void Core::update_stack(Cpu& c) {
   c.stack = c.irq.empty() ? &c.cur->frames : &c.irq;
-  c.outside_user = !c.online ? TimeKind::off : !c.irq.empty() ? TimeKind::irq : c.cur == c.idle ? TimeKind::idle : TimeKind::system;
+  const TimeKind k = !c.online ? TimeKind::off : !c.irq.empty() ? TimeKind::irq : c.cur == c.idle ? TimeKind::idle : TimeKind::system;
+  c.kind_of = {k, k == TimeKind::system ? TimeKind::user : k};
 }
 
 /// Books the time since the last call to what the CPU was doing: before it does something else, for another task, or somebody looks.
 void Core::charge(Cpu& c) {
   const Ns dt = now_ - c.acct_at;
   c.acct_at = now_;
-  if (c.kind == TimeKind::off) return;
+  if (c.kind == TimeKind::off) [[unlikely]]
+    return;
   c.times.*time_of(c.kind) += dt;
-  if (c.kind == TimeKind::user) c.cur->utime += dt;
-  if (c.kind == TimeKind::system) c.cur->stime += dt;
+  if (c.kind > TimeKind::system) return;
+  (c.kind == TimeKind::user ? c.cur->utime : c.cur->stime) += dt;
 }
 
 void Core::switch_frames(Cpu& c, Task& next) {
@@ -399,16 +406,16 @@ void Core::speed_changed(CpuId id, u64 hz, Ns now) {
 /// Re-scales the step in progress: what remains is kept in reference ns across the change.
 void Core::apply_speed(Cpu& c, u64 hz) {
   const bool running = c.seg_end != kNever;
-  if (running) suspend(c);
+  const Ns left = running ? unscaled(c.seg_end - now_, c.seg_scale) : kNever;
   const u64 ref = machine_.opp_hz[0];
-  c.user_scale = (ref * 65536 + hz - 1) / hz;
+  const u64 user_scale = (ref * 65536 + hz - 1) / hz;
   const u64 mem = costs_.memory_share_256;
-  c.kernel_scale = ((256 - mem) * c.user_scale + mem * 65536) / 256;
+  c.scale = {((256 - mem) * user_scale + mem * 65536) / 256, user_scale};
   for (u32 i = 0; i < machine_.opp_hz.size(); ++i)
     if (machine_.opp_hz[i] == hz) c.opp = i;
   if (!running) return;
   c.seg_scale = step_scale(c);
-  c.seg_end = now_ + scaled(c.stack->top().remaining, c.seg_scale);
+  c.seg_end = now_ + scaled(left, c.seg_scale);
 }
 
 void Core::cpu_onoff(CpuId id, bool on, Ns now) {
@@ -426,7 +433,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
     }
   sched.set_cpu_online(id, on, on ? id : alive);
   if (!on) sched_timers.migrate(*this, id, alive);
-  c.kind = kind_of(c, c.seg_flags);
+  c.kind = c.kind_of[is_user(c.seg_flags)];
   if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
   touch(c);
 }

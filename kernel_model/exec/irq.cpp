@@ -164,13 +164,12 @@ void account_nice(Cpu& c, u64 tick) {
 /// tick_sched_handle: the scheduler's tick, then what it raises.
 Next timer_tick(Ctx& x) {
   Core& k = x.k;
-  const u64 tick = k.profile().tick_ns();
-  x.c.tick_at = Ns((k.now().v / tick + 1) * tick);
+  x.c.tick_at = k.next_jiffy();
   x.c.update_irq();
   ++k.totals.ticks;
   ++k.totals.sched_events;
   ++x.c.times.ticks;
-  if (k.cpufreq) account_nice(x.c, tick);
+  if (k.cpufreq) account_nice(x.c, k.profile().tick_ns());
   {
     const Held rq_lock(x, 1);
     k.sched.scheduler_tick(x.c.id);
@@ -186,12 +185,8 @@ bool sched_timer_due(Ctx& x) { return x.c.sched_timer_at <= x.k.now() && (!sleep
 /// The next to expire is a sleeper.
 bool timer_due(Ctx& x) { return !sched_timer_due(x) && sleeper_due(x); }
 Ns hrtimer_cost(Ctx& x) {
-  if (sched_timer_due(x)) {
-    if (x.k.sched_timers.hrtick_first(x.c)) return Ns(0);  // a step of its own
-    const u64 queues = x.k.sched_timers.work_ahead(x.c);
-    return x.k.cost(Phase::hrtimer_interrupt) + x.k.cost(Phase::enqueue_task) * (queues - (queues > 0));
-  }
-  return sleeper_due(x) ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);
+  const bool here = sched_timer_due(x) ? !x.k.sched_timers.hrtick_first(x.c) : sleeper_due(x);
+  return here ? x.k.cost(Phase::hrtimer_interrupt) : Ns(0);  // hrtick has a step of its own
 }
 
 constexpr u16 kPcHrtick = 5;  // of kTimerSteps
@@ -212,8 +207,8 @@ Next timer_expire(Ctx& x) {
   return jump(kPcTimerExpire);
 }
 
-/// unthrottle_cfs_rq of the first queue under its lock; the others are paid before, and all queues come back at one instant.
-Ns sched_timer_cost(Ctx& x) { return x.k.sched_timers.unthrottles_first(x.c.id) ? x.k.cost(Phase::enqueue_task) : Ns(0); }
+/// unthrottle_cfs_rq, when the queue is still throttled once its lock is there.
+Ns sched_timer_cost(Ctx& x) { return x.k.sched_timers.unthrottles(x.c.id) ? x.k.cost(Phase::enqueue_task) : Ns(0); }
 /// One queue of a period or slack timer's callback, under its lock.
 Next sched_timer_stage(Ctx& x) {
   const Held rq_lock(x, 1);
@@ -388,8 +383,7 @@ Next idle_sleep(Ctx& x) {
   if (x.c.dying) return report_idle_dead(x);
   Cpu& c = x.c;
   Core& k = x.k;
-  const u64 tick = k.profile().tick_ns();
-  const Ns next_tick{(k.now().v / tick + 1) * tick};
+  const Ns next_tick = k.next_jiffy();
   // tick_nohz_next_event: the tick goes on while RCU needs this CPU or its next timer lies within one tick.
   if (!c.rcu.empty() || c.timer_at <= next_tick) {
     c.tick_at = next_tick;
@@ -421,10 +415,9 @@ Next idle_woken(Ctx& x) {
 /// schedule_idle, and what tick_nohz_idle_exit does to the tick.
 Next idle_left(Ctx& x) {
   Cpu& c = x.c;
-  const u64 tick = x.k.profile().tick_ns();
   c.polling = false;
   if (x.k.sched.rq(c.id).tick_stopped) x.k.sched.nohz_tick_restart(c.id);
-  c.tick_at = Ns((x.k.now().v / tick + 1) * tick);
+  c.tick_at = x.k.next_jiffy();
   c.update_irq();
   call(x, kSchedule);
   return jump(0);

@@ -6,8 +6,8 @@
 // else, and for an rw_semaphore at once, the task sleeps uninterruptibly and the release wakes it.
 // Simplified: a step cannot take a lock in its middle, so where a row of the cost table is not split, the lock is held for the whole row
 // and waits come out longer, never shorter: futex_wait and futex_wake (bucket about half), pipe_read and pipe_write (mutex about two
-// thirds), get_signal. The other way round, distribute_cfs_runtime pays under the first queue's lock for that queue only, for the others
-// before; sched_rt_period_timer has no cost per queue and holds their locks for no time. cfs_b->lock and the rt_runtime_locks never are.
+// thirds), get_signal. The other way round, sched_rt_period_timer has no cost per queue and holds their locks for no time; cfs_b->lock
+// and the rt_runtime_locks never are held.
 // Not covered: the averages of tickless CPUs that a newly idle one refreshes in update_sg_lb_stats, wait queue heads, files and fs locks.
 // Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
@@ -70,7 +70,8 @@ bool reads_already(const Cpu& c, const LockWord& l) {
 
 /// In lock order; false when the CPU has to wait for one of them first. A lock that the caller has is not taken again. Most steps want one.
 bool Core::take_locks(Ctx& x, u32 missing) {
-  if (missing & (missing - 1)) return take_each(x, missing);
+  if (missing & (missing - 1)) [[unlikely]]
+    return take_each(x, missing);
   return take_one(x, static_cast<LockId>(std::countr_zero(missing)));
 }
 
@@ -82,8 +83,10 @@ bool Core::take_locks(Ctx& x, u32 missing) {
 
 inline bool Core::take_one(Ctx& x, LockId id) {
   LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
-  if (!l) return true;
-  if (!(lock_bit(id) & kPlainLocks) || (l->owner | l->readers)) return take_other(x, *l, id);
+  if (!l) [[unlikely]]
+    return true;
+  if (!(lock_bit(id) & kPlainLocks) || (l->owner | l->readers)) [[unlikely]]
+    return take_other(x, *l, id);
   l->owner = x.c.id.v + 1;
   x.f.held |= lock_bit(id);
   hold_spinning(x.c, *l, id);
@@ -249,7 +252,8 @@ void Core::unlock(Ctx& x, u16 set) {
 
 /// Innermost first.
 void Core::drop_locks(Cpu& c, u32 set) {
-  if (set & (set - 1)) return drop_each(c, set);
+  if (set & (set - 1)) [[unlikely]]
+    return drop_each(c, set);
   drop_one(c, static_cast<LockId>(std::countr_zero(set)));
 }
 
@@ -262,7 +266,8 @@ void Core::drop_locks(Cpu& c, u32 set) {
 }
 
 inline void Core::drop_one(Cpu& c, LockId id) {
-  if (!(lock_bit(id) & kPlainLocks)) return drop_other(c, id);
+  if (!(lock_bit(id) & kPlainLocks)) [[unlikely]]
+    return drop_other(c, id);
   const HeldLock& h = top_lock(c, id);
   FS_CONTRACT(h.lock->owner, "a lock is released that nobody holds");
   h.lock->owner = 0;

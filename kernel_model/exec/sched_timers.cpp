@@ -79,9 +79,9 @@ Rq* SchedTimers::wanted(CpuId cpu) const {
   return q ? q->rq : nullptr;
 }
 
-bool SchedTimers::unthrottles_first(CpuId cpu) const {
+bool SchedTimers::unthrottles(CpuId cpu) const {
   const Callback& b = callbacks_[cpu.v];
-  return b.which != SchedTimer::rt_period && !b.cfs.next && b.cfs.queue()->throttled;
+  return b.which != SchedTimer::rt_period && b.cfs.queue()->throttled;
 }
 
 void SchedTimers::advance(Core& k, Cpu& c) {
@@ -109,15 +109,6 @@ bool SchedTimers::idle(const Core& k) const {
   for (u32 i = 0; i < k.nr_cpus(); ++i)
     if (k.sched.rq(CpuId(i)).rt.rt_nr_running) return false;
   return true;
-}
-
-u64 SchedTimers::work_ahead(const Cpu& c) const {
-  const Entry* e = earliest(c.id);
-  u64 n = 0;
-  if (!e || !e->tg) return 0;
-  auto& list = e->tg->bandwidth.throttled_cfs_rq;
-  for (const CfsRq* q = list.front(); q; q = q->throttled_node.next) ++n;
-  return n;
 }
 
 void SchedTimers::migrate(Core& k, CpuId from, CpuId to) {

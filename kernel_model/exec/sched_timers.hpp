@@ -27,14 +27,12 @@ class SchedTimers {
   bool hrtick_first(const Cpu& c) const { return !hrticks_.empty() && earliest(c.id) == &hrticks_[c.id.v]; }
   /// Runs it; a timer whose date another CPU has put off is armed for that date instead.
   void run_hrtick(Core& k, Cpu& c);
-  /// Queues that the earliest timer of `c` may put back.
-  u64 work_ahead(const Cpu& c) const;
   /// Begins the callback of the earliest timer of `c`, which must be due: up to the first run queue that it wants, if any.
   void begin(Core& k, Cpu& c);
   /// The queue whose lock the callback on `cpu` needs to go on, null when there is none to finish.
   Rq* wanted(CpuId cpu) const;
-  /// Whether it is a group's that comes back, the first of a round.
-  bool unthrottles_first(CpuId cpu) const;
+  /// Whether it is a throttled one of a group.
+  bool unthrottles(CpuId cpu) const;
   /// Goes on with that lock held, up to the next; a timer that goes on is armed again at the end.
   void advance(Core& k, Cpu& c);
   /// Date of the earliest timer on any CPU.

@@ -30,11 +30,13 @@ class WinnerTree {
   }
   void update(u32 i, u64 key) {
     key_[i] = key;
-    if (win_.empty()) return;
+    if (win_.empty()) [[likely]]
+      return;
     for (u32 n = (leaves_ + i) / 2; n > 0; n /= 2) win_[n] = better(win_[2 * n], win_[2 * n + 1]);
   }
   Firsts firsts() const {
-    if (win_.empty()) return scan();
+    if (win_.empty()) [[likely]]
+      return scan();
     Firsts f{win_[1], key_[win_[1]], kNone};
     for (u32 n = leaves_ + f.winner; n > 1; n /= 2) f.second_key = std::min(f.second_key, key_[win_[n ^ 1]]);
     return f;
@@ -45,7 +47,8 @@ class WinnerTree {
   static constexpr u32 kScan = 8;
   static constexpr u64 kNone = std::numeric_limits<u64>::max();
   Firsts scan() const {
-    if (leaves_ == 4) return four();
+    if (leaves_ == 4) [[likely]]
+      return four();
     Firsts f{0, key_[0], kNone};
     for (u32 i = 1; i < leaves_; ++i) {
       const u64 k = key_[i];
@@ -56,14 +59,15 @@ class WinnerTree {
     }
     return f;
   }
-  /// The usual board: two semi-finals and a final, without a branch.
+  /// The usual board: two semi-finals and a final, without a branch, because nobody could foretell it.
   Firsts four() const {
     const u64* k = key_.data();
     const bool s01 = k[1] < k[0], s23 = k[3] < k[2];
-    const u64 a = s01 ? k[1] : k[0], b = s01 ? k[0] : k[1], c = s23 ? k[3] : k[2], d = s23 ? k[2] : k[3];
+    const u64 a = k[s01], b = k[!s01], c = k[2 + s23], d = k[3 - s23];
     const bool right = c < a;
-    return {right ? 2u + s23 : u32{s01}, right ? c : a, right ? std::min(a, d) : std::min(c, b)};
+    return {u32{s01} ^ ((u32{s01} ^ (2u + s23)) & -u32{right}), lower(a, c), lower(a ^ c ^ lower(a, c), lower(b, d))};
   }
+  static u64 lower(u64 a, u64 b) { return b ^ ((a ^ b) & -u64{a < b}); }
   u32 better(u32 a, u32 b) const { return key_[b] < key_[a] ? b : a; }
   u32 leaves_;
   std::vector<u64> key_;

@@ -204,8 +204,7 @@ Next cpuhp_run(Ctx& x) {
   }
   fn_enter(x, Fn::sched_cpu_deactivate);
   fn_enter(x, Fn::__wait_rcu_gp);
-  const u64 tick = k.profile().tick_ns();
-  k.arm_timer(x.c, x.t, Ns((k.now().v / tick + k.profile().tun(Tunable::rcu_grace_period_jiffies)) * tick));
+  k.arm_timer(x.c, x.t, k.next_jiffy() + Ns((k.profile().tun(Tunable::rcu_grace_period_jiffies) - 1) * k.profile().tick_ns()));
   return advance();
 }
 Next cpuhp_synchronize(Ctx& x) {

@@ -9,7 +9,8 @@
 namespace forksim::km {
 
 bool signal_pending_state(u32 state, const Task& t) {
-  if (!(t.ti_flags & TIF_SIGPENDING)) return false;
+  if (!(t.ti_flags & TIF_SIGPENDING)) [[likely]]
+    return false;
   return (state & TASK_INTERRUPTIBLE) || ((state & TASK_WAKEKILL) && (t.pending & sigbit(kSIGKILL)));
 }
 

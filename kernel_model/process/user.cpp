@@ -18,7 +18,14 @@ enum FaultPc : u16 { kPcSharedMm = 1 };
 enum FaultKind : u64 { kFaultCow = 0, kFaultReuse = 1, kFaultAnon = 2, kFaultFile = 3 };
 constexpr u64 kIdleOpsLimit = 10'000'000;
 
+/// The task's own copy of its operation, where system calls find and change it.
 Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
+/// Makes it so. Operations that are over at once are not copied.
+Op& keep(Ctx& x, const Op& o) {
+  Op& own = op(x);
+  if (&o != &own) own = o;
+  return own;
+}
 
 /// What an instruction comes to. In two registers, because a program hands one back for every operation.
 struct Outcome {
@@ -45,7 +52,8 @@ Outcome again(Ctx& x) {
   return {};
 }
 
-/// Blocks in futex_wait unless the condition of the lock changed meanwhile; the operation is then tried again.
+/// Of an operation that is kept. Blocks in futex_wait unless the condition of the lock changed meanwhile; then the operation is tried
+/// again.
 Outcome futex_wait(Ctx& x, u64 ref, u64 expected) {
   x.f.a[kRetry] = 1;
   return syscall(x, kFutexWait, ref, expected);
@@ -61,9 +69,10 @@ Outcome take(Ctx& x) { return work(x.k.cost(Phase::user_lock)); }
   return {Outcome::Kind::call_first, x.k.cost(Phase::user_lock)};
 }
 
-Outcome do_mutex_lock(Ctx& x) {
-  Lock& l = lock_of(x, op(x).object);
-  if (l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
+Outcome wait_for_lock(Ctx& x, const Op& o) { return futex_wait(x, lock_ref(x, keep(x, o).object), 0); }
+Outcome do_mutex_lock(Ctx& x, const Op& o) {
+  Lock& l = lock_of(x, o.object);
+  if (l.value) return wait_for_lock(x, o);
   l.value = 1;
   if (l.robust) {
     l.owner = x.t.id.v + 1;
@@ -82,17 +91,17 @@ Outcome unlock(Ctx& x, u32 object) {
   if (l.wait.empty()) return take(x);
   return wake(x, lock_ref(x, object), 1);
 }
-Outcome do_sem_wait(Ctx& x) {
-  Lock& l = lock_of(x, op(x).object);
-  if (!l.value) return futex_wait(x, lock_ref(x, op(x).object), 0);
+Outcome do_sem_wait(Ctx& x, const Op& o) {
+  Lock& l = lock_of(x, o.object);
+  if (!l.value) return wait_for_lock(x, o);
   --l.value;
   return take(x);
 }
-Outcome do_sem_post(Ctx& x) {
-  Lock& l = lock_of(x, op(x).object);
+Outcome do_sem_post(Ctx& x, const Op& o) {
+  Lock& l = lock_of(x, o.object);
   ++l.value;
   if (l.wait.empty()) return take(x);
-  return wake(x, lock_ref(x, op(x).object), 1);
+  return wake(x, lock_ref(x, o.object), 1);
 }
 /// pthread_rwlock_rdlock, wrlock and unlock; op.arg: how far this task has come (RwRole).
 [[gnu::noinline]] Outcome do_rwlock(Ctx& x) {
@@ -187,11 +196,15 @@ Outcome do_mark(Ctx& x) {
   return n;
 }
 
-/// One operation of the program. Longer than usual: one line per kind, in the order of OpKind. Part of fetch's loop.
-[[gnu::always_inline]] inline Outcome dispatch(Ctx& x, const Op& o) {
+/// One operation of the program that is kept. Longer than usual: one line per kind, in the order of OpKind.
+[[gnu::noinline]] Outcome dispatch_kept(Ctx& x, Op& o) {
   switch (o.kind) {
-    case OpKind::run: return work(o.ns);
-    case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.user_scale));
+    case OpKind::run:
+    case OpKind::mutex_lock:
+    case OpKind::mutex_unlock:
+    case OpKind::sem_wait:
+    case OpKind::sem_post: break;  // dispatch
+    case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.scale[1]));
     case OpKind::sleep: return syscall(x, kSysNanosleep, o.ns.v, 0);
     case OpKind::sleep_until: return syscall(x, kSysNanosleep, o.ns.v, 1);
     case OpKind::pause: return syscall(x, kSysPause);
@@ -225,10 +238,6 @@ Outcome do_mark(Ctx& x) {
     case OpKind::affinity: return syscall(x, kSysSetaffinity);
     case OpKind::setscheduler: return syscall(x, kSysSetscheduler);
     case OpKind::cgroup_attach: return syscall(x, kCgroupAttach);
-    case OpKind::mutex_lock: return do_mutex_lock(x);
-    case OpKind::mutex_unlock: return unlock(x, o.object);
-    case OpKind::sem_wait: return do_sem_wait(x);
-    case OpKind::sem_post: return do_sem_post(x);
     case OpKind::rw_rdlock:
     case OpKind::rw_wrlock:
     case OpKind::rw_unlock: return do_rwlock(x);
@@ -248,6 +257,18 @@ Outcome do_mark(Ctx& x) {
     case OpKind::cpu_online: return syscall(x, kSysCpuOnline, static_cast<u64>(o.arg), o.flag);
   }
   return {};
+}
+
+/// One operation of the program. Those that rarely need the kernel stay in fetch's loop.
+[[gnu::always_inline]] inline Outcome dispatch(Ctx& x, const Op& o) {
+  switch (o.kind) {
+    case OpKind::run: return work(o.ns);
+    case OpKind::mutex_lock: return do_mutex_lock(x, o);
+    case OpKind::mutex_unlock: return unlock(x, o.object);
+    case OpKind::sem_wait: return do_sem_wait(x, o);
+    case OpKind::sem_post: return do_sem_post(x, o);
+    default: return dispatch_kept(x, keep(x, o));
+  }
 }
 
 /// Results that mean "do it again" when no handler ran; handlers are installed with SA_RESTART, as signal() does.
@@ -293,21 +314,20 @@ bool tries_again(Ctx& x) {
 /// entered as one of which `ref` remains. One loop with everything in it, because all that a program does goes through here.
 Next fetch(Ctx& x) {
   Task& t = x.t;
-  if (x.k.now() != std::exchange(t.last_fetch, x.k.now())) t.idle_ops = 0;
+  if (x.k.now() != std::exchange(t.last_fetch, x.k.now())) [[likely]]
+    t.idle_ops = 0;
   count_idle(t);
   const Ns limit = x.k.undisturbed_until(x.c);
   Outcome o{Outcome::Kind::due};
   do {
-    const bool first = o.kind == Outcome::Kind::due;
-    if (first && user_due(t)) {
+    if (o.kind == Outcome::Kind::due && user_due(t)) [[unlikely]]
       o = due_work(x);
-    } else {
-      if (!(first ? tries_again(x) : std::exchange(x.f.a[kRetry], 0)))
-        x.k.user.next_op(t.user, std::exchange(t.result, 0), x.k.now(), op(x));
+    else if (tries_again(x)) [[unlikely]]
       o = dispatch(x, op(x));
-    }
+    else
+      o = dispatch(x, x.k.user.next_op(t.user, std::exchange(t.result, 0), x.k.now(), op(x)));
     if (o.kind == Outcome::Kind::fetch) return jump(kPcFetch);
-    if (o.ref != Ns(0))
+    if (o.ref != Ns(0)) [[likely]]
       t.idle_ops = 0;
     else
       count_idle(t);
@@ -318,7 +338,11 @@ Next fetch(Ctx& x) {
 }
 
 /// The next operation follows at once unless signals or rescheduling come first.
-Next work_done(Ctx& x) { return x.t.ti_flags ? jump(kPcFetch) : fetch(x); }
+Next work_done(Ctx& x) {
+  if (x.t.ti_flags) [[unlikely]]
+    return jump(kPcFetch);
+  return fetch(x);
+}
 
 constexpr Step kUserSteps[] = {
     {fetch, Phase::count_, nullptr, StepFlag::kUser},

@@ -103,19 +103,22 @@ void FairClass::charge_cfs_rq_runtime(CfsRq& q, u64 delta_exec) {
 }
 
 bool FairClass::check_cfs_rq_runtime(CfsRq& q) {
-  if (!q.runtime_enabled || q.runtime_remaining > 0) return false;
+  if (!q.runtime_enabled || q.runtime_remaining > 0) [[likely]]
+    return false;
   if (!q.throttled) throttle_cfs_rq(q);
   return true;
 }
 
 void FairClass::check_enqueue_throttle(CfsRq& q) {
-  if (!q.runtime_enabled || q.curr || q.throttled) return;
+  if (!q.runtime_enabled || q.curr || q.throttled) [[likely]]
+    return;
   account_cfs_rq_runtime(q, 0);
   if (q.runtime_remaining <= 0) throttle_cfs_rq(q);
 }
 
 void FairClass::return_cfs_rq_runtime(CfsRq& q) {
-  if (!q.runtime_enabled || q.nr_running) return;
+  if (!q.runtime_enabled || q.nr_running) [[likely]]
+    return;
   const s64 slack = q.runtime_remaining - kMinCfsRqRuntime;
   if (slack <= 0) return;
   CfsBandwidth& b = q.tg->bandwidth;

@@ -68,36 +68,38 @@ struct SchedRtEntity {
   u32 time_slice = 0;     ///< ticks left (SCHED_RR)
 };
 
-struct CfsRq {
+/// In the order of use: what ageing an idle group's queue looks at comes first, in two cache lines.
+struct alignas(64) CfsRq {
+  SchedAvg avg;
   LoadWeight load;
+  ListNode<CfsRq> leaf;             ///< rq.leaf_cfs_rq_list
+  SchedEntity* group_se = nullptr;  ///< the entity that represents this queue in its parent; null at the root
+  Rq* rq = nullptr;
+  u64 throttled_clock_task_time = 0;
+  u32 throttle_count = 0;  ///< how many of this queue and its ancestors are throttled
+  bool propagate = false, on_list = false;
+  bool has_removed = false;  ///< something waits in `removed`
+
   u64 runnable_weight = 0;
   u32 nr_running = 0, h_nr_running = 0;
-  u64 exec_clock = 0;
-  VNs min_vruntime{~u64{0} - (u64{1} << 20) + 1};
   SchedEntity *root = nullptr, *leftmost = nullptr;  ///< tasks_timeline
   SchedEntity *curr = nullptr, *next = nullptr, *last = nullptr, *skip = nullptr;
-  SchedAvg avg;
+  VNs min_vruntime{~u64{0} - (u64{1} << 20) + 1};
+  u64 exec_clock = 0;
+  TaskGroup* tg = nullptr;  ///< null at the root
+  u64 tg_load_avg_contrib = 0;
   struct Removed {
-    u32 nr = 0;
     u64 load_avg = 0, util_avg = 0, runnable_sum = 0;
   } removed;
-  u64 tg_load_avg_contrib = 0;
-  bool propagate = false;
-  s64 prop_runnable_sum = 0;
   u64 h_load = 0;
   u64 last_h_load_update = 0;  ///< jiffies
   SchedEntity* h_load_next = nullptr;
-  Rq* rq = nullptr;
-  SchedEntity* group_se = nullptr;  ///< the entity that represents this queue in its parent; null at the root
-  TaskGroup* tg = nullptr;          ///< null at the root
-  bool on_list = false;
-  ListNode<CfsRq> leaf;  ///< rq.leaf_cfs_rq_list
+  s64 prop_runnable_sum = 0;
   // bandwidth
   bool runtime_enabled = false, throttled = false;
-  u32 throttle_count = 0;  ///< how many of this queue and its ancestors are throttled
   u32 expires_seq = 0;
   s64 runtime_remaining = 0;
-  u64 runtime_expires = 0, throttled_clock = 0, throttled_clock_task = 0, throttled_clock_task_time = 0;
+  u64 runtime_expires = 0, throttled_clock = 0, throttled_clock_task = 0;
   ListNode<CfsRq> throttled_node;  ///< cfs_bandwidth.throttled_cfs_rq
 };
 

@@ -29,7 +29,8 @@ void FairClass::update_curr(CfsRq& q) {
   if (!curr) return;
   const u64 now = q.rq->clock_task;
   const u64 delta = now - curr->exec_start;
-  if (static_cast<s64>(delta) <= 0) return;
+  if (static_cast<s64>(delta) <= 0) [[unlikely]]
+    return;
   curr->exec_start = now;
   curr->sum_exec_runtime += delta;
   q.exec_clock += delta;
@@ -42,7 +43,8 @@ void FairClass::update_curr(CfsRq& q) {
 void FairClass::update_min_vruntime(CfsRq& q) const {
   VNs v = q.min_vruntime;
   const bool curr = q.curr && q.curr->on_rq;
-  if (curr) v = q.curr->vruntime;
+  if (curr) [[likely]]
+    v = q.curr->vruntime;
   if (q.leftmost && (!curr || q.leftmost->vruntime.before(v))) v = q.leftmost->vruntime;
   if (q.min_vruntime.before(v)) q.min_vruntime = v;
 }
@@ -161,12 +163,13 @@ SchedEntity* FairClass::pick_next_entity(CfsRq& q, SchedEntity* curr) const {
   SchedEntity* left = q.leftmost;
   if (!left || (curr && entity_before(*curr, *left))) left = curr;
   SchedEntity* se = left;
-  if (q.skip == se) {
+  if (q.skip == se) [[unlikely]] {
     SchedEntity* second = se == curr ? q.leftmost : rb_next(*se);
     if (se != curr && (!second || (curr && entity_before(*curr, *second)))) second = curr;
     if (second && wakeup_preempt_entity(*second, *left) < 1) se = second;
   }
-  if (q.last && wakeup_preempt_entity(*q.last, *left) < 1) se = q.last;
+  if (q.last) [[unlikely]]
+    if (wakeup_preempt_entity(*q.last, *left) < 1) se = q.last;
   if (q.next && wakeup_preempt_entity(*q.next, *left) < 1) se = q.next;
   clear_buddies(*se);
   return se;
@@ -216,9 +219,9 @@ void FairClass::reweight_entity(CfsRq& q, SchedEntity& se, u64 weight, u64 runna
   sub_positive(q.avg.load_sum, se_weight(se) * se.avg.load_sum);
   se.runnable_weight = runnable;
   update_load_set(se.load, weight);
-  const u32 divider = pelt_divider(se.avg);
-  se.avg.load_avg = se_weight(se) * se.avg.load_sum / divider;
-  se.avg.runnable_load_avg = se_runnable(se) * se.avg.runnable_load_sum / divider;
+  const PeltQuotient by_divider(se.avg);
+  se.avg.load_avg = by_divider(se_weight(se) * se.avg.load_sum);
+  se.avg.runnable_load_avg = by_divider(se_runnable(se) * se.avg.runnable_load_sum);
   q.avg.load_avg += se.avg.load_avg;
   q.avg.load_sum += se_weight(se) * se.avg.load_sum;
   if (!se.on_rq) return;

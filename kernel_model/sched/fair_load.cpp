@@ -1,4 +1,6 @@
 // Load tracking of entities, queues and groups. See fair.hpp.
+#include <utility>
+
 #include "kernel_model/sched/fair.hpp"
 #include "kernel_model/sched/scheduler.hpp"
 #include "kernel_model/sched/weights.hpp"
@@ -13,7 +15,10 @@ PeltScale scale_of(const CfsRq& q) { return {q.rq->freq_scale, q.rq->cpu_capacit
 
 /// The queue's clock for averages: it stands still while the queue is throttled.
 u64 cfs_rq_clock_task(const CfsRq& q) {
-  return (q.throttle_count ? q.throttled_clock_task : q.rq->clock_task) - q.throttled_clock_task_time;
+  u64 clock = q.rq->clock_task;
+  if (q.throttle_count) [[unlikely]]
+    clock = q.throttled_clock_task;
+  return clock - q.throttled_clock_task_time;
 }
 
 void add_tg_cfs_propagate(CfsRq& q, s64 runnable_sum) {
@@ -72,7 +77,8 @@ void update_tg_cfs_runnable(CfsRq& q, SchedEntity& se, CfsRq& gcfs_rq) {
 
 /// whole * part / all, without the division when `all` is 0. A group that runs on one CPU, the usual case, is all of itself there.
 s64 part_of(s64 whole, s64 part, s64 all) {
-  if (part == all && all) return whole;
+  if (part == all && all) [[likely]]
+    return whole;
   return all ? whole * part / all : whole * part;
 }
 
@@ -92,9 +98,9 @@ void FairClass::cfs_rq_util_change(const CfsRq& q, u32 flags) {
 bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
   bool decayed = false;
   SchedAvg& sa = q.avg;
-  if (q.removed.nr) {
-    const CfsRq::Removed r = q.removed;
-    q.removed = {};
+  if (q.has_removed) [[unlikely]] {
+    q.has_removed = false;
+    const CfsRq::Removed r = std::exchange(q.removed, {});
     const u64 divider = pelt_divider(sa);
     sub_positive(sa.load_avg, r.load_avg);
     sub_positive(sa.load_sum, r.load_avg * divider);
@@ -110,10 +116,11 @@ bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
 
 void FairClass::update_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
   const u64 now = cfs_rq_clock_task(q);
-  if (se.avg.last_update_time && !(flags & SKIP_AGE_LOAD)) update_load_avg_se(now, scale_of(q), q, se, util_est_);
+  if (se.avg.last_update_time && !(flags & SKIP_AGE_LOAD)) [[likely]]
+    update_load_avg_se(now, scale_of(q), q, se, util_est_);
   bool decayed = update_cfs_rq_load_avg(now, q);
   decayed |= propagate_entity_load_avg(se);
-  if (!se.avg.last_update_time && (flags & DO_ATTACH)) {
+  if (!se.avg.last_update_time && (flags & DO_ATTACH)) [[unlikely]] {
     attach_entity_load_avg(q, se, kSchedCpufreqMigration);
     update_tg_load_avg(q, false);
   } else if (decayed && (flags & UPDATE_TG)) {
@@ -155,7 +162,7 @@ void FairClass::sync_entity_load_avg(SchedEntity& se) {
 void FairClass::remove_entity_load_avg(SchedEntity& se) {
   sync_entity_load_avg(se);
   CfsRq::Removed& r = se.cfs_rq->removed;
-  r.nr++;
+  se.cfs_rq->has_removed = true;
   r.util_avg += se.avg.util_avg;
   r.load_avg += se.avg.load_avg;
   r.runnable_sum += se.avg.load_sum;
@@ -217,7 +224,8 @@ void FairClass::update_tg_load_avg(CfsRq& q, bool force) const {
 
 bool FairClass::propagate_entity_load_avg(SchedEntity& se) {
   CfsRq* gcfs_rq = se.my_q;
-  if (!gcfs_rq || !gcfs_rq->propagate) return false;
+  if (!gcfs_rq || !gcfs_rq->propagate) [[likely]]
+    return false;
   gcfs_rq->propagate = false;
   CfsRq& q = *se.cfs_rq;
   add_tg_cfs_propagate(q, gcfs_rq->prop_runnable_sum);

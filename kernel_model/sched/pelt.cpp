@@ -39,7 +39,7 @@ u64 accumulate_sum(u64 delta, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
   u32 contrib = static_cast<u32>(delta);
   delta += sa.period_contrib;
   const u64 periods = delta / kPeriod;
-  if (periods) {
+  if (periods) [[unlikely]] {
     const Decay y(periods);
     sa.load_sum = y(sa.load_sum);
     sa.runnable_load_sum = y(sa.runnable_load_sum);
@@ -76,19 +76,6 @@ bool update_blocked_sum(u64 now, SchedAvg& sa) {
   return true;
 }
 
-/// Divides by the same number again and again: one division, then multiplications. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact
-/// while x * d < 2^64, for d not a power of two.
-class Reciprocal {
- public:
-  explicit Reciprocal(u32 d) : d_(d), m_(~u64{0} / d + 1) {}
-  u64 operator()(u64 x) const { return x >> 48 ? x / d_ : static_cast<u64>((static_cast<u128>(x) * m_) >> 64); }
-
- private:
-  u32 d_;  // below 2^16
-  u64 m_;
-};
-static_assert(LOAD_AVG_MAX < 65536 && LOAD_AVG_MAX - 1024 > 32768, "pelt_divider is below 2^16 and not a power of two");
-
 }  // namespace
 
 u64 decay_load(u64 val, u64 n) { return Decay(n)(val); }
@@ -103,20 +90,22 @@ bool update_load_sum(u64 now, PeltScale scale, SchedAvg& sa, u64 load, u64 runna
     return false;
   }
   delta >>= 10;
-  if (!delta) return false;
+  if (!delta) [[unlikely]]
+    return false;
   sa.last_update_time += delta << 10;
   return accumulate_sum(delta, scale, sa, load, runnable, running) != 0;
 }
 
 void update_load_avg_of(SchedAvg& sa, u64 load, u64 runnable) {
-  const Reciprocal by_divider(pelt_divider(sa));
+  const PeltQuotient by_divider(sa);
   sa.load_avg = by_divider(load * sa.load_sum);
   sa.runnable_load_avg = by_divider(runnable * sa.runnable_load_sum);
   sa.util_avg = by_divider(sa.util_sum);
 }
 
 bool age_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
-  if (!update_load_sum(now, scale, se.avg, se.on_rq, se.on_rq, cfs_rq.curr == &se)) return false;
+  if (!update_load_sum(now, scale, se.avg, se.on_rq, se.on_rq, cfs_rq.curr == &se)) [[likely]]
+    return false;
   update_load_avg_of(se.avg, se_weight(se), se_runnable(se));
   if (util_est) se.avg.util_est.enqueued &= ~UTIL_AVG_UNCHANGED;
   return true;
@@ -146,7 +135,7 @@ namespace {
 bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
   if (!scale_load_down(cfs_rq.load.weight)) return age_blocked_cfs_rq(now, cfs_rq.avg);
   if (!update_load_sum(now, scale, cfs_rq.avg, scale_load_down(cfs_rq.load.weight), scale_load_down(cfs_rq.runnable_weight),
-                       cfs_rq.curr != nullptr))
+                       cfs_rq.curr != nullptr)) [[likely]]
     return false;
   average_cfs_rq(cfs_rq.avg);
   return true;

@@ -33,6 +33,21 @@ bool update_irq_load_avg(Rq& rq, u64 running);
 
 /// The divider that turns sums into averages right after an update.
 inline u32 pelt_divider(const SchedAvg& sa) { return LOAD_AVG_MAX - 1024 + sa.period_contrib; }
+/// Divides by pelt_divider again and again: one division, then multiplications. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact
+/// while x * d < 2^64, for d not a power of two.
+class PeltQuotient {
+ public:
+  explicit PeltQuotient(const SchedAvg& sa) : d_(pelt_divider(sa)), m_(~u64{0} / d_ + 1) {}
+  u64 operator()(u64 x) const {
+    if (x >> 48) [[unlikely]]
+      return x / d_;
+    return static_cast<u64>((static_cast<u128>(x) * m_) >> 64);
+  }
+
+ private:
+  u64 d_, m_;
+};
+static_assert(LOAD_AVG_MAX < 65536 && LOAD_AVG_MAX - 1024 > 32768, "pelt_divider is below 2^16 and not a power of two");
 
 /// Whether a unit of 1024 ns has passed since the sums were aged last, or the clock went back.
 inline bool pelt_due(u64 now, const SchedAvg& sa) { return now - sa.last_update_time >= 1024; }
@@ -41,12 +56,16 @@ inline bool pelt_due(u64 now, const SchedAvg& sa) { return now - sa.last_update_
 bool age_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est);
 inline bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, SchedEntity& se, bool util_est) {
   if (se.task) se.runnable_weight = se.load.weight;
-  return pelt_due(now, se.avg) && age_load_avg_se(now, scale, cfs_rq, se, util_est);
+  if (!pelt_due(now, se.avg)) [[unlikely]]
+    return false;
+  return age_load_avg_se(now, scale, cfs_rq, se, util_est);
 }
 bool update_load_avg_blocked_se(u64 now, SchedEntity& se);
 bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
 inline bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
-  return pelt_due(now, cfs_rq.avg) && age_load_avg_cfs_rq(now, scale, cfs_rq);
+  if (!pelt_due(now, cfs_rq.avg)) [[unlikely]]
+    return false;
+  return age_load_avg_cfs_rq(now, scale, cfs_rq);
 }
 
 }  // namespace forksim::km

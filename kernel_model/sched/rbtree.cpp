@@ -105,6 +105,11 @@ int black_height(const SchedEntity* n) {
 }  // namespace
 
 void enqueue_entity_tree(CfsRq& q, SchedEntity& se) {
+  if (!q.root) {
+    se.rb = {};
+    q.root = q.leftmost = &se;
+    return;
+  }
   SchedEntity *parent = nullptr, **link = &q.root;
   bool leftmost = true;
   while (*link) {
@@ -123,6 +128,10 @@ void enqueue_entity_tree(CfsRq& q, SchedEntity& se) {
 }
 
 void dequeue_entity_tree(CfsRq& q, SchedEntity& se) {
+  if (q.root == &se && !se.rb.left && !se.rb.right) {
+    q.root = q.leftmost = nullptr;
+    return;
+  }
   if (q.leftmost == &se) q.leftmost = rb_next(se);
   SchedEntity *child, *child_parent;
   bool removed_red;

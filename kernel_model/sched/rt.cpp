@@ -251,8 +251,10 @@ void RtClass::prio_changed_rt(Rq& rq, Task& p, int oldprio) {
 void RtClass::balance_callback(Rq& rq) {
   const bool push = rq.rt_push_queued, pull = rq.rt_pull_queued;
   rq.rt_push_queued = rq.rt_pull_queued = false;
-  if (push) push_rt_tasks(rq);
-  if (pull) pull_rt_task(rq);
+  if (push) [[unlikely]]
+    push_rt_tasks(rq);
+  if (pull) [[unlikely]]
+    pull_rt_task(rq);
 }
 
 // --- between CPUs ---

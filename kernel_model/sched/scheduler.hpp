@@ -435,7 +435,8 @@ class Scheduler {
   }
 
  private:
-  void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
+  /// Cold, so that what leads to it is kept away from the code of a run that nobody watches.
+  [[gnu::cold]] void emit_slow(Tp id, CpuId cpu, std::initializer_list<u64> args);
   void emit_task(Tp id, const Task& p);
   void emit_placement(PlacementKind kind, const Task& p, CpuId prev, CpuId chosen);
   void emit_candidates(const Task& p);
@@ -497,17 +498,19 @@ class FnSpan {
  public:
   FnSpan(Scheduler& s, CpuId cpu, Fn f) : hooks_(s.trace().enabled(Tp::funcgraph_entry) ? &s.hooks() : nullptr), cpu_(cpu) {
     if (hooks_) [[unlikely]]
-      hooks_->fn_enter(cpu_, f);
+      enter(f);
   }
   FnSpan(Scheduler& s, Fn f) : FnSpan(s, s.this_cpu(), f) {}
   ~FnSpan() {
     if (hooks_) [[unlikely]]
-      hooks_->fn_leave(cpu_);
+      leave();
   }
   FnSpan(const FnSpan&) = delete;
   FnSpan& operator=(const FnSpan&) = delete;
 
  private:
+  [[gnu::cold, gnu::noinline]] void enter(Fn f) { hooks_->fn_enter(cpu_, f); }
+  [[gnu::cold, gnu::noinline]] void leave() { hooks_->fn_leave(cpu_); }
   SchedHooks* hooks_;
   CpuId cpu_;
 };

@@ -223,7 +223,8 @@ void SimEngine::Impl::tell_speed(u32 cpu, Ns now) {
 /// SimGrid asks: how far may the clock go, given that it has something of its own in `limit` seconds?
 double SimEngine::Impl::next_step(double limit) {
   if (!kernel_ || ending_) return -1.0;
-  if (!notices_.empty()) tell_notices();
+  if (!notices_.empty()) [[unlikely]]
+    tell_notices();
   const double clock_s = sg::Engine::get_clock();
   const Ns bound = to_ns(clock_s + limit);
   if (options_.stop && options_.stop->load(std::memory_order_relaxed)) end_ = RunEnd::stopped;

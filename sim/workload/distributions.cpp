@@ -81,8 +81,10 @@ Drawn draw(const Distribution& d, u64 bits) {
   if (d.kind == DistKind::constant) return {static_cast<s64>(d.a), false};
   if (d.kind == DistKind::uniform) return {d.min + static_cast<s64>(below(bits, static_cast<u64>(d.max - d.min) + 1)), false};
   const double v = raw(d, unit_open(bits));
-  if (v < static_cast<double>(d.min)) return {d.min, true};
-  if (v > static_cast<double>(d.max)) return {d.max, true};
+  if (v < static_cast<double>(d.min)) [[unlikely]]
+    return {d.min, true};
+  if (v > static_cast<double>(d.max)) [[unlikely]]
+    return {d.max, true};
   return {static_cast<s64>(std::floor(v + 0.5)), false};
 }
 

@@ -273,47 +273,42 @@ void Programs::prepare() {
 Programs::Ready Programs::prepared(u32 at) const {
   const Instr& i = w_.code[at];
   if (i.source != NumSource::constant || i.at != kNoIndex || (at > 0 && w_.code[at - 1].code == Code::pipe_read)) return {};
-  Ready r{.ready = true, .value = static_cast<u64>(i.num)};
+  Ready r{.ready = true, .op = {.ns = km::Ns(static_cast<u64>(i.num)), .count = static_cast<u64>(i.num)}};
   if (i.code == Code::run || i.code == Code::runtime) {
-    r.kind = i.code == Code::run ? km::OpKind::run : km::OpKind::runtime;
+    r.op.kind = i.code == Code::run ? km::OpKind::run : km::OpKind::runtime;
     return r;
   }
   const ObjectOp* o = object_op(i.code);
   if (!o || the_one_[i.a] == kNone || (i.code == Code::cond_wait && the_one_[i.b] == kNone)) return {};
-  r.kind = o->op;
-  r.object = the_one_[i.a];
-  if (i.code == Code::cond_wait) r.object2 = the_one_[i.b];
+  r.op.kind = o->op;
+  r.op.object = the_one_[i.a];
+  if (i.code == Code::cond_wait) r.op.object2 = the_one_[i.b];
   return r;
 }
 
-void Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) {
+const km::Op& Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& space) {
   Task& t = tasks_[user - 1];
-  if (const Ready& r = ready_[t.pc]; r.ready && last_result == 0) {
+  if (const Ready& r = ready_[t.pc]; r.ready && last_result == 0) [[likely]] {
     t.issued = t.pc++;
-    out.kind = r.kind;
-    out.flag = false;  // the kernel keeps its own state of an operation here
-    out.arg = 0;
-    out.ns = km::Ns(r.value);
-    out.count = r.value;
-    out.object = r.object;
-    out.object2 = r.object2;
-    return;
+    return r.op;
   }
-  issue(t, last_result, now, out);
+  return issue(t, last_result, now, space);
 }
 
 /// Out of line: next_op needs no stack of its own for what is ready.
-[[gnu::noinline]] void Programs::issue(Task& t, s64 last_result, km::Ns now, km::Op& out) {
+[[gnu::noinline]] const km::Op& Programs::issue(Task& t, s64 last_result, km::Ns now, km::Op& out) {
   if (t.issued != kNone) {
     const Instr& i = w_.code[t.issued];
     // 0 is plain success for all of them but read, where it is the end of the file
-    if ((last_result != 0 || i.code == Code::pipe_read) && has_result(i.code) && finish(t, i, last_result, now, out)) return;
+    if ((last_result != 0 || i.code == Code::pipe_read) && has_result(i.code) && finish(t, i, last_result, now, out))
+      return out;
   }
-  out.flag = false;
+  out.flag = false;  // the kernel keeps its own state of an operation here
   out.arg = 0;
   do {
     t.issued = t.pc++;
   } while (!step(t, w_.code[t.issued], now, out));
+  return out;
 }
 
 // One case per code, so that it reads as the table it is; the groups with more to do have functions of their own.

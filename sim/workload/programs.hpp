@@ -49,7 +49,7 @@ class Programs final : public km::UserSpace {
   template <class KernelT>
   void instantiate(KernelT& kernel);
 
-  void next_op(u32 user, s64 last_result, km::Ns now, km::Op& out) override;
+  const km::Op& next_op(u32 user, s64 last_result, km::Ns now, km::Op& space) override;
   u32 fork_child(u32 parent, const km::ForkSpec& spec, km::Pid child) override;
   void exec_program(u32 user, const km::ExecSpec& spec) override;
   void enter_handler(u32 user, int sig) override;
@@ -83,10 +83,8 @@ class Programs final : public km::UserSpace {
   };
   /// An instruction whose operation is always the same, ready to be handed out; most are.
   struct Ready {
-    km::OpKind kind = km::OpKind::exit_group;
     bool ready = false;
-    u32 object = 0, object2 = 0;
-    u64 value = 0;  ///< ns or count
+    km::Op op;
   };
   struct Handlers {
     std::array<u32, 32> code{};  ///< index into Workload::handlers + 1, by signal
@@ -104,7 +102,7 @@ class Programs final : public km::UserSpace {
   template <class KernelT>
   void attach(KernelT& kernel, u32 user, u32 instance, u32 program);
 
-  void issue(Task& t, s64 last_result, km::Ns now, km::Op& out);
+  const km::Op& issue(Task& t, s64 last_result, km::Ns now, km::Op& out);
   /// Handles the result of the operation issued last; true when `out` is filled again (retry, exit).
   bool finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& out);
   bool failed(Task& t, const Instr& i, OnError policy, Anomaly a, km::Op& out);

@@ -3,7 +3,7 @@ set terminal svg size 1000,324 font "DejaVu Sans,13" background "white" noenhanc
 set output "effect-energy_per_fork_j.svg"
 set title "governors: energy_per_fork_j by governor"
 set xlabel "energy_per_fork_j relative to governor = performance, 95 % interval, 20 seeds"
-set xrange [0.9587:1.667]
+set xrange [0.9588:1.667]
 set format x "%.4g"
 set yrange [0.4:3.6]
 set ytics ("powersave" 3, "ondemand" 2, "schedutil" 1)

@@ -4,7 +4,7 @@ set output "effect-fork_to_run-p99.svg"
 set title "governors: fork_to_run.p99 by governor"
 set xlabel "fork_to_run.p99 relative to governor = performance, 95 % interval, 20 seeds"
 set logscale x
-set xrange [0.5507:3230]
+set xrange [0.556:3230]
 set xtics ("" 0.6 1, "" 0.7 1, "" 0.8 1, "" 0.9 1, "1" 1, "" 2 1, "" 3 1, "" 4 1, "" 5 1, "" 6 1, "" 7 1, "" 8 1, "" 9 1, "10" 10, "" 20 1, "" 30 1, "" 40 1, "" 50 1, "" 60 1, "" 70 1, "" 80 1, "" 90 1, "100" 100, "" 200 1, "" 300 1, "" 400 1, "" 500 1, "" 600 1, "" 700 1, "" 800 1, "" 900 1, "1000" 1000, "" 2000 1, "" 3000 1)
 set format x "%.4g"
 set yrange [0.4:3.6]

@@ -70,8 +70,8 @@ TEST_SUITE("kernel_model/exec/locks") {
   }
 
   TEST_CASE("a queue whose lock is held keeps those behind it waiting, not those before it") {
-    // Two queues: 200 ns before the first lock and 200 under it, so the first is back at 400. The second's CPU holds it until 900,
-    // and wants it again to go to sleep, behind the timer: 7 until that has it, which puts back what it has paid for, and 7.
+    // Two queues, 200 ns under the lock of each: the first is back at 200. The second's CPU holds it until 900 and wants it again to go
+    // to sleep, behind the timer: 7 until that has it, 200 for what it puts back, and 7.
     for (const bool locks : {true, false}) {
       CAPTURE(locks);
       TimerMachine m(3);
@@ -82,8 +82,8 @@ TEST_SUITE("kernel_model/exec/locks") {
       m.start_on(2, {run_op(4'999'900_ns), kNice, kPause});
       m.run(11_ms);
       CHECK(m.checker.wrong() == "");
-      CHECK(m.ends() == (locks ? std::vector<WaitEnd>{{0, 907_ns, 507_ns}, {2, 914_ns, 14_ns}} : std::vector<WaitEnd>{}));
-      CHECK(m.unthrottled_until(11_ms) == std::vector<Ns>{400_ns, locks ? 907_ns : 400_ns});
+      CHECK(m.ends() == (locks ? std::vector<WaitEnd>{{0, 907_ns, 707_ns}, {2, 1'114_ns, 214_ns}} : std::vector<WaitEnd>{}));
+      CHECK(m.unthrottled_until(11_ms) == std::vector<Ns>{200_ns, locks ? 1'107_ns : 400_ns});
     }
   }
 

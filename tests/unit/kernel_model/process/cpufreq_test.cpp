@@ -81,6 +81,20 @@ TEST_CASE("ondemand sees a busy CPU at its second sample and is at the top when 
   CHECK(seen);
 }
 
+TEST_CASE("what a CPU does after it has changed its clock is paid like everything else") {
+  // Memory sets the pace of the kernel: an interrupt takes 2 us at every clock. Two of them change it.
+  Board m(Governor::ondemand);
+  m.config().costs.memory_share_256 = 256;
+  m.config().costs.ns[static_cast<std::size_t>(Phase::irq_entry_exit)] = 2_us;
+  const CpuMask cpu1 = CpuMask::of(CpuId(1));
+  m.start(m.add_list({run_op(30_ms)}), 50_ms, &cpu1);
+  m.run();
+  REQUIRE(m.kernel().totals().frequency_changes == 2);
+  Ns irq;
+  for (u32 c = 0; c < 4; ++c) irq += m.kernel().cpu_times(CpuId(c)).irq;
+  CHECK(irq == 2_us * (m.of(Tp::irq_handler_entry).size() + m.of(Tp::ipi_entry).size()));
+}
+
 TEST_CASE("ondemand: a threshold that half a load exceeds goes to the top, the default settles in proportion") {
   // 2 ms of work at 1500 MHz in each 10 ms are 30 % at 1000 MHz, which asks for 870: 750; there they are 40 %, which asks for 960: 1000.
   for (const u64 threshold : {95u, 35u}) {

@@ -102,14 +102,14 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
   }
   u64 double_locks() const { return core_->lock_stats()[static_cast<std::size_t>(LockId::rq_nested)].acquisitions; }
 
-  void next_op(u32 user, s64, Ns, Op& out) override {
+  const Op& next_op(u32 user, s64, Ns, Op& out) override {
     User& u = users_[user - 1];
     out = Op{};
-    if (u.budget-- == 0) {
+    if (u.budget-- == 0)
       out.kind = OpKind::exit_group;
-      return;
-    }
-    random_op(u, out);
+    else
+      random_op(u, out);
+    return out;
   }
   u32 fork_child(u32, const ForkSpec&, Pid) override { return new_user(static_cast<u32>(3 + rng_.below(6))); }
   void exec_program(u32, const ExecSpec&) override {}

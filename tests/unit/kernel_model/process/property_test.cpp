@@ -99,19 +99,23 @@ class RandomTree : public UserSpace, public PowerPort, public FaultPort {
     Random r{seed_ ^ (static_cast<u64>(p) << 32) ^ pass};
     return r.one_in(24);
   }
-  void next_op(u32 user, s64 last, Ns now, Op& out) override {
+  const Op& next_op(u32 user, s64 last, Ns now, Op& out) override {
     User& u = users_[user - 1];
     out = Op{};
-    if (u.role == Role::killer) return killer(u, now, out);
+    if (u.role == Role::killer) {
+      killer(u, now, out);
+      return out;
+    }
     if (u.forking && last > 0) pids_.push_back(static_cast<s32>(last));
     u.forking = false;
     if (u.budget == 0) {
       out.kind = u.rng.one_in(2) ? OpKind::exit : OpKind::exit_group;
       out.arg = static_cast<s64>(u.rng.below(256));
-      return;
+    } else {
+      --u.budget;
+      random_op(u, out);
     }
-    --u.budget;
-    random_op(u, out);
+    return out;
   }
   u32 fork_child(u32 parent, const ForkSpec&, Pid) override {
     const User& p = users_[parent - 1];

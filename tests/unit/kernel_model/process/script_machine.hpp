@@ -82,11 +82,11 @@ class ScriptMachine : public UserSpace, public PowerPort, public TraceListener, 
     return out;
   }
 
-  void next_op(u32 user, s64 last, Ns, Op& out) override {
+  const Op& next_op(u32 user, s64 last, Ns, Op& out) override {
     State& s = users_[user - 1];
     if (s.step > 0) results[s.program].push_back(last);
     if (out.kind == OpKind::wait) wait_status = out.count;
-    out = programs_[s.program - 1].next(s.step++, last);
+    return out = programs_[s.program - 1].next(s.step++, last);
   }
   u32 fork_child(u32, const ForkSpec& spec, Pid) override { return new_user(spec.program); }
   void exec_program(u32 user, const ExecSpec& spec) override { users_[user - 1] = {spec.program, 0}; }

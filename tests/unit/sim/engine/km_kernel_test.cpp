@@ -25,7 +25,7 @@ class PinnedBursts final : public km::UserSpace {
   explicit PinnedBursts(std::vector<Burst> bursts) {
     for (const Burst& b : bursts) programs_[b.cpu + 1].bursts.push_back(b);
   }
-  void next_op(u32 user, km::s64, Ns now, Op& out) override {
+  const Op& next_op(u32 user, km::s64, Ns now, Op& out) override {
     Program& p = programs_[user];
     if (p.running) {
       ends_[p.bursts[p.next].cpu] +=
@@ -44,6 +44,7 @@ class PinnedBursts final : public km::UserSpace {
       out.ns = Ns(b.cycles * 2 / 3);  // at 1500 MHz
       p.running = true;
     }
+    return out;
   }
   u32 fork_child(u32, const km::ForkSpec&, km::Pid) override { return 0; }
   void exec_program(u32, const km::ExecSpec&) override {}

@@ -34,7 +34,7 @@ Traffic run_all(const std::string& file, const std::vector<Override>& overrides)
     km::Op op;
     s64 result = 0;
     for (bool alive = true; alive;) {
-      programs.next_op(user, result, km::Ns(0), op);
+      op = programs.next_op(user, result, km::Ns(0), op);
       result = 0;
       if (op.kind == OpKind::fork) {
         result = ++pid;

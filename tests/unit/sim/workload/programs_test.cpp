@@ -55,7 +55,7 @@ TEST_CASE("a debugger lets go on whom its wait found stopped, with the signal it
                "- loop: 3\n  body: [{wait: one}, {ptrace_cont: waited}]\n"
                "- {wait: one}\n- {ptrace_cont: waited, pass: false}\n- {wait: one}\n- {ptrace_detach: waited}\n- {ptrace_cont: p}"));
   km::Op op;
-  const auto next = [&](s64 result) { r.programs.next_op(1, result, km::Ns(0), op); };
+  const auto next = [&](s64 result) { op = r.programs.next_op(1, result, km::Ns(0), op); };
   /// The wait reports `pid` with `status`; what comes next is a request.
   const auto request = [&](s64 pid, u64 status, s64 what, u64 data) {
     CHECK(op.kind == OpKind::wait);
@@ -351,10 +351,10 @@ TEST_CASE("handles are reused after a task is gone, and nothing of the old task 
 TEST_CASE("the flag and arg of an operation are cleared for the kernel, which keeps its state there") {
   Rig r(Rig::one("- {barrier: b}\n- {barrier: b}", "barriers: [{name: b, parties: 2}]\n"));
   km::Op op;
-  r.programs.next_op(1, 0, km::Ns(0), op);
+  op = r.programs.next_op(1, 0, km::Ns(0), op);
   op.flag = true;
   op.arg = 17;
-  r.programs.next_op(1, 0, km::Ns(0), op);
+  op = r.programs.next_op(1, 0, km::Ns(0), op);
   CHECK_FALSE(op.flag);
   CHECK(op.arg == 0);
 }

@@ -65,8 +65,8 @@ TEST_CASE("a start item's policy and group come before the program's, and a fork
   CHECK(kernel.started[1].rt_priority == 4);
   CHECK(kernel.started[1].group == 1);
   CHECK(kernel.started[2].group == 0);  // root in place of the program's
-  km::Op op;
-  programs.next_op(kernel.started[0].user, 0, km::Ns(0), op);
+  km::Op space;
+  const km::Op& op = programs.next_op(kernel.started[0].user, 0, km::Ns(0), space);
   REQUIRE(op.kind == OpKind::fork);
   CHECK(op.fork->has_policy);
   CHECK(op.fork->policy == km::SchedPolicy::batch);

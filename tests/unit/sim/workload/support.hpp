@@ -56,9 +56,8 @@ struct Rig {
   }
 
   km::Op next(u32 user = 1, s64 result = 0) {
-    km::Op op;
-    programs.next_op(user, result, km::Ns(now), op);
-    return op;
+    km::Op space;
+    return programs.next_op(user, result, km::Ns(now), space);
   }
   /// A fork operation of `parent` succeeds: the child's handle.
   u32 fork(const km::Op& op, u32 parent, int pid) {
