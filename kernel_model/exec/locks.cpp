@@ -8,8 +8,7 @@
 // and waits come out longer, never shorter: futex_wait and futex_wake (bucket about half), pipe_read and pipe_write (mutex about two
 // thirds), get_signal. The other way round, sched_rt_period_timer has no cost per queue and holds their locks for no time; cfs_b->lock
 // and the rt_runtime_locks never are held.
-// Not covered: the averages of tickless CPUs that a newly idle one refreshes in update_sg_lb_stats, wait queue heads, files and fs locks.
-// Zone, LRU and page table locks are part of the mm contention.
+// Not covered: wait queue heads, files and fs locks. Zone, LRU and page table locks are part of the mm contention.
 #include <algorithm>
 #include <bit>
 #include <utility>

@@ -175,6 +175,27 @@ void LoadBalancer::find_busiest(BalanceWalk& w) {
     env.reason = BalanceReason::other_cpu;
     return end_attempt(w, Outcome::balanced);
   }
+  if (env.idle == CpuIdleType::newly_idle && nohz_.has_blocked) return refresh_from(w, 0);
+  choose_busiest(w);
+}
+
+/// What update_nohz_stats does in update_sg_lb_stats to the tickless CPUs of the domain, one after the other under their locks. All of
+/// them before the first is looked at: the averages of one are not in the loads of another.
+void LoadBalancer::refresh_from(BalanceWalk& w, u32 cpu) {
+  const CpuMask looked_at = w.env.sd->span & w.env.cpus;
+  for (w.refreshed = looked_at.next(cpu); w.refreshed < kMaxCpus; w.refreshed = looked_at.next(w.refreshed + 1)) {
+    Rq& rq = s_.rq(CpuId(w.refreshed));
+    if (nohz_stats_due(rq)) return w.need(rq, Stage::refresh_idle);
+  }
+  choose_busiest(w);
+}
+void LoadBalancer::refresh_idle(BalanceWalk& w) {
+  s_.fair().update_blocked_averages(CpuId(w.refreshed));
+  refresh_from(w, w.refreshed + 1);
+}
+
+void LoadBalancer::choose_busiest(BalanceWalk& w) {
+  LbEnv& env = w.env;
   // In a further round: nothing else is left to look at.
   env.reason = env.flags & LbEnv::kAllPinned ? BalanceReason::all_pinned : BalanceReason::no_busiest_group;
   SchedGroup* group = find_busiest_group(env);

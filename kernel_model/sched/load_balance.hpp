@@ -46,6 +46,7 @@ struct BalanceWalk {
     done,
     // load_balance
     find_busiest,
+    refresh_idle,
     detach,
     attach,
     detached,
@@ -77,6 +78,7 @@ struct BalanceWalk {
   CpuId dst;
   u32 moved = 0, detached = 0;  ///< detached: not attached yet
   u64 began = 0;                ///< sched_clock, for the cost of being newly idle
+  u32 refreshed = 0;            ///< tickless CPU whose averages are brought up to date before they are looked at
   bool cont = true;             ///< false: another CPU of the group should do this
   Stage after_attempt = Stage::done;
   // rebalance_domains of `for_rq`
@@ -173,6 +175,9 @@ class LoadBalancer {
   void run_stage(BalanceWalk& w);
   void begin_attempt(BalanceWalk& w, CpuId dst, SchedDomain& sd, CpuIdleType idle, BalanceWalk::Stage then);
   void find_busiest(BalanceWalk& w);
+  void refresh_from(BalanceWalk& w, u32 cpu);
+  void refresh_idle(BalanceWalk& w);
+  void choose_busiest(BalanceWalk& w);
   void detach_stage(BalanceWalk& w);
   void attach_stage(BalanceWalk& w);
   void detached(BalanceWalk& w);
@@ -211,6 +216,8 @@ class LoadBalancer {
   u64 msecs_to_jiffies(u64 ms) const { return (ms * hz_ + 999) / 1000; }
 
   // nohz
+  /// Whether the averages of a tickless CPU are of an earlier jiffy.
+  bool nohz_stats_due(const Rq& rq) const;
   bool update_nohz_stats(Rq& rq, bool force);
   void nohz_balance_exit_idle(Rq& rq);
   void nohz_balancer_kick(Rq& rq);

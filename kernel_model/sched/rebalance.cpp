@@ -215,9 +215,13 @@ void LoadBalancer::nohz_balance_exit_idle(Rq& rq) {
   nohz_.nr_busy_cpus[s_.domains().llc_id(rq.cpu).v]++;
 }
 
+bool LoadBalancer::nohz_stats_due(const Rq& rq) const {
+  return rq.has_blocked_load && nohz_.idle_cpus_mask.test(rq.cpu) && time_after(s_.jiffies(), rq.last_blocked_load_update_tick);
+}
+
 bool LoadBalancer::update_nohz_stats(Rq& rq, bool force) {
   if (!rq.has_blocked_load || !nohz_.idle_cpus_mask.test(rq.cpu)) return false;
-  if (!force && !time_after(s_.jiffies(), rq.last_blocked_load_update_tick)) return true;
+  if (!force && !nohz_stats_due(rq)) return true;
   s_.fair().update_blocked_averages(rq.cpu);
   return rq.has_blocked_load;
 }
@@ -342,6 +346,8 @@ void LoadBalancer::run_stage(BalanceWalk& w) {
   switch (w.stage) {
     case Stage::find_busiest:
       return find_busiest(w);
+    case Stage::refresh_idle:
+      return refresh_idle(w);
     case Stage::detach:
       return detach_stage(w);
     case Stage::attach:

@@ -25,19 +25,19 @@ const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
 
 /// Two CPUs; time is taken by setpriority (1000 ns with the caller's queue locked), by detaching a task (300) and attaching it (200).
 struct TwoCpus : ScriptMachine {
-  explicit TwoCpus() : ScriptMachine("rpi-4.19-arm64", 2, 0_ns) {
+  explicit TwoCpus(u32 cpus = 2) : ScriptMachine("rpi-4.19-arm64", cpus, 0_ns) {
     cost(Phase::sys_misc, 1000_ns);
     cost(Phase::detach_task, 300_ns);
-    config().machine.transfer.assign(4, 7_ns);
-    config().machine.ipi.assign(4, 0_ns);
+    config().machine.transfer.assign(cpus * cpus, 7_ns);
+    config().machine.ipi.assign(cpus * cpus, 0_ns);
   }
   void cost(Phase p, Ns ns) { config().costs.ns[static_cast<std::size_t>(p)] = ns; }
-  /// From 5 ms: `busy` on CPU 0, a task that waits behind it and may go anywhere, and two that leave CPU 1 idle 900.4 us later.
-  void start_all(const std::vector<Op>& busy) {
-    start(add_list(busy), 5_ms, &kFirst);
-    start(add_list({run_op(300_us), kPause}), 5_ms, &kSecond);
-    start(add_list({run_op(600'400_ns), kPause}), 5_ms, &kSecond);
-    start(add_list({run_op(50_us), kPause}), 5_ms);
+  /// From `at` on: `busy` on CPU 0, a task that waits behind it and may go anywhere, and two that leave CPU 1 idle 900.4 us later.
+  void start_all(const std::vector<Op>& busy, Ns at = 5_ms) {
+    start(add_list(busy), at, &kFirst);
+    start(add_list({run_op(300_us), kPause}), at, &kSecond);
+    start(add_list({run_op(600'400_ns), kPause}), at, &kSecond);
+    start(add_list({run_op(50_us), kPause}), at);
   }
 };
 
@@ -63,6 +63,25 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(ran == 901'307_ns);
   }
 
+  TEST_CASE("a newly idle CPU waits for the queue of a tickless one whose averages it refreshes before it looks at them") {
+    // CPU 2 sleeps from 7 ms on, and its blocked load is of the jiffy that ends at 8. Two tasks share CPU 0 from 8.5 ms on; the second
+    // changes the one that sleeps on CPU 2 from 3900.000 to 3901.000 us. CPU 1 is newly idle at 3900.400: 600 ns, and 7 for the line.
+    // Were CPU 2 busy until after the tick, its averages would be of the jiffy in which CPU 1 looks.
+    static constexpr CpuMask kThird = CpuMask::of(CpuId(2));
+    constexpr s32 kFirstStarted = 9;  // three migration threads, three kworkers, init and kthreadd before it
+    const auto ends_when_busy_for = [](Ns third) {
+      TwoCpus m(3);
+      m.start(m.add_list({run_op(third), kPause}), 5_ms, &kThird);
+      m.start(m.add_list({run_op(3'500_us), run_op(10_ms)}), 5_ms, &kFirst);
+      m.start(m.add_list({run_op(3'900'400_ns), kPause}), 5_ms, &kSecond);
+      m.start(m.add_list({run_op(400_us), {.kind = OpKind::nice, .arg = 0, .pid = Pid(kFirstStarted)}, run_op(1_ms)}), 8'500_us, &kFirst);
+      m.run(9_ms);
+      return ends(m);
+    };
+    CHECK(ends_when_busy_for(2_ms) == std::vector<WaitEnd>{{1, 3'901'007_ns, 607_ns}});
+    CHECK(ends_when_busy_for(3'200_us).empty());
+  }
+
   TEST_CASE("the destination's queue is waited for after the source's is free again, and both costs are paid once") {
     // Nobody holds anything: detached at 900.400 + 300, attached 200 + 40 later, with the other queue's lock.
     TwoCpus m;
@@ -81,12 +100,20 @@ TEST_SUITE("kernel_model/exec/locks") {
 
   TEST_CASE("what a balance finds when it has the lock at last decides: the task that it came for has run meanwhile") {
     // As above, but the task on CPU 0 sleeps as soon as it lets go of its queue; schedule() comes after CPU 1, which was first in line.
+    // A tick at 8 ms has seen both CPUs busy: they are not tickless any more, and CPU 1 has no averages to refresh first.
     TwoCpus m;
-    m.start_all({run_op(900_us), kNice, kPause});
-    m.run(6_ms);
+    m.start_all({run_op(900_us), kNice, kPause}, 7'900_us);
+    m.run(9_ms);
     REQUIRE_FALSE(ends(m).empty());
-    CHECK(ends(m)[0] == WaitEnd{1, 901'007_ns, 607_ns});
+    CHECK(ends(m)[0] == WaitEnd{1, 3'801'007_ns, 607_ns});
     CHECK(m.of(Tp::sched_migrate_task).size() == 1);
+    // Without the tick CPU 1 wants the lock twice, and CPU 0 is in between.
+    TwoCpus twice;
+    twice.start_all({run_op(900_us), kNice, kPause});
+    twice.run(6_ms);
+    REQUIRE_FALSE(ends(twice).empty());
+    CHECK(ends(twice)[0] == WaitEnd{1, 901'007_ns, 607_ns});
+    CHECK(twice.of(Tp::sched_migrate_task).empty());
     // the other way round: CPU 0 is in schedule() when CPU 1 comes, and the queue has one task only when it is free
     TwoCpus n;
     n.cost(Phase::schedule, 500_ns);
