@@ -94,7 +94,7 @@ class Core : public SchedHooks {
   /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because they are over before `limit`.
   bool pass_user_time(Cpu& c, Ns ref, Ns limit) {
     if (ref >= limit) return false;
-    const Ns end = now_ + scaled(ref, c.scale[1]);
+    const Ns end = now_ + scaled(ref, c.scale[kUserMode]);
     if (end >= limit) [[unlikely]]
       return false;
     now_ = c.seg_end = end;

@@ -116,7 +116,7 @@ struct Cpu {
   Task* idle = nullptr;
   Task* prev = nullptr;                    ///< being switched away from
   FrameStack* stack = nullptr;             ///< whose top executes: `irq` unless empty, else the frames of `cur`
-  std::array<TimeKind, 2> kind_of{TimeKind::idle, TimeKind::idle};  ///< what its time counts as in kernel steps and in user steps
+  std::array<TimeKind, 2> kind_of{TimeKind::idle, TimeKind::idle};  ///< what its time counts as, by Mode
 
   Ns seg_end = kNever;                           ///< when the step in progress is paid
   u8 seg_flags = 0;                              ///< its StepFlags
@@ -124,7 +124,7 @@ struct Cpu {
   u8 lock_flags = 0;                             ///< StepFlags that the held locks imply
   u8 in_mm = 0;                                  ///< kMm while the step in progress is mm work
   Ns irq_next = kNever;                          ///< earliest of the six dates below; update_irq() after any of them changed
-  std::array<u64, 2> scale{65536, 65536};        ///< 16.16: reference ns to ns at the frequency in force, of kernel and of user steps
+  std::array<u64, 2> scale{65536, 65536};        ///< 16.16, by Mode: reference ns to ns at the frequency in force
   TimeKind kind = TimeKind::idle;
   Ns acct_at{0};  ///< from when on `times` and those of `cur` lack what `kind` says (Core::charge)
   CpuTimes times;

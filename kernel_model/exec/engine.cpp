@@ -194,7 +194,7 @@ inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
   if ((s.flags ^ c.in_mm) & mm_flag_) [[unlikely]]
     set_in_mm(c, s.flags & StepFlag::kMm);
   c.seg_flags = s.flags | c.lock_flags;
-  const u32 mode = is_user(s.flags);
+  const Mode mode = mode_of(s.flags);
   u64 scale = c.scale[mode];
   if (s.flags & mm_flag_) [[unlikely]]
     scale = step_scale(c);
@@ -244,9 +244,9 @@ void Core::suspend(Cpu& c) {
 }
 
 u64 Core::step_scale(const Cpu& c) const {
-  const u32 mode = is_user(c.seg_flags);
-  if (mode || !c.in_mm || nr_mm_ == 1) return c.scale[mode];
-  return (c.scale[0] * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
+  const Mode mode = mode_of(c.seg_flags);
+  if (mode == kUserMode || !c.in_mm || nr_mm_ == 1) return c.scale[mode];
+  return (c.scale[kKernelMode] * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
 }
 
 /// `c` enters or leaves mm code: what remains of the mm steps of the other CPUs takes longer or shorter from now on.
@@ -433,7 +433,7 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
     }
   sched.set_cpu_online(id, on, on ? id : alive);
   if (!on) sched_timers.migrate(*this, id, alive);
-  c.kind = c.kind_of[is_user(c.seg_flags)];
+  c.kind = c.kind_of[mode_of(c.seg_flags)];
   if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
   touch(c);
 }

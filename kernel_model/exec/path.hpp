@@ -58,8 +58,9 @@ struct StepFlag {
   static constexpr u8 kMm = 16;        ///< its cost is made of mm rows (phases.def): grows while other CPUs are in such steps
 };
 
-/// Index of what a CPU keeps for kernel steps, 0, and for user steps, 1.
-constexpr u32 is_user(u8 flags) { return flags / StepFlag::kUser & 1u; }
+/// What a CPU keeps by mode has this index.
+enum Mode : u32 { kKernelMode = 0, kUserMode = 1 };
+constexpr Mode mode_of(u8 step_flags) { return static_cast<Mode>(step_flags / StepFlag::kUser & 1u); }
 
 /// Written in the order of the constructor; laid out in 32 bytes.
 struct Step {

@@ -204,7 +204,7 @@ Outcome do_mark(Ctx& x) {
     case OpKind::mutex_unlock:
     case OpKind::sem_wait:
     case OpKind::sem_post: break;  // dispatch
-    case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.scale[1]));
+    case OpKind::runtime: return work(Ns((o.ns.v << 16) / x.c.scale[kUserMode]));
     case OpKind::sleep: return syscall(x, kSysNanosleep, o.ns.v, 0);
     case OpKind::sleep_until: return syscall(x, kSysNanosleep, o.ns.v, 1);
     case OpKind::pause: return syscall(x, kSysPause);
