@@ -150,7 +150,7 @@ TEST_CASE("of two busy CPUs of one group only the first balances it against the 
   m.sched.set_this_cpu(CpuId(1));
   CHECK(m.sched.balancer().load_balance(CpuId(1), die, CpuIdleType::not_idle, cont) == 0);
   CHECK_FALSE(cont);
-  const auto& a = m.seen(Tp::load_balance).back().args;
+  const auto a = m.seen(Tp::load_balance).back().args;
   CHECK(a[0] == static_cast<u64>(BalanceKind::periodic));
   CHECK(a[1] == static_cast<u64>(TopologyLevel::Kind::die));
   CHECK(static_cast<s64>(a[4]) == -1);
