@@ -1,14 +1,23 @@
 // The transport of a sweep over MPI; a module of its own, loaded only below mpirun.
+//
+// A message goes in pieces that any MPI hands over whole (eagerly). A longer one stays in its sender's memory until it is received, and
+// receiving it from a rank that has died meanwhile never ends.
 #include <mpi.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <map>
+#include <string_view>
+#include <utility>
 
 #include "sim/study/ranks.hpp"
 
 namespace forksim {
 
 namespace {
+
+constexpr std::size_t kPiece = 1024;      ///< below the eager limits of Open MPI and MPICH, 4 KiB at least
+constexpr char kMore = '+', kLast = '.';  ///< first character of a piece
 
 class MpiRanks final : public Ranks {
  public:
@@ -24,7 +33,13 @@ class MpiRanks final : public Ranks {
   int size() const override { return size_; }
 
   void send(int to, RankMessage::Kind kind, const std::string& text) override {
-    MPI_Send(text.data(), static_cast<int>(text.size()), MPI_CHAR, to, static_cast<int>(kind), MPI_COMM_WORLD);
+    std::size_t at = 0;
+    do {
+      const std::string_view rest = std::string_view(text).substr(at, kPiece);
+      at += rest.size();
+      const std::string piece = (at < text.size() ? kMore : kLast) + std::string(rest);
+      MPI_Send(piece.data(), static_cast<int>(piece.size()), MPI_CHAR, to, static_cast<int>(kind), MPI_COMM_WORLD);
+    } while (at < text.size());
   }
 
   std::optional<RankMessage> receive(int timeout_ms) override {
@@ -32,9 +47,11 @@ class MpiRanks final : public Ranks {
     do {
       int there = 0;
       MPI_Status status;
-      if (MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &status) == MPI_SUCCESS && there) return take(status);
-      // Sleeping leaves the CPU to the simulations; MPI's own waits spin.
-      usleep(1000);
+      if (MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, MPI_COMM_WORLD, &there, &status) == MPI_SUCCESS && there) {
+        if (std::optional<RankMessage> m = take(status)) return m;
+      } else {
+        usleep(1000);  // leaves the CPU to the simulations; MPI's own waits spin
+      }
     } while (std::chrono::steady_clock::now() < end);
     return std::nullopt;
   }
@@ -44,15 +61,20 @@ class MpiRanks final : public Ranks {
   }
 
  private:
-  static std::optional<RankMessage> take(const MPI_Status& status) {
+  /// The next piece; a message when it is the last. A peer's pieces come in the order in which it sent them.
+  std::optional<RankMessage> take(const MPI_Status& status) {
     int size = 0;
     MPI_Get_count(&status, MPI_CHAR, &size);
-    RankMessage m{status.MPI_SOURCE, static_cast<RankMessage::Kind>(status.MPI_TAG), std::string(static_cast<std::size_t>(size), '\0')};
-    const int code = MPI_Recv(m.text.data(), size, MPI_CHAR, m.peer, status.MPI_TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    if (code != MPI_SUCCESS) return std::nullopt;
-    return m;
+    std::string piece(static_cast<std::size_t>(size), '\0');
+    const int code = MPI_Recv(piece.data(), size, MPI_CHAR, status.MPI_SOURCE, status.MPI_TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS || piece.empty()) return std::nullopt;
+    std::string& text = begun_[status.MPI_SOURCE];
+    text.append(piece, 1);
+    if (piece.front() == kMore) return std::nullopt;
+    return RankMessage{status.MPI_SOURCE, static_cast<RankMessage::Kind>(status.MPI_TAG), std::exchange(text, {})};
   }
 
+  std::map<int, std::string> begun_;  ///< what has arrived of a message, by peer
   int rank_ = 0, size_ = 1;
 };
 

@@ -330,8 +330,10 @@ TEST_SUITE("cli") {
     const Result all = shell(forksim, "timeout 120 " + kMpirun + "'" + kForksim + "' sweep long.yaml --out ranks");
     REQUIRE_MESSAGE(all.code == 0, all.err);
     CHECK(tables(forksim, "ranks") == tables(forksim, "local"));
-    // rank 2 becomes forksim under its own pid, and a shell beside it kills that
-    const std::string dies = "sh -c 'if [ \"$OMPI_COMM_WORLD_RANK\" = 2 ]; then (sleep 0.8; kill -KILL $$) & fi; exec \"" + kForksim + "\" sweep long.yaml --out cut --patience 2'";
+    // rank 2 becomes forksim under its own pid, and a shell beside it kills that once a dozen runs are in the journal
+    const std::string kills =
+        "(for i in $(seq 3000); do [ $(grep -c \"{\" cut/journal.txt) -ge 12 ] && kill -KILL $$ && break; sleep 0.02; done) 2>/dev/null & ";
+    const std::string dies = "sh -c 'if [ \"$OMPI_COMM_WORLD_RANK\" = 2 ]; then " + kills + "fi; exec \"" + kForksim + "\" sweep long.yaml --out cut --patience 2'";
     const Result cut = shell(forksim, "timeout 120 " + kMpirun + dies);
     CAPTURE(cut.out);
     CAPTURE(cut.err);
