@@ -64,8 +64,9 @@ class WinnerTree {
     const u64* k = key_.data();
     const bool s01 = k[1] < k[0], s23 = k[3] < k[2];
     const u64 a = k[s01], b = k[!s01], c = k[2 + s23], d = k[3 - s23];
-    const bool right = c < a;
-    return {u32{s01} ^ ((u32{s01} ^ (2u + s23)) & -u32{right}), lower(a, c), lower(a ^ c ^ lower(a, c), lower(b, d))};
+    const u64 first = lower(a, c), loser = a ^ c ^ first;
+    const u32 left = s01, right = 2u + s23, winner = left ^ ((left ^ right) & -u32{c < a});
+    return {winner, first, lower(loser, lower(b, d))};
   }
   static u64 lower(u64 a, u64 b) { return b ^ ((a ^ b) & -u64{a < b}); }
   u32 better(u32 a, u32 b) const { return key_[b] < key_[a] ? b : a; }

@@ -180,7 +180,8 @@ void LoadBalancer::find_busiest(BalanceWalk& w) {
 }
 
 /// What update_nohz_stats does in update_sg_lb_stats to the tickless CPUs of the domain, one after the other under their locks. All of
-/// them before the first is looked at: the averages of one are not in the loads of another.
+/// them before the first is looked at: the averages of one are not in the loads of another. What it does itself after that is for a jiffy
+/// that began while a lock was waited for.
 void LoadBalancer::refresh_from(BalanceWalk& w, u32 cpu) {
   const CpuMask looked_at = w.env.sd->span & w.env.cpus;
   for (w.refreshed = looked_at.next(cpu); w.refreshed < kMaxCpus; w.refreshed = looked_at.next(w.refreshed + 1)) {

@@ -16,6 +16,15 @@ struct Found {
   int waits = 0, sleeps = 0, blocked = 0, empty_waits = 0;
   int told = 0;  ///< waits of more than nothing
   std::vector<std::string> wrong;
+  Found& operator+=(const Found& o) {
+    waits += o.waits;
+    sleeps += o.sleeps;
+    blocked += o.blocked;
+    empty_waits += o.empty_waits;
+    told += o.told;
+    wrong.insert(wrong.end(), o.wrong.begin(), o.wrong.end());
+    return *this;
+  }
 };
 
 /// `delay=N [ns]`.
@@ -108,7 +117,7 @@ Found check(const std::vector<Event>& events) {
 }  // namespace
 
 TEST_CASE("the recordings of a real 4.19 keep the rules of sched_stat_wait, sched_stat_sleep and sched_stat_blocked") {
-  int waits = 0, sleeps = 0, blocked = 0, told = 0;
+  Found all;
   for (const std::string config : {"4.19-arm64-icount", "4.19-arm64-rpi-icount"})
     for (const std::string name : {"a_forkwait", "b_vforkexec", "c_pthreads", "f_kill", "g_orphan", "h_autoreap", "m_pipe"}) {
       CAPTURE(config);
@@ -116,19 +125,16 @@ TEST_CASE("the recordings of a real 4.19 keep the rules of sched_stat_wait, sche
       const std::string file = FORKSIM_SOURCE_DIR "/tests/traces/data/" + config + "/" + name + ".report.xz";
       const Found f = check(parse_trace(read_text_file(file), StateLetters::linux_4_19_0).events);
       CHECK(f.wrong.empty());
-      waits += f.waits;
-      sleeps += f.sleeps;
-      blocked += f.blocked;
-      told += f.told;
+      all += f;
     }
-  CHECK(waits > 500);
-  CHECK(sleeps > 100);
-  CHECK(blocked > 100);
-  CHECK(told > 100);
+  CHECK(all.waits > 500);
+  CHECK(all.sleeps > 100);
+  CHECK(all.blocked > 100);
+  CHECK(all.told > 100);
 }
 
 TEST_CASE("the simulated runs of the same programs keep them too") {
-  int waits = 0, sleeps = 0, blocked = 0, told = 0, empty = 0;
+  Found all;
   for (const std::string kernel : {"rpi-4.19-arm64", "mc-4.19-arm64"})
     for (const std::string name :
          {"a_forkwait", "b_vforkexec", "c_pthreads", "e_hack", "f_kill", "g_orphan", "h_autoreap", "m_pipe", "n_kthread"}) {
@@ -137,17 +143,13 @@ TEST_CASE("the simulated runs of the same programs keep them too") {
       const std::string file = FORKSIM_SOURCE_DIR "/tests/traces/workloads/" + name + ".yaml";
       const Found f = check(run_workload(file, kernel, "--set tunables.sched_schedstats=1"));
       CHECK(f.wrong.empty());
-      waits += f.waits;
-      sleeps += f.sleeps;
-      blocked += f.blocked;
-      told += f.told;
-      empty += f.empty_waits;
+      all += f;
     }
-  CHECK(waits > 500);
-  CHECK(sleeps > 100);
-  CHECK(blocked > 50);
-  CHECK(told > 100);
-  CHECK(empty > 20);  // autogroup: a dying task is moved to the root group
+  CHECK(all.waits > 500);
+  CHECK(all.sleeps > 100);
+  CHECK(all.blocked > 50);
+  CHECK(all.told > 100);
+  CHECK(all.empty_waits > 20);  // autogroup: a dying task is moved to the root group
 }
 
 TEST_CASE("the rules notice a wait or a sleep that is missing, wrong, or of the wrong state") {
