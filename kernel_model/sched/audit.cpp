@@ -31,7 +31,7 @@ void SchedAudit::entity(const SchedEntity& se, const CfsRq& q, CpuId cpu, Sums& 
   sums.weight += se.load.weight;
   sums.runnable += se.runnable_weight;
   ++sums.entities;
-  if (!se.on_rq) expect(false, "an entity that is not queued is" + on(cpu));
+  if (!se.on_rq) expect(false, [&] { return "an entity that is not queued is" + on(cpu); });
   if (se.my_q) {
     if (!se.my_q->throttled) sums.tasks += walk(*se.my_q, cpu).tasks;
     return;
@@ -39,7 +39,7 @@ void SchedAudit::entity(const SchedEntity& se, const CfsRq& q, CpuId cpu, Sums& 
   ++sums.tasks;
   const Task& t = *se.task;
   if (t.cpu != cpu || t.se.cfs_rq != &q)
-    expect(false, "pid " + std::to_string(t.pid.v) + " belongs to CPU " + std::to_string(t.cpu.v) + " but is" + on(cpu));
+    expect(false, [&] { return "pid " + std::to_string(t.pid.v) + " belongs to CPU " + std::to_string(t.cpu.v) + " but is" + on(cpu); });
 }
 
 SchedAudit::Sums SchedAudit::walk(const CfsRq& q, CpuId cpu) {
@@ -53,14 +53,16 @@ SchedAudit::Sums SchedAudit::walk(const CfsRq& q, CpuId cpu) {
   }
   if (q.curr && q.curr->on_rq) entity(*q.curr, q, cpu, sums);
   checks_ += sums.entities;
-  expect(ordered, "entities are not in the order of their vruntime" + on(cpu));
-  expect(q.load.weight == sums.weight,
-         "load is " + std::to_string(q.load.weight) + " but its entities add up to " + std::to_string(sums.weight) + on(cpu));
-  expect(q.runnable_weight == sums.runnable, "runnable_weight is " + std::to_string(q.runnable_weight) + " but its entities add up to " +
-                                                 std::to_string(sums.runnable) + on(cpu));
-  expect(q.nr_running == sums.entities && q.h_nr_running == sums.tasks,
-         "nr_running is " + std::to_string(q.nr_running) + " and h_nr_running " + std::to_string(q.h_nr_running) + ", but " +
-             std::to_string(sums.entities) + " entities with " + std::to_string(sums.tasks) + " tasks are" + on(cpu));
+  expect(ordered, [&] { return "entities are not in the order of their vruntime" + on(cpu); });
+  const auto differs = [cpu](const char* what, auto is, auto sum) {
+    return what + (" is " + std::to_string(is)) + " but its entities add up to " + std::to_string(sum) + on(cpu);
+  };
+  expect(q.load.weight == sums.weight, [&] { return differs("load", q.load.weight, sums.weight); });
+  expect(q.runnable_weight == sums.runnable, [&] { return differs("runnable_weight", q.runnable_weight, sums.runnable); });
+  expect(q.nr_running == sums.entities && q.h_nr_running == sums.tasks, [&] {
+    return "nr_running is " + std::to_string(q.nr_running) + " and h_nr_running " + std::to_string(q.h_nr_running) + ", but " +
+           std::to_string(sums.entities) + " entities with " + std::to_string(sums.tasks) + " tasks are" + on(cpu);
+  });
   return sums;
 }
 
@@ -72,9 +74,10 @@ void SchedAudit::overdue(Scheduler& s, CpuId cpu, Ns idle_since, Ns bound) {
   for (u32 i = 0; i < s.cpus(); ++i) {
     if (i == cpu.v || !s.rq(CpuId(i)).online || s.rq(CpuId(i)).nr_running < 2) continue;
     const Task* t = first_overdue(s.rq(CpuId(i)).cfs, cpu, limit);
-    expect(!t, t ? "CPU " + std::to_string(cpu.v) + " idles while pid " + std::to_string(t->pid.v) +
-                       ", which it may run, has waited on CPU " + std::to_string(i) + " for more than " + std::to_string(bound.v) + " ns"
-                 : std::string());
+    expect(!t, [&] {
+      return "CPU " + std::to_string(cpu.v) + " idles while pid " + std::to_string(t->pid.v) + ", which it may run, has waited on CPU " +
+             std::to_string(i) + " for more than " + std::to_string(bound.v) + " ns";
+    });
   }
 }
 
@@ -83,10 +86,10 @@ u64 SchedAudit::check(Scheduler& s, CpuId cpu, Ns idle_since, std::vector<std::s
   broken_ = &broken;
   const Rq& rq = s.rq(cpu);
   walk(rq.cfs, cpu);
-  expect(rq.load.weight == rq.cfs.load.weight, "rq.load differs from the load of its root queue" + on(cpu));
+  expect(rq.load.weight == rq.cfs.load.weight, [&] { return "rq.load differs from the load of its root queue" + on(cpu); });
   Last& last = last_[cpu.v];
   expect(!last.seen || !rq.cfs.min_vruntime.before(last.min_vruntime),
-         "min_vruntime went back by " + std::to_string(last.min_vruntime.minus(rq.cfs.min_vruntime)) + " ns" + on(cpu));
+         [&] { return "min_vruntime went back by " + std::to_string(last.min_vruntime.minus(rq.cfs.min_vruntime)) + " ns" + on(cpu); });
   last = {true, rq.cfs.min_vruntime};
   if (idle_since != kNever) overdue(s, cpu, idle_since, bound);
   return checks_;

@@ -39,9 +39,12 @@ class SchedAudit {
   Sums walk(const CfsRq& q, CpuId cpu);
   void entity(const SchedEntity& se, const CfsRq& q, CpuId cpu, Sums& sums);
   void overdue(Scheduler& s, CpuId cpu, Ns idle_since, Ns bound);
-  void expect(bool ok, const std::string& text) {
+  /// `text` says what is wrong when it is.
+  template <class Text>
+  void expect(bool ok, Text&& text) {
     ++checks_;
-    if (!ok) broken_->push_back(text);
+    if (!ok) [[unlikely]]
+      broken_->push_back(text());
   }
   struct Last {
     bool seen = false;
