@@ -323,7 +323,7 @@ void Core::unhash_process(Task& t) {
 
 Ns Core::grace_period_end() const {
   const u64 tick = profile().tick_ns();
-  const bool at_tick = next_jiffy_ - now_ == Ns(tick);
+  const bool at_tick = next_jiffy_ - now() == Ns(tick);
   return next_jiffy_ + Ns((profile().tun(Tunable::rcu_grace_period_jiffies) - at_tick) * tick);
 }
 void Core::call_rcu(Cpu& c, Task* t) { c.rcu.push(t, grace_period_end()); }
@@ -400,7 +400,7 @@ std::vector<GroupView> Core::groups() const {
 CpuTimes Core::cpu_times(CpuId c) const {
   const Cpu& cpu = *cpus_[c.v];
   CpuTimes t = cpu.times;
-  if (cpu.kind != TimeKind::off) t.*time_of(cpu.kind) += now_ - cpu.acct_at;
+  if (cpu.kind != TimeKind::off) t.*time_of(cpu.kind) += now() - cpu.acct_at;
   const RtRq& rt = sched.rq(c).rt;
   t.rt_throttled = rt.nr_throttled;
   t.rt_throttled_time = Ns(rt.throttled_time);
@@ -454,8 +454,8 @@ TaskView Core::view(const Task& t) const {
   TaskView v{t.pid, t.tgid, ppid, t.comm, state_letter(t), t.cpu, t.utime, t.stime, t.start_time, t.static_prio - DEFAULT_PRIO, t.prio};
   const Cpu& c = *cpus_[t.cpu.v];
   if (c.cur != &t) return v;
-  if (c.kind == TimeKind::user) v.utime += now_ - c.acct_at;
-  if (c.kind == TimeKind::system) v.stime += now_ - c.acct_at;
+  if (c.kind == TimeKind::user) v.utime += now() - c.acct_at;
+  if (c.kind == TimeKind::system) v.stime += now() - c.acct_at;
   return v;
 }
 

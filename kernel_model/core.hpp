@@ -64,7 +64,7 @@ class Core : public SchedHooks {
   void finish(Ns now);
   void cpu_onoff(CpuId cpu, bool on, Ns now);
   void speed_changed(CpuId cpu, u64 hz, Ns now);
-  Ns now() const { return now_; }
+  Ns now() const { return sched.now(); }
   /// When jiffies change next, after now: ticks come then.
   Ns next_jiffy() const { return next_jiffy_; }
   /// Ns of CPU time at the frequency in force for reference ns, rounded up.
@@ -94,10 +94,10 @@ class Core : public SchedHooks {
   /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because they are over before `limit`.
   bool pass_user_time(Cpu& c, Ns ref, Ns limit) {
     if (ref >= limit) return false;
-    const Ns end = now_ + scaled(ref, c.scale[kUserMode]);
+    const Ns end = now() + scaled(ref, c.scale[kUserMode]);
     if (end >= limit) [[unlikely]]
       return false;
-    now_ = c.seg_end = end;
+    c.seg_end = end;
     sched.set_now(end);
     return true;
   }
@@ -298,7 +298,7 @@ class Core : public SchedHooks {
     if (lock_mask_) lock_mask_ |= LockSet::threadgroup_read;
   }
   /// percpu_down_read: readers touch what they share only while a writer is about (rcu_sync).
-  LockWord* threadgroup_read() { return cgroup_writers || now_ < cgroup_sync_until ? &threadgroup_rwsem : nullptr; }
+  LockWord* threadgroup_read() { return cgroup_writers || now() < cgroup_sync_until ? &threadgroup_rwsem : nullptr; }
   UserSpace& user;
   Totals totals;
   /// `totals` with the scheduler's own counters filled in.
@@ -338,6 +338,7 @@ class Core : public SchedHooks {
   template <bool kAhead>
   void enter_step(Cpu& c);
   void begin_segment(Cpu& c, const Step& s, Ns len);
+  u64 mm_scale(Cpu& c, const Step& s);
   bool undisturbed(const Cpu& c) const;
   void call_function_on(CpuId from, Cpu& target);
   bool push_pending(Cpu& c);
@@ -353,19 +354,20 @@ class Core : public SchedHooks {
   void set_in_mm(Cpu& c, bool in);
   bool take_locks(Ctx& x, u32 missing);
   bool take_each(Ctx& x, u32 missing);
-  bool take_one(Ctx& x, LockId id);
+  bool take_one(Ctx& x, u32 bit);
   bool take_other(Ctx& x, LockWord& l, LockId id);
   void hold(Cpu& c, Task& t, LockWord& l, LockId id);
-  void hold_spinning(Cpu& c, LockWord& l, LockId id);
-  void trace_acquired(Cpu& c, LockWord& l, LockId id);
+  bool hold_spinning(Cpu& c, LockWord& l, LockId id);
+  bool hold_watched(Cpu& c, LockWord& l, LockId id);
+  bool add_held(Cpu& c, LockWord& l, LockId id);
   void wait_for(Ctx& x, LockWord& l, LockId id, u32 who);
   void drop_locks(Cpu& c, u32 set);
   void drop_each(Cpu& c, u32 set);
-  void drop_one(Cpu& c, LockId id);
+  void drop_one(Cpu& c, u32 bit);
   void drop_other(Cpu& c, LockId id);
   const HeldLock& top_lock(Cpu& c, LockId id);
   void released(Cpu& c, const HeldLock& h);
-  void hand_over(Cpu& c, LockWord& l);
+  void hand_over(Cpu& c, LockWord& l, LockId id);
   void end_spin(LockWaiter& w, Ns after);
   u64 lock_number(LockWord& l);
   void set_clock(Ns t);
@@ -388,7 +390,6 @@ class Core : public SchedHooks {
   std::vector<std::unique_ptr<Cpu>> cpus_;
   WinnerTree next_;
   // with the four before, what every step looks at
-  Ns now_{0};
   Ns next_jiffy_{0};
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
   u64 end_ = 0;                   ///< run_ahead must stop before this key

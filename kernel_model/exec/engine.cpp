@@ -11,7 +11,7 @@ constexpr u64 kNoKey = std::numeric_limits<u64>::max();
 Ns Core::next_event() const {
   const u64 key = next_.min_key();
   Ns d = key == kNoKey ? kNever : Ns(key / 2);
-  if (next_start_ < starts_.size()) d = std::min(d, std::max(starts_[next_start_].at, now_));
+  if (next_start_ < starts_.size()) d = std::min(d, std::max(starts_[next_start_].at, now()));
   return d == sched_timers.first() && only_idle_timers() ? kNever : d;
 }
 
@@ -29,7 +29,7 @@ void Core::advance(Ns limit) {
   for (;;) {
     const u64 key = next_.min_key();
     const Ns d = key == kNoKey ? kNever : Ns(key / 2);
-    const Ns start = next_start_ < starts_.size() ? std::max(starts_[next_start_].at, now_) : kNever;
+    const Ns start = next_start_ < starts_.size() ? std::max(starts_[next_start_].at, now()) : kNever;
     if (start <= std::min(d, limit) && start != kNever) {
       set_clock(start);
       start_process(starts_[next_start_++]);
@@ -67,7 +67,6 @@ void Core::run_ahead(u64 end) {
 }
 
 inline void Core::set_clock(Ns t) {
-  now_ = t;
   sched.set_now(t);
   if (t >= next_jiffy_) [[unlikely]] {
     const u64 tick = profile().tick_ns();
@@ -85,7 +84,7 @@ inline u64 Core::key_of(const Cpu& c) const {
     d = c.irq_next;
     phase = 0;
   }
-  return d == kNever ? kNoKey : std::max(d, now_).v * 2 + phase;
+  return d == kNever ? kNoKey : std::max(d, now()).v * 2 + phase;
 }
 
 void Core::touch(Cpu& c) {
@@ -105,12 +104,12 @@ bool Core::interrupt(Cpu& c) {
 
 /// Whether an interrupt is really there: the timer of a sleeper that was woken otherwise has been reprogrammed.
 inline bool Core::irq_due(Cpu& c) {
-  return c.ipi_at <= now_ || c.tick_at <= now_ || c.dev_at <= now_ || c.call_at <= now_ || c.irq_work_at <= now_ || timer_due(c);
+  return c.ipi_at <= now() || c.tick_at <= now() || c.dev_at <= now() || c.call_at <= now() || c.irq_work_at <= now() || timer_due(c);
 }
 
 bool Core::timer_due(Cpu& c) {
   c.update_timer();
-  return c.irq_next <= now_;
+  return c.irq_next <= now();
 }
 
 void Core::run_steps(Cpu& c) {
@@ -153,7 +152,7 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
 
 /// Whether the step that `c` has just started is over before anything else happens on the machine. Only while run_ahead runs `c`.
 inline bool Core::undisturbed(const Cpu& c) const {
-  return c.seg_end.v < bound_ / 2 && ((c.seg_flags & StepFlag::kIrqsOff) || c.seg_end < c.irq_next);
+  return c.seg_end.v * 2 + 1 < bound_ && ((c.seg_flags & StepFlag::kIrqsOff) || c.seg_end < c.irq_next);
 }
 
 /// Goes from step to step: the effects of those that take no time follow at once, and so do, when `kAhead`, those that nothing disturbs.
@@ -164,7 +163,7 @@ template <bool kAhead>
     FrameStack& st = *c.stack;
     Frame& f = st.top();
     const Step& s = *f.step;
-    if (c.irq_next <= now_) [[unlikely]]
+    if (c.irq_next <= now()) [[unlikely]]
       if (!((s.flags | c.lock_flags) & StepFlag::kIrqsOff) && irq_due(c)) {
         take_irq(c);
         continue;
@@ -176,9 +175,8 @@ template <bool kAhead>
       if (!f.started && !take_locks(x, missing)) continue;
     if (graph_on()) [[unlikely]]
       if (!f.started) graph_.step(x, s);
-    Ns len = f.remaining;
-    if (!std::exchange(f.started, false)) [[likely]]
-      len = step_cost(x, s);
+    const Ns len = f.started ? f.remaining : step_cost(x, s);
+    f.started = false;
     if (len != Ns(0)) [[likely]] {
       begin_segment(c, s, len);
       if (!kAhead || !undisturbed(c)) [[unlikely]]
@@ -189,19 +187,22 @@ template <bool kAhead>
   }
 }
 
+/// The scale of step `s`, when it is mm work or the one before it was.
+[[gnu::noinline]] u64 Core::mm_scale(Cpu& c, const Step& s) {
+  const u8 in = s.flags & StepFlag::kMm;
+  if (in != c.in_mm) set_in_mm(c, in);
+  return step_scale(c);
+}
+
 /// `c` is in step `s` from now on, of which `len` reference ns are to be paid.
 inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
-  if ((s.flags ^ c.in_mm) & mm_flag_) [[unlikely]]
-    set_in_mm(c, s.flags & StepFlag::kMm);
   c.seg_flags = s.flags | c.lock_flags;
   const Mode mode = mode_of(s.flags);
   u64 scale = c.scale[mode];
-  if (s.flags & mm_flag_) [[unlikely]]
-    scale = step_scale(c);
+  if ((s.flags | c.in_mm) & mm_flag_) [[unlikely]]
+    scale = mm_scale(c, s);
   c.seg_scale = scale;
-  c.seg_end = kNever;
-  if (len != kNever) [[likely]]
-    c.seg_end = now_ + scaled(len, scale);
+  c.seg_end = len == kNever ? kNever : now() + scaled(len, scale);
   if (const TimeKind kind = c.kind_of[mode]; kind != c.kind) [[unlikely]] {
     charge(c);
     c.kind = kind;
@@ -240,7 +241,7 @@ void Core::suspend(Cpu& c) {
     f.remaining = c.wfi ? Ns(0) : kNever;
     return;
   }
-  f.remaining = unscaled(c.seg_end - now_, c.seg_scale);
+  f.remaining = unscaled(c.seg_end - now(), c.seg_scale);
 }
 
 u64 Core::step_scale(const Cpu& c) const {
@@ -257,15 +258,15 @@ void Core::set_in_mm(Cpu& c, bool in) {
   if (!others) return;
   for (auto& o : cpus_) {
     if (!o->in_mm || o.get() == &c || o->seg_end == kNever) continue;
-    const Ns left = unscaled(o->seg_end - now_, o->seg_scale);
+    const Ns left = unscaled(o->seg_end - now(), o->seg_scale);
     o->seg_scale = step_scale(*o);
-    o->seg_end = now_ + scaled(left, o->seg_scale);
+    o->seg_end = now() + scaled(left, o->seg_scale);
     touch(*o);
   }
 }
 
 void Core::end_segment_now(Cpu& c) {
-  c.seg_end = now_;
+  c.seg_end = now();
   touch(c);
 }
 
@@ -278,8 +279,8 @@ void Core::update_stack(Cpu& c) {
 
 /// Books the time since the last call to what the CPU was doing: before it does something else, for another task, or somebody looks.
 void Core::charge(Cpu& c) {
-  const Ns dt = now_ - c.acct_at;
-  c.acct_at = now_;
+  const Ns dt = now() - c.acct_at;
+  c.acct_at = now();
   if (c.kind == TimeKind::off) [[unlikely]]
     return;
   c.times.*time_of(c.kind) += dt;
@@ -296,7 +297,7 @@ void Core::switch_frames(Cpu& c, Task& next) {
 }
 
 void Core::set_power(Cpu& c, bool busy) {
-  power_.set_power_state(c.id, c.opp, busy, now_);
+  power_.set_power_state(c.id, c.opp, busy, now());
   emit(Tp::cpu_power, c, c.id, c.opp, busy);
 }
 
@@ -305,7 +306,7 @@ void Core::send_reschedule(CpuId from, CpuId to) {
   ++totals.ipis;
   const FnSpan call(sched, from, Fn::smp_send_reschedule), cross(sched, from, Fn::smp_cross_call);
   sched.emit(Tp::ipi_raise, from, to, ipi_reason_);  // the mask has this one CPU
-  const Ns arrival = now_ + machine_.ipi[from.v * nr_cpus() + to.v];
+  const Ns arrival = now() + machine_.ipi[from.v * nr_cpus() + to.v];
   if (arrival < target.ipi_at) {
     target.ipi_at = arrival;
     target.update_irq();
@@ -316,7 +317,7 @@ void Core::send_reschedule(CpuId from, CpuId to) {
 void Core::call_function_on(CpuId from, Cpu& target) {
   ++totals.ipis;
   sched.emit(Tp::ipi_raise, from, u64{1} << (target.id.v % 64), call_reason_);
-  target.call_at = std::min(target.call_at, now_ + machine_.ipi[from.v * nr_cpus() + target.id.v]);
+  target.call_at = std::min(target.call_at, now() + machine_.ipi[from.v * nr_cpus() + target.id.v]);
   target.update_irq();
   touch(target);
 }
@@ -369,7 +370,7 @@ void Core::irq_work_queue(CpuId cpu) {
   if (c.irq_work_at != kNever) return;
   ++totals.ipis;
   if (trace_.enabled(Tp::ipi_raise)) sched.emit(Tp::ipi_raise, cpu, cpu, name("IRQ work interrupts"));
-  c.irq_work_at = now_;
+  c.irq_work_at = now();
   c.update_irq();
   touch(c);
 }
@@ -396,7 +397,7 @@ void Core::set_frequency(u64 hz) {
 
 void Core::speed_changed(CpuId id, u64 hz, Ns now) {
   Cpu& c = *cpus_[id.v];
-  set_clock(std::max(now, now_));
+  set_clock(std::max(now, sched.now()));
   charge(c);
   c.cap_hz = hz;
   apply_speed(c, policy_hz_ ? std::min(hz, policy_hz_) : hz);
@@ -406,7 +407,7 @@ void Core::speed_changed(CpuId id, u64 hz, Ns now) {
 /// Re-scales the step in progress: what remains is kept in reference ns across the change.
 void Core::apply_speed(Cpu& c, u64 hz) {
   const bool running = c.seg_end != kNever;
-  const Ns left = running ? unscaled(c.seg_end - now_, c.seg_scale) : kNever;
+  const Ns left = running ? unscaled(c.seg_end - now(), c.seg_scale) : kNever;
   const u64 ref = machine_.opp_hz[0];
   const u64 user_scale = (ref * 65536 + hz - 1) / hz;
   const u64 mem = costs_.memory_share_256;
@@ -415,13 +416,13 @@ void Core::apply_speed(Cpu& c, u64 hz) {
     if (machine_.opp_hz[i] == hz) c.opp = i;
   if (!running) return;
   c.seg_scale = step_scale(c);
-  c.seg_end = now_ + scaled(left, c.seg_scale);
+  c.seg_end = now() + scaled(left, c.seg_scale);
 }
 
 void Core::cpu_onoff(CpuId id, bool on, Ns now) {
   Cpu& c = *cpus_[id.v];
   if (c.online == on) return;
-  set_clock(std::max(now, now_));
+  set_clock(std::max(now, sched.now()));
   charge(c);
   c.online = on;
   update_stack(c);
@@ -447,7 +448,7 @@ void Core::cpu_power_off(Cpu& c) {
   c.call_rto = c.call_hrtick = false;
   c.irq_next = kNever;
   emit(Tp::cpu_online, c, c.id, 0);
-  power_.set_cpu_power(c.id, false, now_);
+  power_.set_cpu_power(c.id, false, now());
 }
 
 void Core::cpu_power_on(Cpu& c) {
@@ -457,14 +458,14 @@ void Core::cpu_power_on(Cpu& c) {
   c.kind = TimeKind::idle;
   c.seg_flags = StepFlag::kIrqsOff;
   c.wfi = c.polling = false;
-  power_.set_cpu_power(c.id, true, now_);
+  power_.set_cpu_power(c.id, true, now());
   apply_speed(c, policy_hz_ ? policy_hz_ : machine_.opp_hz[c.opp]);
   set_power(c, true);
   end_segment_now(c);
 }
 
 void Core::finish(Ns now) {
-  set_clock(std::max(now, now_));
+  set_clock(std::max(now, sched.now()));
   for (auto& c : cpus_) {
     charge(*c);
     for (const Task* t = sched.rq(c->id).wake_list; t; t = t->wake_entry) --totals.wakeups;  // on their way to the CPU: not woken yet

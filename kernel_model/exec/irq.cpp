@@ -534,10 +534,10 @@ void call_balance(Ctx& x, u32 shown_locks) {
 }
 
 void Core::take_irq(Cpu& c) {
-  const bool ipi = c.ipi_at <= now_;
-  const bool timer = c.tick_at <= now_ || c.timer_at <= now_;
-  const bool call = !ipi && c.call_at <= now_;
-  const bool work = !ipi && !call && !timer && c.irq_work_at <= now_;
+  const bool ipi = c.ipi_at <= now();
+  const bool timer = c.tick_at <= now() || c.timer_at <= now();
+  const bool call = !ipi && c.call_at <= now();
+  const bool work = !ipi && !call && !timer && c.irq_work_at <= now();
   const bool outermost = c.irq.empty();
   Frame& f = c.irq.push(ipi ? kIrqIpi : call ? kIrqCall : timer ? kIrqTimer : work ? kIrqWork : kIrqDevice);
   if (outermost) update_stack(c);

@@ -71,25 +71,25 @@ bool reads_already(const Cpu& c, const LockWord& l) {
 bool Core::take_locks(Ctx& x, u32 missing) {
   if (missing & (missing - 1)) [[unlikely]]
     return take_each(x, missing);
-  return take_one(x, static_cast<LockId>(std::countr_zero(missing)));
+  return take_one(x, missing);
 }
 
 [[gnu::noinline]] bool Core::take_each(Ctx& x, u32 missing) {
   for (; missing; missing &= missing - 1)
-    if (!take_one(x, static_cast<LockId>(std::countr_zero(missing)))) return false;
+    if (!take_one(x, missing & -missing)) return false;
   return true;
 }
 
-inline bool Core::take_one(Ctx& x, LockId id) {
+inline bool Core::take_one(Ctx& x, u32 bit) {
+  const LockId id = static_cast<LockId>(std::countr_zero(bit));
   LockWord* l = x.f.path->lock_of ? x.f.path->lock_of(x, id) : lock_of(x, id);
   if (!l) [[unlikely]]
     return true;
-  if (!(lock_bit(id) & kPlainLocks) || (l->owner | l->readers)) [[unlikely]]
+  if (!(bit & kPlainLocks) || (l->owner | l->readers)) [[unlikely]]
     return take_other(x, *l, id);
   l->owner = x.c.id.v + 1;
-  x.f.held |= lock_bit(id);
-  hold_spinning(x.c, *l, id);
-  return true;
+  x.f.held |= static_cast<u16>(bit);
+  return hold_spinning(x.c, *l, id);
 }
 
 /// One that sleeps, is shared or is not free; false when the CPU has to wait for it.
@@ -106,19 +106,34 @@ inline bool Core::take_one(Ctx& x, LockId id) {
 }
 
 void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
-  if (!(lock_bit(id) & kSleepingLocks)) return hold_spinning(c, l, id);
-  trace_acquired(c, l, id);
+  if (!(lock_bit(id) & kSleepingLocks)) {
+    hold_spinning(c, l, id);
+    return;
+  }
+  emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
   FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
-  t.sleep_lock = {&l, id, 0, now_};
+  t.sleep_lock = {&l, id, 0, now()};
 }
 
-inline void Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
-  trace_acquired(c, l, id);
+/// Returns true, as does whoever ends with it.
+inline bool Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
+  if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
+    return hold_watched(c, l, id);
+  return add_held(c, l, id);
+}
+
+[[gnu::noinline]] bool Core::hold_watched(Cpu& c, LockWord& l, LockId id) {
+  emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
+  return add_held(c, l, id);
+}
+
+inline bool Core::add_held(Cpu& c, LockWord& l, LockId id) {
   const u32 n = c.nr_held;
   FS_CONTRACT(n < c.held.size() && (!n || c.held[n - 1].id < id), "locks are taken in the order of lock_ids.def");
-  c.held[n] = {&l, id, c.lock_flags, now_};
+  c.held[n] = {&l, id, c.lock_flags, now()};
   c.nr_held = n + 1;
   c.lock_flags |= kFlagsOf[static_cast<std::size_t>(id)];
+  return true;
 }
 
 bool Core::pass_free_lock(LockWord& l, LockId id) {
@@ -126,11 +141,6 @@ bool Core::pass_free_lock(LockWord& l, LockId id) {
   if (l.in_use() || trace_.enabled(Tp::lock_acquired) || trace_.enabled(Tp::lock_release)) return false;
   ++lock_stats_[static_cast<std::size_t>(id)].acquisitions;
   return true;
-}
-
-inline void Core::trace_acquired(Cpu& c, LockWord& l, LockId id) {
-  if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
-    emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
 }
 
 /// Numbers are given when somebody looks.
@@ -217,7 +227,7 @@ void Core::wait_for(Ctx& x, LockWord& l, LockId id, u32 who) {
   w.id = id;
   w.owner = who;
   w.asleep = false;
-  w.since = now_;
+  w.since = now();
   ++lock_stats_[static_cast<std::size_t>(id)].contended;
   emit(Tp::contention_begin, x.c, lock_names_[static_cast<std::size_t>(id)], lock_number(l), contention_flags(i.kind));
   const u32 holder = l.owner;
@@ -232,7 +242,7 @@ void Core::wait_for(Ctx& x, LockWord& l, LockId id, u32 who) {
 
 void Core::has_lock(Ctx& x, LockWaiter& w) {
   LockStats& s = lock_stats_[static_cast<std::size_t>(w.id)];
-  const Ns waited = now_ - w.since;
+  const Ns waited = now() - w.since;
   s.wait_total += waited;
   s.wait_max = std::max(s.wait_max, waited);
   LockWord& l = *w.lock;
@@ -253,19 +263,20 @@ void Core::unlock(Ctx& x, u16 set) {
 void Core::drop_locks(Cpu& c, u32 set) {
   if (set & (set - 1)) [[unlikely]]
     return drop_each(c, set);
-  drop_one(c, static_cast<LockId>(std::countr_zero(set)));
+  drop_one(c, set);
 }
 
 [[gnu::noinline]] void Core::drop_each(Cpu& c, u32 set) {
   while (set) {
-    const LockId id = static_cast<LockId>(std::bit_width(set) - 1);
-    set &= ~u32{lock_bit(id)};
-    drop_one(c, id);
+    const u32 bit = std::bit_floor(set);
+    set ^= bit;
+    drop_one(c, bit);
   }
 }
 
-inline void Core::drop_one(Cpu& c, LockId id) {
-  if (!(lock_bit(id) & kPlainLocks)) [[unlikely]]
+inline void Core::drop_one(Cpu& c, u32 bit) {
+  const LockId id = static_cast<LockId>(std::countr_zero(bit));
+  if (!(bit & kPlainLocks)) [[unlikely]]
     return drop_other(c, id);
   const HeldLock& h = top_lock(c, id);
   FS_CONTRACT(h.lock->owner, "a lock is released that nobody holds");
@@ -290,19 +301,18 @@ inline const HeldLock& Core::top_lock(Cpu& c, LockId id) {
 
 /// The books, and who is next.
 inline void Core::released(Cpu& c, const HeldLock& h) {
-  const std::size_t id = static_cast<std::size_t>(h.id);
-  LockStats& s = lock_stats_[id];
-  const Ns held = now_ - h.since;
+  LockStats& s = lock_stats_[static_cast<std::size_t>(h.id)];
+  const Ns held = now() - h.since;
   ++s.acquisitions;
   s.hold_total += held;
   if (held > s.hold_max) s.hold_max = held;
-  if (trace_.enabled(Tp::lock_release)) [[unlikely]]
-    emit(Tp::lock_release, c, lock_names_[id], lock_number(*h.lock));
-  if (h.lock->head) [[unlikely]]
-    hand_over(c, *h.lock);
+  if (h.lock->head || trace_.enabled(Tp::lock_release)) [[unlikely]]
+    hand_over(c, *h.lock, h.id);
 }
 
-void Core::hand_over(Cpu& c, LockWord& l) {
+/// Somebody waits for `l`, or looks on. The last call of whoever drops a lock, who needs no stack of its own then.
+[[gnu::noinline]] void Core::hand_over(Cpu& c, LockWord& l, LockId id) {
+  emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
   while (LockWaiter* w = l.grant()) {
     if (w->asleep) {
       Frame& f = c.stack->push(kTtwu);
@@ -319,7 +329,7 @@ void Core::hand_over(Cpu& c, LockWord& l) {
 void Core::end_spin(LockWaiter& w, Ns after) {
   Cpu& c = *cpus_[(w.task ? w.task->cpu : w.cpu).v];
   if (&c.stack->top() == w.frame) {
-    c.seg_end = now_ + after;
+    c.seg_end = now() + after;
     touch(c);
   } else {
     w.frame->remaining = after;

@@ -89,7 +89,7 @@ void Core::wake_started(Cpu& c, Task& t) {
   ++totals.sched_events;
   // nobody runs there to see its need_resched: end its WFI
   if (c.cur == c.idle && c.idle->need_resched()) {
-    c.ipi_at = std::min(c.ipi_at, now_);
+    c.ipi_at = std::min(c.ipi_at, now());
     c.update_irq();
   }
   touch(c);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <utility>
 
 #include "kernel_model/base/contract.hpp"
@@ -70,13 +69,11 @@ class SimEngine::Impl final : public km::PowerPort {
 
   void set_power_state(CpuId cpu, u32 opp, bool busy, Ns at) override {
     FS_CONTRACT(cpu.v < cpus() && opp < opps(), "no such CPU or operating point");
-    FS_CONTRACT(pending_.empty() || pending_.back().at <= at, "power states go forward in time");
-    pending_.push_back({at, cpu, pstate(opp, busy)});
+    pending_.push({at, cpu, pstate(opp, busy)});
   }
   void set_cpu_power(CpuId cpu, bool on, Ns at) override {
     FS_CONTRACT(cpu.v < cpus(), "no such CPU");
-    FS_CONTRACT(pending_.empty() || pending_.back().at <= at, "power states go forward in time");
-    pending_.push_back({at, cpu, on ? kTurnOn : kTurnOff});
+    pending_.push({at, cpu, on ? kTurnOn : kTurnOff});
   }
 
   RunResult run(KernelModel& kernel, const RunOptions& options);
@@ -87,6 +84,25 @@ class SimEngine::Impl final : public km::PowerPort {
     Ns at;
     CpuId cpu;
     u32 pstate;  ///< or kTurnOn, kTurnOff
+  };
+  /// Those not yet charged, by date. Mostly one: the kernel does not run ahead of a power state.
+  class Pending {
+   public:
+    bool empty() const { return next_ == list_.size(); }
+    const Transition& front() const { return list_[next_]; }
+    void push(const Transition& t) {
+      FS_CONTRACT(empty() || list_.back().at <= t.at, "power states go forward in time");
+      list_.push_back(t);
+    }
+    void pop() {
+      if (++next_ < list_.size()) return;
+      list_.clear();
+      next_ = 0;
+    }
+
+   private:
+    std::vector<Transition> list_;
+    std::size_t next_ = 0;
   };
 
   /// Something a profile did to a CPU.
@@ -141,7 +157,7 @@ class SimEngine::Impl final : public km::PowerPort {
   KernelModel* kernel_ = nullptr;  ///< set during run
   RunOptions options_;
   sg::Timer* horizon_ = nullptr;    ///< keeps SimGrid's loop going until the run ends
-  std::deque<Transition> pending_;  ///< power states not yet charged, by date
+  Pending pending_;
   std::vector<Notice> notices_;     ///< not yet told to the kernel
   std::vector<double> ratio_;       ///< available speed of each host
   std::vector<bool> on_, told_on_;  ///< as SimGrid has it, as the kernel knows it
@@ -270,7 +286,7 @@ void SimEngine::Impl::time_advanced() {
 }
 
 void SimEngine::Impl::apply_transitions(Ns now) {
-  for (; !pending_.empty() && pending_.front().at <= now; pending_.pop_front()) {
+  for (; !pending_.empty() && pending_.front().at <= now; pending_.pop()) {
     const Transition& t = pending_.front();
     FS_CONTRACT(t.at == now, "a power state is charged at its own date");
     charging_ = true;

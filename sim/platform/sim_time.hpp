@@ -1,7 +1,7 @@
 // Seconds of SimGrid <-> integer time of the kernel: the only place where the two meet.
 //
 // Purpose: SimGrid keeps its clock in seconds (double), the kernel in u64 ns; latencies of the platform are kept in ps (2.67 ns is exact).
-// Source:  below 2^50 ns (13 days) a second as double is within 0.12 ns and its product within 0.07, so llround(s * 1e9) finds every ns.
+// Source:  below 2^50 ns (13 days) a second as double is within 0.12 ns and its product within 0.07, so rounding s * 1e9 finds every ns.
 // Units:   as named. Ownership: values. Errors: dates above kHorizon cannot be told apart; the engine ends a run there.
 // Not here: durations of phases (integer arithmetic in the kernel model), text with units (cost_file, platform_text).
 #pragma once
@@ -16,7 +16,7 @@ namespace forksim {
 inline constexpr km::Ns kHorizon{km::u64{1} << 50};
 
 inline double to_seconds(km::Ns t) { return static_cast<double>(t.v) / 1e9; }
-inline km::Ns to_ns(double seconds) { return km::Ns(static_cast<km::u64>(std::llround(seconds * 1e9))); }
+inline km::Ns to_ns(double seconds) { return km::Ns(static_cast<km::u64>(static_cast<km::s64>(seconds * 1e9 + 0.5))); }
 inline km::s64 to_ps(double seconds) { return std::llround(seconds * 1e12); }
 inline km::u64 to_hz(double flops) { return static_cast<km::u64>(std::llround(flops)); }
 
