@@ -38,8 +38,8 @@ struct Frame {
 class FrameStack {
  public:
   static constexpr u32 kMax = 16;
-  FrameStack() = default;
-  FrameStack(const FrameStack& o) : frames_(o.frames_), end_(frames_.data() + o.depth()) {}
+  FrameStack() { clear(); }
+  FrameStack(const FrameStack& o) : frames_(o.frames_) { end_ = frames_.data() + o.depth(); }
   FrameStack& operator=(const FrameStack& o) {
     frames_ = o.frames_;
     end_ = frames_.data() + o.depth();
@@ -60,8 +60,8 @@ class FrameStack {
   Frame& below_top() { return end_[-2]; }
 
  private:
+  Frame* end_;  ///< behind the top
   std::array<Frame, kMax> frames_;
-  Frame* end_ = frames_.data();  ///< behind the top
 };
 
 }  // namespace forksim::km

@@ -44,21 +44,23 @@ struct RbLinks {
   bool red = false;
 };
 
-struct SchedEntity {
+/// In the order of use: what ages it, what queues it, where it is in the tree.
+struct alignas(64) SchedEntity {
+  SchedAvg avg;
   LoadWeight load;
   u64 runnable_weight = 0;
-  RbLinks rb;
-  bool on_rq = false;
-  u64 exec_start = 0, sum_exec_runtime = 0, prev_sum_exec_runtime = 0;
-  VNs vruntime;
-  u64 nr_migrations = 0;
-  u32 depth = 0;
-  SchedEntity* parent = nullptr;
   CfsRq* cfs_rq = nullptr;  ///< the queue it is on or goes to
   CfsRq* my_q = nullptr;    ///< the queue it owns; null for a task
   Task* task = nullptr;     ///< the task it belongs to; null for a group
-  SchedAvg avg;
+  VNs vruntime;
+  u32 depth = 0;
+  bool on_rq = false;
+  SchedEntity* parent = nullptr;
+  RbLinks rb;
+  u64 exec_start = 0, sum_exec_runtime = 0, prev_sum_exec_runtime = 0;
+  u64 nr_migrations = 0;
 };
+static_assert(sizeof(SchedAvg) == 64);
 
 /// struct sched_rt_entity without groups.
 struct SchedRtEntity {

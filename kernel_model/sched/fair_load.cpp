@@ -86,7 +86,8 @@ bool cfs_rq_is_decayed(const CfsRq& q) { return !q.load.weight && !q.avg.load_su
 
 bool others_have_blocked(const Rq& rq) { return rq.avg_rt.util_avg || rq.avg_irq.util_avg; }
 
-bool skip_blocked_update(const SchedEntity& se) { return !se.avg.load_avg && !se.avg.util_avg && !se.my_q->propagate; }
+/// Of the entity of the group's queue `q`.
+bool skip_blocked_update(const SchedEntity& se, const CfsRq& q) { return !se.avg.load_avg && !se.avg.util_avg && !q.propagate; }
 
 }  // namespace
 
@@ -335,7 +336,7 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
     if (q->throttle_count) continue;
     if (update_cfs_rq_load_avg(cfs_rq_clock_task(*q), *q)) update_tg_load_avg(*q, false);
-    if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se)) update_load_avg(*se->cfs_rq, *se, 0);
+    if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se, *q)) update_load_avg(*se->cfs_rq, *se, 0);
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;
   }

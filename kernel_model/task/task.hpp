@@ -64,7 +64,8 @@ struct IoContext;
 struct PidNamespace;
 struct Kthread;
 
-struct Task {
+/// Its first cache lines are what a wake-up and a switch look at; frames.hpp keeps the top of the stack beside its first frame.
+struct alignas(64) Task {
   TaskId id;
   Pid pid, tgid;
   NameId comm;
@@ -82,28 +83,42 @@ struct Task {
   u8 on_rq = 0;
   SchedClass sched_class = SchedClass::fair;
   SchedPolicy policy = SchedPolicy::normal;
-  int static_prio = DEFAULT_PRIO, normal_prio = DEFAULT_PRIO, prio = DEFAULT_PRIO;
-  u32 rt_priority = 0;
-  bool sched_reset_on_fork = false;
-  TaskGroup* cgroup = nullptr;  ///< group of the cpu controller it is attached to; null: the root, where an autogroup applies
+  int prio = DEFAULT_PRIO, static_prio = DEFAULT_PRIO, normal_prio = DEFAULT_PRIO;
+
+  // --- wake-up and switch: of other groups below, but used together ---
+  Mm* mm = nullptr;
+  Signal* signal = nullptr;
+  LockWord pi_lock;
+  u64 timer_seq = 0;  ///< armed hrtimer, 0 none
+  Ns last_queued{0}, run_delay;
+  Task* last_wakee = nullptr;
+  u64 wakee_flip_decay_ts = 0;  ///< jiffies
+  u32 wakee_flips = 0;
   u32 nr_cpus_allowed = 0;
-  CpuMask cpus_allowed;
+  Task* wake_entry = nullptr;  ///< next in a wake list
+  bool sched_remote_wakeup = false, sched_contributes_to_load = false, in_iowait = false;
+  bool spin_target = false;  ///< another CPU spins until we leave ours, or finish exit_notify
+  CpuId last_ran{0};
+  u32 refill_kib = 0;        ///< cache refill due
+  HeldLock sleep_lock;       ///< mmap_sem or a pipe's mutex, of which a task holds one at a time
+  Ns utime, stime;
+  u64 nvcsw = 0, nivcsw = 0;
+
   SchedEntity se;
+  CpuMask cpus_allowed;
   SchedRtEntity rt;
   ListNode<Task> group_node;  ///< rq.cfs_tasks
   ListNode<Task> rt_run_list, pushable_tasks;
-  Task* last_wakee = nullptr;
-  u32 wakee_flips = 0;
-  u64 wakee_flip_decay_ts = 0;  ///< jiffies
-  Task* wake_entry = nullptr;   ///< next in a wake list
+  u32 rt_priority = 0;
+  bool sched_reset_on_fork = false;
   PlacementIds placement{};     ///< rules of its own, see placement_rule.hpp
-  bool sched_remote_wakeup = false, sched_contributes_to_load = false, in_iowait = false;
+  TaskGroup* cgroup = nullptr;  ///< group of the cpu controller it is attached to; null: the root, where an autogroup applies
 
   // --- accounting ---
-  u64 nvcsw = 0, nivcsw = 0, min_flt = 0;
+  u64 min_flt = 0;
   u32 rss_events = 0;  ///< rss_stat.events: faults since rss_delta was added to the mm
   s32 rss_delta = 0;   ///< rss_stat.count, pages
-  Ns utime, stime, run_delay, last_queued{0}, start_time;
+  Ns start_time;
 
   // --- life cycle (written by the process room only) ---
   u32 usage = 0;         ///< 2 from birth: the final switch and release_task
@@ -112,11 +127,9 @@ struct Task {
   bool has_stack = false;
   bool boot = false;     ///< swapper, init, kthreadd, per-CPU threads: outside the books
   bool hashed = false;   ///< in its parent's children and its group's threads (until __unhash_process)
-  Mm* mm = nullptr;
   Files* files = nullptr;
   Fs* fs = nullptr;
   Sighand* sighand = nullptr;
-  Signal* signal = nullptr;
   Cred* cred = nullptr;
   Nsproxy* nsproxy = nullptr;
   SemUndo* sysvsem = nullptr;
@@ -142,36 +155,30 @@ struct Task {
   Task* vfork_parent = nullptr;  ///< who waits for our vfork_done
   bool vfork_waiting = false;    ///< we wait for a child's vfork_done
   bool stop_pending = false;     ///< a stopper still has our work (stop_one_cpu)
-  bool spin_target = false;      ///< another CPU spins until we leave ours, or finish exit_notify
   bool in_exit_notify = false;   ///< holds tasklist_lock for writing
   IList<Task, &Task::wait_node>* waiting_on = nullptr;  ///< wait queue we are linked in
   IList<Task, &Task::wait_node> join_waiters;           ///< futex waiters on our clear_child_tid
   s32 wait_pid = 0;
   Pid wait_group;                        ///< own process group when wait4 was entered
   u32 wait_options = 0;                  ///< wait4 filter while in wait_chldexit
-  u64 timer_seq = 0;                                    ///< armed hrtimer, 0 none
 
   // --- locks ---
-  LockWord pi_lock;
   LockWord join_bucket;    ///< futex bucket of our clear_child_tid
-  HeldLock sleep_lock;     ///< mmap_sem or a pipe's mutex, of which a task holds one at a time
   LockWaiter lock_waiter;  ///< when its path waits for a lock
 
   // --- execution ---
-  FrameStack frames;
   u32 user = 0;  ///< the UserSpace's handle of this task's program; 0 for kernel threads
-  std::array<Op, 2> op;  ///< operation in progress: of the program, of its signal handler
   u8 handler_depth = 0;
-  s64 saved_result = 0;  ///< of the call that a handler interrupted
-  s64 result = 0;        ///< of the last operation
-  u32 fault_cow = 0, fault_file = 0, fault_anon = 0;  ///< page faults due before the next user instruction
-  Ns user_startup;                                    ///< dynamic loader work due after exec
-  u32 refill_kib = 0;                                 ///< cache refill due
-  CpuId last_ran{0};
-  Ns last_fetch;            ///< guard against programs that loop without time
-  u64 idle_ops = 0;
   bool user_fresh = false;  ///< next user instruction is the first after fork or exec
   u8 user_fresh_kind = 0;
+  s64 result = 0;                                     ///< of the last operation
+  u32 fault_cow = 0, fault_file = 0, fault_anon = 0;  ///< page faults due before the next user instruction
+  Ns user_startup;                                    ///< dynamic loader work due after exec
+  Ns last_fetch;                                      ///< guard against programs that loop without time
+  u64 idle_ops = 0;
+  FrameStack frames;
+  std::array<Op, 2> op;  ///< operation in progress: of the program, of its signal handler
+  s64 saved_result = 0;  ///< of the call that a handler interrupted
 
   /// task_struct.parent: who hears of it.
   Task* parent() const { return tracer ? tracer : real_parent; }
