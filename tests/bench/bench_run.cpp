@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "tests/bench/child.hpp"
@@ -81,23 +82,54 @@ void bytes_per_task(benchmark::State& state) {
 }
 BENCHMARK(bytes_per_task)->Iterations(1)->Unit(benchmark::kMillisecond);
 
+/// Scratch folder of this process, gone at the end.
+class Scratch {
+ public:
+  Scratch() { std::filesystem::create_directories(dir_); }
+  ~Scratch() { std::filesystem::remove_all(dir_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::filesystem::path operator/(const char* name) const { return dir_ / name; }
+  /// `forksim run ARGUMENTS` from the root of the sources, its results in out; whether it came to its end.
+  bool run(const std::string& arguments) const {
+    std::filesystem::remove_all(*this / "out");
+    const std::string command =
+        "cd '" FORKSIM_SOURCE_DIR "' && '" FORKSIM_BINARY_DIR "/forksim' run " + arguments + " --quiet --out " + (*this / "out").string();
+    return std::system(command.c_str()) == 0;
+  }
+
+ private:
+  std::filesystem::path dir_ = std::filesystem::temp_directory_path() / ("forksim-bench-" + std::to_string(getpid()));
+};
+
 /// `forksim run` of a workload that is over in a moment, as a user starts it: process, SimGrid, YAML, result folder; no plots.
 void start_up(benchmark::State& state) {
-  namespace fs = std::filesystem;
-  const fs::path dir = fs::temp_directory_path() / ("forksim-bench-" + std::to_string(getpid()));
-  fs::create_directories(dir);
-  std::ofstream(dir / "moment.yaml") << "schema: forksim.workload/1\ndescription: one process that ends at once\nsource: benchmark\n"
-                                        "processes:\n  - name: moment\n    phases:\n      - {run: 1us}\nstart:\n  - {process: moment}\n";
-  const std::string command = "cd '" FORKSIM_SOURCE_DIR "' && '" FORKSIM_BINARY_DIR "/forksim' run " + (dir / "moment.yaml").string() +
-                              " --quiet --out " + (dir / "out").string();
+  const Scratch scratch;
+  std::ofstream(scratch / "moment.yaml") << "schema: forksim.workload/1\ndescription: one process that ends at once\nsource: benchmark\n"
+                                            "processes:\n  - name: moment\n    phases:\n      - {run: 1us}\nstart:\n"
+                                            "  - {process: moment}\n";
   for (auto _ : state)
-    if (std::system(command.c_str()) != 0) {
+    if (!scratch.run((scratch / "moment.yaml").string())) {
       state.SkipWithError("forksim run failed");
       break;
     }
-  fs::remove_all(dir);
 }
 BENCHMARK(start_up)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+/// `forksim run` as users run it, with everything that listens: statistics, invariants, audit, files. The rate is the manifest's.
+void whole_run(benchmark::State& state) {
+  const Scratch scratch;
+  double rate = 0;
+  for (auto _ : state) {
+    if (!scratch.run("workloads/thread_pool.yaml --set parameters.jobs=100000")) {
+      state.SkipWithError("forksim run failed");
+      break;
+    }
+    rate = nlohmann::json::parse(std::ifstream(scratch / "out/manifest.json"))["cost"]["events_per_second"];
+  }
+  state.counters["events_per_second"] = rate;
+}
+BENCHMARK(whole_run)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 
