@@ -7,6 +7,10 @@
 
 namespace forksim {
 
+namespace {
+void append_integer(const fmt::format_int& value, std::string& out) { out.append(value.data(), value.size()); }
+}  // namespace
+
 void append_csv(std::string_view text, std::string& out) {
   if (text.find_first_of(",\"\n\r") == std::string_view::npos) {
     out += text;
@@ -21,8 +25,9 @@ void append_csv(std::string_view text, std::string& out) {
 }
 
 void append_csv(double value, std::string& out) { fmt::format_to(std::back_inserter(out), "{}", value); }
-void append_csv(km::u64 value, std::string& out) { fmt::format_to(std::back_inserter(out), "{}", value); }
-void append_csv(km::s64 value, std::string& out) { fmt::format_to(std::back_inserter(out), "{}", value); }
+// Most cells are integers; without a format string they take a third of the time.
+void append_csv(km::u64 value, std::string& out) { append_integer(fmt::format_int(value), out); }
+void append_csv(km::s64 value, std::string& out) { append_integer(fmt::format_int(value), out); }
 
 std::vector<std::string> split_csv(std::string_view line) {
   std::vector<std::string> cells(1);
