@@ -9,46 +9,18 @@ namespace {
 constexpr s64 kEchild = -10, kEintr = -4;
 constexpr s64 kExecFailed = 127, kGaveUp = 1;
 
-/// Codes whose result decides what happens next.
-constexpr bool has_result(Code c) {
-  switch (c) {
-    case Code::sleep:
-    case Code::timer:
-    case Code::fork:
-    case Code::exec:
-    case Code::wait_any:
-    case Code::wait_all:
-    case Code::wait_child:
-    case Code::join:
-    case Code::kill:
-    case Code::ptrace:
-    case Code::kthread:
-    case Code::kthread_stop:
-    case Code::setpgid:
-    case Code::ctty:
-    case Code::foreground:
-    case Code::sigaction:
-    case Code::subreaper:
-    case Code::set_name:
-    case Code::setsid:
-    case Code::nice:
-    case Code::ioprio:
-    case Code::setuid:
-    case Code::affinity:
-    case Code::policy:
-    case Code::cgroup:
-    case Code::mutex_lock:
-    case Code::read_lock:
-    case Code::write_lock:
-    case Code::rw_unlock:
-    case Code::sem_wait:
-    case Code::pipe_read:
-    case Code::pipe_write:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr Anomaly kCannotFail = Anomaly::count_;
+/// What a failure counts as, by Code.
+constexpr auto kFailure = [] {
+  using enum Anomaly;
+  constexpr Anomaly none = kCannotFail;
+  return std::array{
+#define CODE(name, failed) failed,
+#include "sim/workload/codes.def"
+#undef CODE
+  };
+}();
+constexpr Anomaly failure_of(Code c) { return kFailure[static_cast<std::size_t>(c)]; }
 
 /// Codes of operations on a kernel object.
 struct ObjectOp {
@@ -300,7 +272,7 @@ const km::Op& Programs::next_op(u32 user, s64 last_result, km::Ns now, km::Op& s
   if (t.issued != kNone) {
     const Instr& i = w_.code[t.issued];
     // 0 is plain success for all of them but read, where it is the end of the file
-    if ((last_result != 0 || i.code == Code::pipe_read) && has_result(i.code) && finish(t, i, last_result, now, out))
+    if ((last_result != 0 || i.code == Code::pipe_read) && failure_of(i.code) != kCannotFail && finish(t, i, last_result, now, out))
       return out;
   }
   out.flag = false;  // the kernel keeps its own state of an operation here
@@ -450,18 +422,8 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
     t.pc = t.issued;
     return false;
   }
-  const bool wait = i.code == Code::wait_any || i.code == Code::wait_child;
-  const bool pipe = i.code == Code::pipe_read || i.code == Code::pipe_write;
-  const bool sched = i.code == Code::nice || i.code == Code::affinity || i.code == Code::policy || i.code == Code::cgroup;
-  const Anomaly a = wait                         ? Anomaly::wait_error
-                    : sched                      ? Anomaly::sched_error
-                    : pipe                       ? Anomaly::pipe_error
-                    : i.code == Code::kill       ? Anomaly::kill_error
-                    : i.code == Code::ptrace     ? Anomaly::ptrace_error
-                    : i.code == Code::cpu_online ? Anomaly::hotplug_error
-                                                 : Anomaly::other_error;
-  const bool gone = wait && result != kEchild;
-  return failed(t, i, i.on_error, gone ? Anomaly::other_error : a, out);
+  const Anomaly a = failure_of(i.code);
+  return failed(t, i, i.on_error, a == Anomaly::wait_error && result != kEchild ? Anomaly::other_error : a, out);
 }
 
 }  // namespace forksim

@@ -171,6 +171,17 @@ TEST_SUITE("cli") {
     CHECK(lines_of(trace, "no_longer_affine").size() == 1);
   }
 
+  TEST_CASE("the last CPU stays: the write fails with EBUSY and the report says so") {
+    const Session forksim;
+    write_file(forksim.path() / "last.yaml",
+               "schema: forksim.workload/1\ndescription: takes every CPU off\nsource: test\nprocesses:\n  - name: admin\n    phases:\n"
+               "      - {cpu_off: 1}\n      - {cpu_off: 2}\n      - {cpu_off: 3}\n      - {cpu_off: 0}\n      - {run: 1ms}\n"
+               "start:\n  - {process: admin}\n");
+    const Json report = report_of(forksim, "last.yaml");
+    CHECK(report["diagnostics"]["hotplug_error"] == 1);
+    CHECK(report["totals"]["exits"] == 1);
+  }
+
   TEST_CASE("balance.csv: the rows add up to the totals, the ends of the attempts to the attempts") {
     const Session forksim;
     const Result r = forksim("run " + kSource + "/workloads/fork_storm_loaded.yaml --out a --json");

@@ -170,6 +170,23 @@ TEST_CASE("errors are counted, and then ignored, retried, left by break, or fata
   CHECK(op.arg == 1);
 }
 
+TEST_CASE("a failure counts as what codes.def says of its instruction") {
+  const auto counted = [](const std::string& phase, s64 result) {
+    Rig r(Rig::one(phase + "\n- {run: 1us}"));
+    r.next();
+    CHECK(r.next(1, result).kind == OpKind::run);
+    return r.programs.diagnostics();
+  };
+  using Counted = std::vector<std::pair<std::string_view, u64>>;
+  CHECK(counted("- {cpu_off: 1}", -16) == Counted{{"hotplug_error", 1}});
+  CHECK(counted("- {cpu_off: 1}", 1).empty());  // bytes written
+  CHECK(counted("- {nice: -5}", -13) == Counted{{"sched_error", 1}});
+  CHECK(counted("- {affinity: [1]}", -22) == Counted{{"sched_error", 1}});
+  CHECK(counted("- setsid", -1) == Counted{{"other_error", 1}});
+  CHECK(counted("- {wait: any}", -10) == Counted{{"wait_error", 1}});
+  CHECK(counted("- yield", -1).empty());
+}
+
 TEST_CASE("a failed exec is counted and ends the process with 127") {
   Rig r(Rig::one("- {exec: a}"));
   CHECK(r.next().exec->filename == "/usr/bin/a");
