@@ -350,6 +350,11 @@ Task* Core::find_task(Pid pid) {
   return by_pid_[static_cast<std::size_t>(pid.v)];
 }
 
+Task* Core::find_task_by_vpid(Pid pid, const Task& caller) {
+  Task* p = find_task(pid);
+  return p && pid_nr_ns(p->pid, *caller.pid_ns) ? p : nullptr;
+}
+
 u32 Core::create_object(ObjectKind kind, u64 param) {
   if (kind == ObjectKind::pipe) {
     pipes.emplace_back();

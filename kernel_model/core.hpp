@@ -227,9 +227,10 @@ class Core : public SchedHooks {
   /// change_pid(PIDTYPE_PGID).
   void change_pgrp(Signal& s, Pid pgrp);
   const IList<Signal, &Signal::pgrp_node>& pgrp_members(Pid pgrp) const { return pgrps_[static_cast<std::size_t>(pgrp.v)]; }
-  const Signal* find_group(Pid pgrp) const {
+  /// A member of the process group, if that has a number in the pid namespace of `caller`.
+  const Signal* find_vgroup(Pid pgrp, const Task& caller) const {
     const auto i = static_cast<std::size_t>(pgrp.v);
-    return pgrp.v > 0 && i < pgrps_.size() ? pgrps_[i].front() : nullptr;
+    return pgrp.v > 0 && i < pgrps_.size() && pid_nr_ns(pgrp, *caller.pid_ns) ? pgrps_[i].front() : nullptr;
   }
   /// de_thread: `t` becomes leader under the number of `leader`, which dies as a thread.
   void take_over_pid(Task& t, Task& leader);
@@ -258,6 +259,8 @@ class Core : public SchedHooks {
   void add_wait(WaitQueue& q, Task& t, bool head);
   void remove_wait(Task& t);
   Task* find_task(Pid pid);
+  /// find_task_by_vpid: null also for one that has no number in the pid namespace of `caller`.
+  Task* find_task_by_vpid(Pid pid, const Task& caller);
   /// Leaders, by number.
   template <class F>
   void for_each_process(F&& f) {

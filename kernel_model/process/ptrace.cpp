@@ -155,7 +155,7 @@ constexpr Step kExitPtraceSteps[] = {{exit_ptrace, Phase::count_, nullptr, kNoPr
 
 // kSysPtrace: a[0] request, a[1] pid, a[2] data.
 enum Pc : u16 { kPcExit = 4 };
-Task* tracee(Ctx& x) { return x.k.find_task(Pid(static_cast<s32>(x.f.a[1]))); }
+Task* tracee(Ctx& x) { return x.k.find_task_by_vpid(Pid(static_cast<s32>(x.f.a[1])), x.t); }
 PtraceRequest request(const Ctx& x) { return static_cast<PtraceRequest>(x.f.a[0]); }
 Next finish(Ctx& x, s64 result) {
   x.t.result = result;
@@ -183,7 +183,7 @@ Next ptrace_enter(Ctx& x) {
 }
 Next ptrace_check(Ctx& x) {
   Task* t = tracee(x);
-  if (!t || !t->sighand || !x.k.pid_nr_ns(t->pid, *x.t.pid_ns)) return finish(x, -kESRCH);
+  if (!t || !t->sighand) return finish(x, -kESRCH);
   if (request(x) == PtraceRequest::seize) return finish(x, seize(x, *t));
   return attached_and_stopped(x, t) ? advance() : finish(x, -kESRCH);
 }

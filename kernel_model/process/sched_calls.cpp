@@ -13,7 +13,7 @@ constexpr int kMinNice = -20, kMaxNice = 19, kMaxUserRtPrio = 100;
 
 Op& op(Ctx& x) { return x.t.op[x.t.handler_depth]; }
 /// find_process_by_pid: 0 is the caller.
-Task* target(Ctx& x) { return op(x).pid.v ? x.k.find_task(op(x).pid) : &x.t; }
+Task* target(Ctx& x) { return op(x).pid.v ? x.k.find_task_by_vpid(op(x).pid, x.t) : &x.t; }
 u64 pid_arg(Ctx& x) { return static_cast<u64>(static_cast<s64>(op(x).pid.v)); }
 
 bool check_same_owner(const Ctx& x, const Task& p) { return x.t.cred->user == p.cred->user; }

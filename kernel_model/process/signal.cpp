@@ -518,7 +518,7 @@ bool may_signal(const Task& from, const Task& to, int sig) {
 /// Whom kill(2) means: everybody for -1, a group below that and at 0.
 u32 visit_targets(Ctx& x, s32 pid) {
   Core& k = x.k;
-  if (pid != -1 && pid && (!k.find_group(Pid(-pid)) || !k.pid_nr_ns(Pid(-pid), *x.t.pid_ns))) return k.new_visit();
+  if (pid != -1 && pid && !k.find_vgroup(Pid(-pid), x.t)) return k.new_visit();
   if (pid != -1) return visit_pgrp(k, pid ? Pid(-pid) : x.t.signal->pgrp);
   const u32 v = k.new_visit();
   k.for_each_process([&](Task& p) {
@@ -551,9 +551,9 @@ Next kill_enter(Ctx& x) {
     kill_many(x, pid, sig);
     return advance();
   }
-  Task* p = x.k.find_task(Pid(pid));
+  Task* p = x.k.find_task_by_vpid(Pid(pid), x.t);
   if (p && !thread) p = p->group_leader;
-  if (!p || !p->sighand || !x.k.pid_nr_ns(p->pid, *x.t.pid_ns))
+  if (!p || !p->sighand)
     x.t.result = -kESRCH;
   else if (!may_signal(x.t, *p, sig))
     x.t.result = -kEPERM;

@@ -177,7 +177,7 @@ void do_setsid(Ctx& x) {
 s64 do_setpgid(Ctx& x) {
   const Op& o = op(x);
   Task& self = *x.t.group_leader;
-  Task* p = o.pid.v ? x.k.find_task(o.pid) : &self;
+  Task* p = o.pid.v ? x.k.find_task_by_vpid(o.pid, x.t) : &self;
   if (o.arg < 0) return -kEINVAL;
   if (!p || !p->sighand) return -kESRCH;
   if (p->group_leader != p) return -kEINVAL;
@@ -190,7 +190,7 @@ s64 do_setpgid(Ctx& x) {
   }
   if (p->signal->leader) return -kEPERM;
   if (pgid != p->pid) {
-    const Signal* member = x.k.find_group(pgid);
+    const Signal* member = x.k.find_vgroup(pgid, x.t);
     if (!member || member->session != self.signal->session) return -kEPERM;
   }
   if (p->signal->pgrp != pgid) x.k.change_pgrp(*p->signal, pgid);
@@ -214,7 +214,7 @@ s64 do_tcsetpgrp(Ctx& x) {
   Signal& s = *x.t.signal;
   if (!s.tty || s.tty->session != s.session) return -kENOTTY;
   const Pid pgid = op(x).arg ? Pid(static_cast<s32>(op(x).arg)) : s.pgrp;
-  const Signal* member = x.k.find_group(pgid);
+  const Signal* member = x.k.find_vgroup(pgid, x.t);
   if (!member) return -kESRCH;
   if (member->session != s.session) return -kEPERM;
   s.tty->pgrp = pgid;

@@ -138,6 +138,32 @@ TEST_SUITE("kernel_model/process") {
     CHECK(left_over(m.kernel().alive()) == 0);
   }
 
+  TEST_CASE("pid namespace: setpriority, sched_*, setpgid and ptrace find who is inside and nobody else") {
+    ScriptMachine m;
+    const CpuMask one_cpu = CpuMask::of(CpuId(1));
+    const auto calls = [&](s32 pid) {
+      return std::vector<Op>{op(OpKind::nice, 5, pid),
+                             {.kind = OpKind::affinity, .pid = Pid(pid), .mask = &one_cpu},
+                             {.kind = OpKind::setscheduler, .arg = 3, .pid = Pid(pid)},
+                             op(OpKind::setpgid, 0, pid),
+                             op(OpKind::ptrace, static_cast<s64>(PtraceRequest::seize), pid)};
+    };
+    const u32 other = m.add_list({sleep_op(20_ms)});
+    std::vector<Op> inside = calls(kFirst);
+    for (const Op& o : calls(kFirst + 2)) inside.push_back(o);
+    inside.push_back(op(OpKind::setpgid, kFirst));  // into a group that is outside
+    const u32 caller = m.add_list(inside);
+    const u32 one = m.add_list({fork_op(m.fork_spec(other)), fork_op(m.fork_spec(caller)), wait_op(), wait_op()});
+    m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op()}));
+    m.run();
+    const std::vector<s64>& r = m.results[caller];
+    for (std::size_t i = 0; i < 5; ++i) CHECK_MESSAGE(r.at(i) == -kESRCH, i);
+    // the brother is seen: setpgid is for oneself and children, the others work
+    for (std::size_t i = 5; i < 10; ++i) CHECK_MESSAGE(r.at(i) == (i == 8 ? -kESRCH : 0), i);
+    CHECK(r.at(10) == -kEPERM);
+    CHECK(left_over(m.kernel().alive()) == 0);
+  }
+
   TEST_CASE("pid namespace: no fork in one whose init is dying: ENOMEM, and nothing is left over") {
     u32 refused = 0;
     for (Ns offset{0}; offset < 60_us; offset += 3_us) {
