@@ -14,7 +14,10 @@ cmake_dependent_option(FORKSIM_PGO "Compile the kernel model with a profile of s
   "CMAKE_CXX_COMPILER_ID STREQUAL GNU;CMAKE_GENERATOR MATCHES Ninja;CMAKE_BUILD_TYPE STREQUAL Release;GNUPLOT;NOT CMAKE_CROSSCOMPILING" OFF)
 
 set(FORKSIM_PROFILE ${CMAKE_BINARY_DIR}/profile)
-file(REAL_PATH ${CMAKE_BINARY_DIR} FORKSIM_REAL_BINARY_DIR)  # as g++ sees it
+# As g++ sees the folder it works in: by the way that led there, or the real one.
+file(REAL_PATH ${CMAKE_BINARY_DIR} real_binary_dir)
+set(FORKSIM_BINARY_DIRS ${CMAKE_BINARY_DIR} ${real_binary_dir})
+list(REMOVE_DUPLICATES FORKSIM_BINARY_DIRS)
 
 # forksim_trained(ROOM SOURCE...): the objects of ROOM wait for the profile and use it.
 function(forksim_trained room)
@@ -30,8 +33,10 @@ function(forksim_trained room)
     file(RELATIVE_PATH wrote ${CMAKE_SOURCE_DIR}/sim/train ${source})
     string(REPLACE ".." "__" wrote "CMakeFiles/instrumented.dir/${wrote}.gcda")
     file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${source})
-    string(REPLACE "/" "#" name "${FORKSIM_REAL_BINARY_DIR}/CMakeFiles/${room}.dir/${path}.gcda")
     set_property(GLOBAL APPEND PROPERTY FORKSIM_TRAINED_SOURCES ${source})
-    set_property(GLOBAL APPEND_STRING PROPERTY FORKSIM_PROFILE_NAMES "${wrote} ${name}\n")
+    foreach(dir ${FORKSIM_BINARY_DIRS})
+      string(REPLACE "/" "#" name "${dir}/CMakeFiles/${room}.dir/${path}.gcda")
+      set_property(GLOBAL APPEND_STRING PROPERTY FORKSIM_PROFILE_NAMES "${wrote} ${name}\n")
+    endforeach()
   endforeach()
 endfunction()
