@@ -360,9 +360,9 @@ class Core : public SchedHooks {
   bool take_one(Ctx& x, u32 bit);
   bool take_other(Ctx& x, LockWord& l, LockId id);
   void hold(Cpu& c, Task& t, LockWord& l, LockId id);
-  bool hold_spinning(Cpu& c, LockWord& l, LockId id);
-  bool hold_watched(Cpu& c, LockWord& l, LockId id);
-  bool add_held(Cpu& c, LockWord& l, LockId id);
+  void hold_spinning(Cpu& c, LockWord& l, LockId id);
+  void hold_watched(Cpu& c, LockWord& l, LockId id);
+  void add_held(Cpu& c, LockWord& l, LockId id);
   void wait_for(Ctx& x, LockWord& l, LockId id, u32 who);
   void drop_locks(Cpu& c, u32 set);
   void drop_each(Cpu& c, u32 set);

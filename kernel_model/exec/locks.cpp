@@ -89,7 +89,8 @@ inline bool Core::take_one(Ctx& x, u32 bit) {
     return take_other(x, *l, id);
   l->owner = x.c.id.v + 1;
   x.f.held |= static_cast<u16>(bit);
-  return hold_spinning(x.c, *l, id);
+  hold_spinning(x.c, *l, id);
+  return true;
 }
 
 /// One that sleeps, is shared or is not free; false when the CPU has to wait for it.
@@ -106,34 +107,30 @@ inline bool Core::take_one(Ctx& x, u32 bit) {
 }
 
 void Core::hold(Cpu& c, Task& t, LockWord& l, LockId id) {
-  if (!(lock_bit(id) & kSleepingLocks)) {
-    hold_spinning(c, l, id);
-    return;
-  }
+  if (!(lock_bit(id) & kSleepingLocks)) return hold_spinning(c, l, id);
   emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
   FS_CONTRACT(!t.sleep_lock.lock, "a task holds one sleeping lock at a time");
   t.sleep_lock = {&l, id, 0, now()};
 }
 
-/// Returns true, as does whoever ends with it.
-inline bool Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
+inline void Core::hold_spinning(Cpu& c, LockWord& l, LockId id) {
   if (trace_.enabled(Tp::lock_acquired)) [[unlikely]]
     return hold_watched(c, l, id);
-  return add_held(c, l, id);
+  add_held(c, l, id);
 }
 
-[[gnu::noinline]] bool Core::hold_watched(Cpu& c, LockWord& l, LockId id) {
+/// As hold_spinning, for those who look on.
+[[gnu::noinline]] void Core::hold_watched(Cpu& c, LockWord& l, LockId id) {
   emit(Tp::lock_acquired, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
-  return add_held(c, l, id);
+  add_held(c, l, id);
 }
 
-inline bool Core::add_held(Cpu& c, LockWord& l, LockId id) {
+inline void Core::add_held(Cpu& c, LockWord& l, LockId id) {
   const u32 n = c.nr_held;
   FS_CONTRACT(n < c.held.size() && (!n || c.held[n - 1].id < id), "locks are taken in the order of lock_ids.def");
   c.held[n] = {&l, id, c.lock_flags, now()};
   c.nr_held = n + 1;
   c.lock_flags |= kFlagsOf[static_cast<std::size_t>(id)];
-  return true;
 }
 
 bool Core::pass_free_lock(LockWord& l, LockId id) {

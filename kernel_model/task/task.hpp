@@ -64,7 +64,7 @@ struct IoContext;
 struct PidNamespace;
 struct Kthread;
 
-/// Its first cache lines are what a wake-up and a switch look at; frames.hpp keeps the top of the stack beside its first frame.
+/// Its first cache lines are what a wake-up and a switch look at; FrameStack keeps its end beside its first frame.
 struct alignas(64) Task {
   TaskId id;
   Pid pid, tgid;

@@ -14,29 +14,34 @@ cmake_dependent_option(FORKSIM_PGO "Compile the kernel model with a profile of s
   "CMAKE_CXX_COMPILER_ID STREQUAL GNU;CMAKE_GENERATOR MATCHES Ninja;CMAKE_BUILD_TYPE STREQUAL Release;GNUPLOT;NOT CMAKE_CROSSCOMPILING" OFF)
 
 set(FORKSIM_PROFILE ${CMAKE_BINARY_DIR}/profile)
-# As g++ sees the folder it works in: by the way that led there, or the real one.
-file(REAL_PATH ${CMAKE_BINARY_DIR} real_binary_dir)
-set(FORKSIM_BINARY_DIRS ${CMAKE_BINARY_DIR} ${real_binary_dir})
-list(REMOVE_DUPLICATES FORKSIM_BINARY_DIRS)
 
-# forksim_trained(ROOM SOURCE...): the objects of ROOM wait for the profile and use it.
-function(forksim_trained room)
+# forksim_note_room(ROOM TRAINED LINK...): keeps what forksim-train is made of: objects of rooms that are not trained, and libraries.
+function(forksim_note_room room trained)
+  set_property(GLOBAL APPEND PROPERTY FORKSIM_ROOMS ${room})
+  set_property(GLOBAL APPEND PROPERTY FORKSIM_LINKS ${ARGN})
+  if(NOT trained)
+    set_property(GLOBAL APPEND PROPERTY FORKSIM_PLAIN_ROOMS ${room})
+  endif()
+endfunction()
+
+# The options that name the profile of SOURCE, profile/kernel_model-core.gcda. g++ takes the name for part of what a function without a
+# name of its own is known by, so that the instrumented object and the one for use must have the same.
+function(forksim_profile_name result source)
+  file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${source})
+  string(REPLACE "/" "-" name ${name})
+  set(${result} "-dumpdir;profile/;-dumpbase;${name};-dumpbase-ext;.cpp" PARENT_SCOPE)
+endfunction()
+
+# forksim_trained(SOURCE...): their objects wait for the profile and use it.
+function(forksim_trained)
   if(NOT FORKSIM_PGO)
     return()
   endif()
-  # Functions that no workload reached are compiled as if there were no profile, not for size; g++ warns of each, and of nothing that it
-  # has not said when it compiled the instrumented object.
-  set_source_files_properties(${ARGN} PROPERTIES OBJECT_DEPENDS ${FORKSIM_PROFILE}/done
-    COMPILE_OPTIONS "-fprofile-use=${FORKSIM_PROFILE};-fprofile-partial-training;-w")
-  # What the instrumented object writes (objects of sources above a directory are below "__"), and where g++ looks for it.
+  set_property(GLOBAL APPEND PROPERTY FORKSIM_TRAINED_SOURCES ${ARGN})
+  # Functions that no workload reached are compiled as if there were no profile, not for size.
   foreach(source ${ARGN})
-    file(RELATIVE_PATH wrote ${CMAKE_SOURCE_DIR}/sim/train ${source})
-    string(REPLACE ".." "__" wrote "CMakeFiles/instrumented.dir/${wrote}.gcda")
-    file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR} ${source})
-    set_property(GLOBAL APPEND PROPERTY FORKSIM_TRAINED_SOURCES ${source})
-    foreach(dir ${FORKSIM_BINARY_DIRS})
-      string(REPLACE "/" "#" name "${dir}/CMakeFiles/${room}.dir/${path}.gcda")
-      set_property(GLOBAL APPEND_STRING PROPERTY FORKSIM_PROFILE_NAMES "${wrote} ${name}\n")
-    endforeach()
+    forksim_profile_name(name ${source})
+    set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${FORKSIM_PROFILE}/done
+      COMPILE_OPTIONS "${name};-fprofile-use;-fprofile-partial-training;-Wmissing-profile")
   endforeach()
 endfunction()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# run.sh FORKSIM_TRAIN OBJECTS PROFILE: runs the workloads that the compiler learns from, in the root of the sources, and leaves their
-# profile in PROFILE under the names that g++ looks for: OBJECTS/names says which. A fresh profile each time: nothing of another state.
+# run.sh FORKSIM_TRAIN PROFILE: runs the workloads that the compiler learns from, in the root of the sources; their counts come to the
+# folder PROFILE by themselves. A fresh profile each time: nothing of another state.
 set -euo pipefail
-program=$1 objects=$2 profile=$3
+program=$1 profile=$2
 
 # Wake-ups, periodic tasks and whole lives in equal parts, then a little of everything else.
 runs=(
@@ -19,7 +19,6 @@ runs=(
   "governor_ondemand_ramp"
 )
 
-find "$objects" -name '*.gcda' -delete
 rm -rf "$profile"
 mkdir -p "$profile"
 for run in "${runs[@]}"; do
@@ -28,7 +27,4 @@ for run in "${runs[@]}"; do
   "$program" run "workloads/$1.yaml" "${@:2}" --quiet --out "$profile/run"
 done
 rm -rf "$profile/run"
-while read -r wrote name; do
-  cp "$objects/$wrote" "$profile/$name"
-done <"$objects/names"
 touch "$profile/done"

@@ -397,11 +397,11 @@ bool Programs::finish(Task& t, const Instr& i, s64 result, km::Ns now, km::Op& o
       return result == kEintr && sleep_again(t, i, now, out);
     case Code::fork:
     case Code::kthread:
-      if (result < 0) return failed(t, i, i.on_error, Anomaly::fork_error, out);
+      if (result < 0) return failed(t, i, i.on_error, failure_of(i.code), out);
       if (i.children > 0) child_of(t, i) = result;
       return false;
     case Code::exec:
-      count(Anomaly::exec_error);
+      count(failure_of(i.code));
       set(out, km::OpKind::exit_group, kExecFailed);
       return true;
     case Code::wait_all:
