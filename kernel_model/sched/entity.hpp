@@ -76,12 +76,13 @@ struct alignas(64) CfsRq {
   LoadWeight load;
   ListNode<CfsRq> leaf;             ///< rq.leaf_cfs_rq_list
   SchedEntity* group_se = nullptr;  ///< the entity that represents this queue in its parent; null at the root
-  Rq* rq = nullptr;
+  u64 tg_load_avg_contrib = 0;
   u64 throttled_clock_task_time = 0;
   u32 throttle_count = 0;  ///< how many of this queue and its ancestors are throttled
   bool propagate = false, on_list = false;
   bool has_removed = false;  ///< something waits in `removed`
 
+  Rq* rq = nullptr;
   u64 runnable_weight = 0;
   u32 nr_running = 0, h_nr_running = 0;
   SchedEntity *root = nullptr, *leftmost = nullptr;  ///< tasks_timeline
@@ -89,7 +90,6 @@ struct alignas(64) CfsRq {
   VNs min_vruntime{~u64{0} - (u64{1} << 20) + 1};
   u64 exec_clock = 0;
   TaskGroup* tg = nullptr;  ///< null at the root
-  u64 tg_load_avg_contrib = 0;
   struct Removed {
     u64 load_avg = 0, util_avg = 0, runnable_sum = 0;
   } removed;

@@ -86,6 +86,16 @@ bool cfs_rq_is_decayed(const CfsRq& q) { return !q.load.weight && !q.avg.load_su
 
 bool others_have_blocked(const Rq& rq) { return rq.avg_rt.util_avg || rq.avg_irq.util_avg; }
 
+/// The two cache lines of what update_blocked_averages looks at in `q`, which may be null.
+void prefetch(const CfsRq* q) {
+  if (!q) return;
+  __builtin_prefetch(&q->avg);
+  __builtin_prefetch(&q->load);
+}
+
+/// What is left of the tasks that ran on the group's queue `q` fades, and that is all: most groups on a CPU, most of the time.
+bool only_fades(const CfsRq& q) { return !scale_load_down(q.load.weight) && q.group_se && !q.has_removed; }
+
 /// Of the entity of the group's queue `q`.
 bool skip_blocked_update(const SchedEntity& se, const CfsRq& q) { return !se.avg.load_avg && !se.avg.util_avg && !q.propagate; }
 
@@ -216,9 +226,9 @@ void FairClass::set_task_rq_fair(SchedEntity& se, CfsRq* prev, CfsRq& next) {
 // --- groups ---
 
 void FairClass::update_tg_load_avg(CfsRq& q, bool force) const {
-  if (!q.tg) return;
   const s64 delta = static_cast<s64>(q.avg.load_avg - q.tg_load_avg_contrib);
   if (!force && static_cast<u64>(std::abs(delta)) <= q.tg_load_avg_contrib / 64) return;
+  if (!q.tg) return;
   q.tg->load_avg += delta;
   q.tg_load_avg_contrib = q.avg.load_avg;
 }
@@ -334,8 +344,11 @@ void FairClass::update_blocked_averages(CpuId cpu) {
   bool done = true;
   for (CfsRq *q = rq.leaf_cfs_rq_list.front(), *next; q; q = next) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
+    prefetch(next);
     if (q->throttle_count) continue;
-    if (update_cfs_rq_load_avg(cfs_rq_clock_task(*q), *q)) update_tg_load_avg(*q, false);
+    const u64 now = rq.clock_task - q->throttled_clock_task_time;
+    if (only_fades(*q) ? pelt_due(now, q->avg) && age_blocked_cfs_rq(now, q->avg) : update_cfs_rq_load_avg(now, *q))
+      update_tg_load_avg(*q, false);
     if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se, *q)) update_load_avg(*se->cfs_rq, *se, 0);
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;
