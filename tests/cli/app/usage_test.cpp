@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <regex>
 #include <string>
 
 #include "tests/cli/app/app.hpp"
@@ -36,6 +37,18 @@ TEST_SUITE("cli") {
       CHECK_FALSE(r.out.empty());
       CHECK(r.err.empty());
     }
+  }
+
+  TEST_CASE("the help shows what an option takes, and none to take several words, which none does") {
+    const Session forksim;
+    const std::string help = forksim("run --help").out;
+    CHECK(contains(help, "--set KEY=VALUE "));
+    const std::regex several(R"(\n  --\S+ \S+ \.\.\.)");
+    for (const std::string command : {"run", "compare", "sweep", "plot"}) {
+      CAPTURE(command);
+      CHECK_FALSE(std::regex_search(forksim(command + " --help").out, several));
+    }
+    check_refused("run " + kSmall + " --set seed=1 seed=2", "seed=2");
   }
 
   TEST_CASE("no sub-command, an unknown one and an unknown option are bad usage") {
