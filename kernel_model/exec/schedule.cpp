@@ -172,7 +172,10 @@ Next finish_dead(Ctx& x) {
 /// Which door led to __schedule; the loop around it comes back to an open one. do_task_dead calls it directly.
 bool by_schedule(Ctx& x) { return x.f.fn_depth == x.f.fn_base && !x.f.a[0] && &x.t != x.c.idle && x.t.state != TASK_DEAD; }
 bool by_idle(Ctx& x) { return x.f.fn_depth == x.f.fn_base && &x.t == x.c.idle; }
-bool by_preemption(Ctx& x) { return x.f.fn_depth == x.f.fn_base && x.f.a[0]; }
+bool preempts(Ctx& x) { return x.f.fn_depth == x.f.fn_base && x.f.a[0]; }
+bool by_preemption(Ctx& x) { return preempts(x) && x.k.profile().config_preempt(); }
+/// Without CONFIG_PREEMPT a task in the kernel gives its CPU away only where it asks.
+bool by_cond_resched(Ctx& x) { return preempts(x) && !x.k.profile().config_preempt(); }
 bool goes_to_sleep(Ctx& x) { return x.t.state != TASK_RUNNING && !x.f.a[0] && &x.t != x.c.idle && !signal_pending_state(x.t.state, x.t); }
 bool fair_sleeps(Ctx& x) { return goes_to_sleep(x) && x.t.sched_class == SchedClass::fair; }
 bool worker_sleeps(Ctx& x) { return goes_to_sleep(x) && (x.t.flags & PF_WQ_WORKER); }
@@ -212,10 +215,11 @@ Next ret_from_fork(Ctx& x) {
 constexpr Step kScheduleSteps[] = {
     {schedule_deactivate, Phase::schedule, schedule_cost, kOff,
      marks<leaves<Fn::__schedule>, enters<Fn::schedule, by_schedule>, enters<Fn::schedule_idle, by_idle>,
-           enters<Fn::preempt_schedule_irq, by_preemption>, enters<Fn::__schedule>, enters<Fn::rcu_note_context_switch>,
-           calls<Fn::rcu_sched_qs>, calls<Fn::rcu_preempt_qs, preempt_rcu>, leaves<Fn::rcu_note_context_switch>, calls<Fn::update_rq_clock>,
-           enters<Fn::deactivate_task, goes_to_sleep>, calls<Fn::dequeue_task_fair, fair_sleeps>, leaves<Fn::deactivate_task>,
-           enters<Fn::wq_worker_sleeping, worker_sleeps>, calls<Fn::kthread_data, worker_sleeps>, leaves<Fn::wq_worker_sleeping>>,
+           enters<Fn::preempt_schedule_irq, by_preemption>, enters<Fn::_cond_resched, by_cond_resched>, enters<Fn::__schedule>,
+           enters<Fn::rcu_note_context_switch>, calls<Fn::rcu_sched_qs>, calls<Fn::rcu_preempt_qs, preempt_rcu>,
+           leaves<Fn::rcu_note_context_switch>, calls<Fn::update_rq_clock>, enters<Fn::deactivate_task, goes_to_sleep>,
+           calls<Fn::dequeue_task_fair, fair_sleeps>, leaves<Fn::deactivate_task>, enters<Fn::wq_worker_sleeping, worker_sleeps>,
+           calls<Fn::kthread_data, worker_sleeps>, leaves<Fn::wq_worker_sleeping>>,
      LockSet::rq},
     {schedule_switch, Phase::count_, nullptr, kOff, nullptr, LockSet::rq},
     {finish_switch, Phase::count_, switch_cost, kOff, nullptr, LockSet::rq},

@@ -78,7 +78,8 @@ constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
                                       "workloads/governor_ondemand_ramp.yaml",
                                       "workloads/hrtick_slices.yaml",
                                       "tests/traces/workloads/graph_schedutil.yaml",
-                                      "tests/traces/workloads/graph_rare.yaml"};
+                                      "tests/traces/workloads/graph_rare.yaml",
+                                      "tests/traces/workloads/graph_cond_resched.yaml"};
 
 std::vector<GraphLine> graph_of(const std::string& workload, const std::string& options) {
   const forksim::cli::TempDir dir;
@@ -160,6 +161,17 @@ TEST_CASE("functions of rarer paths are entered and left in pairs") {
     if (row[1] == "part of its caller") continue;
     const std::string name = row[0].starts_with("sys_") ? "__arm64_" + row[0] : row[0];
     CHECK_MESSAGE(seen.contains(name), "never shown: ", name);
+  }
+}
+
+TEST_CASE("without CONFIG_PREEMPT a task is preempted in _cond_resched") {
+  for (const std::string model : {"full", "voluntary", "none"}) {
+    CAPTURE(model);
+    std::map<std::string, int> entered;
+    for (const GraphLine& l : graph_of("tests/traces/workloads/graph_cond_resched.yaml", "--set config.PREEMPT=" + model))
+      if (l.kind == GraphLine::Kind::entry) ++entered[l.text];
+    CHECK((entered["preempt_schedule_irq"] > 0) == (model == "full"));
+    CHECK((entered["_cond_resched"] > 0) == (model != "full"));
   }
 }
 
