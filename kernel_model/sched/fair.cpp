@@ -38,6 +38,7 @@ FairClass::FairClass(Scheduler& s, const KernelProfile& k, u32 cpus)
       wakeup_preemption_(k.feat(Feature::WAKEUP_PREEMPTION)),
       util_est_(k.feat(Feature::UTIL_EST)),
       attach_age_load_(k.feat(Feature::ATTACH_AGE_LOAD)),
+      unused_bits_(k.config_64bit ? 0 : kWeightShift),
       hrtick_(k.feat(Feature::HRTICK)),
       double_tick_(k.feat(Feature::DOUBLE_TICK)),
       child_runs_first_(k.tun(Tunable::sched_child_runs_first) != 0),

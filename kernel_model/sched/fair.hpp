@@ -196,6 +196,7 @@ class FairClass {
 
   Scheduler& s_;
   bool group_sched_, gentle_fair_sleepers_, start_debit_, next_buddy_, last_buddy_, wakeup_preemption_, util_est_, attach_age_load_;
+  u32 unused_bits_;  ///< lower bits of a weight that the kernel has no room for
   bool hrtick_, double_tick_;
   bool child_runs_first_, schedstats_, timer_migration_;
   u64 latency_, min_granularity_, wakeup_granularity_, migration_cost_, tick_ns_;

@@ -191,7 +191,8 @@ void FairClass::post_init_entity_util_avg(SchedEntity& se) {
   if (cap > 0) {
     const u64 limit = static_cast<u64>(cap);
     // The scaled weight: on 64-bit this practically always exceeds the cap.
-    se.avg.util_avg = q.avg.util_avg ? std::min(q.avg.util_avg * se.load.weight / (q.avg.load_avg + 1), limit) : limit;
+    const u64 weight = se.load.weight >> unused_bits_;
+    se.avg.util_avg = q.avg.util_avg ? std::min(q.avg.util_avg * weight / (q.avg.load_avg + 1), limit) : limit;
   }
   if (se.task && se.task->sched_class != SchedClass::fair) {
     se.avg.last_update_time = cfs_rq_clock_task(q);
@@ -249,21 +250,21 @@ void FairClass::propagate_entity_cfs_rq(SchedEntity& entity) {
   for (SchedEntity* se = entity.parent; se && !se->cfs_rq->throttled; se = se->parent) update_load_avg(*se->cfs_rq, *se, UPDATE_TG);
 }
 
+/// Weights have the unit of 64-bit kernels everywhere; a 32-bit one has no room for the lower ten bits of a share.
 u64 FairClass::calc_group_shares(const CfsRq& q) const {
-  const s64 tg_shares = static_cast<s64>(q.tg->shares);
+  const s64 tg_shares = static_cast<s64>(q.tg->shares >> unused_bits_);
   const s64 load = static_cast<s64>(std::max(scale_load_down(q.load.weight), q.avg.load_avg));
   const s64 tg_weight = q.tg->load_avg - static_cast<s64>(q.tg_load_avg_contrib) + load;
   const s64 shares = part_of(tg_shares, load, tg_weight);
-  constexpr s64 kMinShares = 2;
-  return static_cast<u64>(std::clamp(shares, std::min(kMinShares, tg_shares), tg_shares));
+  return static_cast<u64>(std::clamp(shares, std::min(s64{MIN_SHARES}, tg_shares), tg_shares)) << unused_bits_;
 }
 
-u64 FairClass::calc_group_runnable(const CfsRq& q, u64 shares) const {
+u64 FairClass::calc_group_runnable(const CfsRq& q, u64 group_shares) const {
+  const s64 shares = static_cast<s64>(group_shares >> unused_bits_);
   const s64 load_avg = static_cast<s64>(std::max(q.avg.load_avg, scale_load_down(q.load.weight)));
   const s64 runnable_avg = static_cast<s64>(std::max(q.avg.runnable_load_avg, scale_load_down(q.runnable_weight)));
-  const s64 runnable = part_of(static_cast<s64>(shares), runnable_avg, load_avg);
-  constexpr s64 kMinShares = 2;
-  return static_cast<u64>(std::clamp(runnable, kMinShares, static_cast<s64>(shares)));
+  const s64 runnable = part_of(shares, runnable_avg, load_avg);
+  return static_cast<u64>(std::clamp(runnable, s64{MIN_SHARES}, shares)) << unused_bits_;
 }
 
 void FairClass::update_cfs_group(SchedEntity& se) {

@@ -7,10 +7,6 @@
 
 namespace forksim::km {
 
-namespace {
-constexpr u64 kMinShares = 2, kMaxShares = u64{1} << 18;
-}
-
 TaskGroup& Scheduler::create_group(TaskGroup* parent) {
   FS_CONTRACT(profile_.fair_group_sched, "groups need CONFIG_FAIR_GROUP_SCHED");
   TaskGroup& tg = *groups_.emplace_back(std::make_unique<TaskGroup>());
@@ -53,7 +49,7 @@ void Scheduler::destroy_group(TaskGroup& tg) {
 }
 
 void Scheduler::set_group_shares(TaskGroup& tg, u64 shares) {
-  shares = std::clamp(shares, scale_load(kMinShares), scale_load(kMaxShares));
+  shares = std::clamp(shares, scale_load(MIN_SHARES), scale_load(MAX_SHARES));
   if (tg.shares == shares) return;
   tg.shares = shares;
   for (u32 c = 0; c < cpus(); ++c) {

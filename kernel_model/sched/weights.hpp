@@ -2,8 +2,9 @@
 //
 // Source:  Linux 4.19 kernel/sched/core.c (sched_prio_to_weight, sched_prio_to_wmult), kernel/sched/fair.c (__calc_delta,
 //          __update_inv_weight, update_load_add/sub/set), kernel/sched/sched.h (scale_load).
-// Units:   weights in tables are unscaled (nice 0 = 1024); LoadWeight::weight is scaled by 2^10 (64-bit kernels).
-// Errors:  none. Not modelled: 32-bit load resolution.
+// Units:   weights in tables are unscaled (nice 0 = 1024); LoadWeight::weight is scaled by 2^10. A 32-bit kernel does not scale: for it the
+//          lower ten bits are 0 everywhere, which calc_group_shares sees to. Errors: none.
+// Not modelled: products that do not fit the 32 bits of its longs (24 tasks of nice -20 in one group).
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@ namespace forksim::km {
 
 inline constexpr u32 kWeightShift = 10;
 inline constexpr u64 NICE_0_LOAD = u64{1} << 20;
+inline constexpr u64 MIN_SHARES = 2, MAX_SHARES = u64{1} << 18;
 inline constexpr u32 WEIGHT_IDLEPRIO = 3, WMULT_IDLEPRIO = 1431655765;
 
 constexpr u64 scale_load(u64 w) { return w << kWeightShift; }

@@ -29,6 +29,7 @@ constexpr std::array kProfiles{
                   .autogroup = true,
                   .vmap_stack = true,
                   .stack_bytes = 16384,
+                  .config_64bit = true,
                   .features = default_features(),
                   .tunables = default_tunables()},
     KernelProfile{.name = "mc-4.19-arm64",
@@ -41,6 +42,7 @@ constexpr std::array kProfiles{
                   .autogroup = false,
                   .vmap_stack = true,
                   .stack_bytes = 16384,
+                  .config_64bit = true,
                   .features = default_features(),
                   .tunables = default_tunables()},
     KernelProfile{.name = "rpi-4.19-arm32",
@@ -53,6 +55,7 @@ constexpr std::array kProfiles{
                   .autogroup = true,
                   .vmap_stack = false,
                   .stack_bytes = 8192,
+                  .config_64bit = false,
                   .features = default_features(),
                   .tunables = default_tunables()},
 };

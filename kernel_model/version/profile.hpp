@@ -99,6 +99,7 @@ struct KernelProfile {
   bool autogroup;         ///< CONFIG_SCHED_AUTOGROUP: each session is a task group, see autogroups()
   bool vmap_stack;        ///< CONFIG_VMAP_STACK with cached stacks; else page-allocated and freed with the task_struct
   u32 stack_bytes;        ///< THREAD_SIZE
+  bool config_64bit;      ///< CONFIG_64BIT: weights of groups have ten bits below those of nice levels (SCHED_FIXEDPOINT_SHIFT)
   std::array<bool, kFeatures> features;
   std::array<u64, kTunables> tunables;  ///< before scaling; see resolve_tunables
   SdValues sched_domain{};              ///< as /proc/sys/kernel/sched_domain sets them

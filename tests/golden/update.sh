@@ -8,8 +8,8 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 for golden in "$here"/*.report.txt; do
   name=$(basename "$golden" .report.txt)
-  rule=${name#*@}
-  [[ $name == *@* ]] || rule=kernel
-  "$forksim" run "$root/workloads/${name%@*}.yaml" --placement "$rule" --out "$dir/$name" --quiet
+  # shellcheck source=tests/golden/variant.sh
+  source "$here/variant.sh"
+  "$forksim" run "$root/workloads/${name%@*}.yaml" "${variant[@]}" --out "$dir/$name" --quiet
   cp "$dir/$name/report.txt" "$golden"
 done

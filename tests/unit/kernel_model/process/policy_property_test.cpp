@@ -89,6 +89,8 @@ class RandomMachine : public UserSpace, public PowerPort, public TraceListener {
       s64 sum = 0;
       for (const auto& q : tg->cfs_rq) sum += static_cast<s64>(q->tg_load_avg_contrib);
       need(sum == tg->load_avg, "load_avg of a group is not the sum of its queues");
+      for (const auto& se : tg->se)
+        need(core_->profile().config_64bit || (se->load.weight | se->runnable_weight) % 1024 == 0, "a 32-bit kernel has no such weight");
     }
     check_bandwidth();
     for (u32 c = 0; c < cpus_; ++c) check_locks(core_->cpu(CpuId(c)));
