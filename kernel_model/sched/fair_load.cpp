@@ -13,13 +13,14 @@ constexpr u32 kSchedCpufreqMigration = 2;  // SCHED_CPUFREQ_MIGRATION
 
 PeltScale scale_of(const CfsRq& q) { return {q.rq->freq_scale, q.rq->cpu_capacity_orig}; }
 
-/// The queue's clock for averages: it stands still while the queue is throttled.
-u64 cfs_rq_clock_task(const CfsRq& q) {
-  u64 clock = q.rq->clock_task;
+/// The clock for averages of the queue `q` of `rq`: it stands still while the queue is throttled.
+u64 cfs_rq_clock_task(const Rq& rq, const CfsRq& q) {
+  u64 clock = rq.clock_task;
   if (q.throttle_count) [[unlikely]]
     clock = q.throttled_clock_task;
   return clock - q.throttled_clock_task_time;
 }
+u64 cfs_rq_clock_task(const CfsRq& q) { return cfs_rq_clock_task(*q.rq, q); }
 
 void add_tg_cfs_propagate(CfsRq& q, s64 runnable_sum) {
   q.propagate = true;
@@ -93,9 +94,6 @@ void prefetch(const CfsRq* q) {
   __builtin_prefetch(&q->load);
 }
 
-/// What is left of the tasks that ran on the group's queue `q` fades, and that is all: most groups on a CPU, most of the time.
-bool only_fades(const CfsRq& q) { return !scale_load_down(q.load.weight) && q.group_se && !q.has_removed; }
-
 /// Of the entity of the group's queue `q`.
 bool skip_blocked_update(const SchedEntity& se, const CfsRq& q) { return !se.avg.load_avg && !se.avg.util_avg && !q.propagate; }
 
@@ -103,7 +101,7 @@ bool skip_blocked_update(const SchedEntity& se, const CfsRq& q) { return !se.avg
 
 /// Only the root queue speaks for its CPU; a task that brings its utilisation along always does.
 void FairClass::cfs_rq_util_change(const CfsRq& q, u32 flags) {
-  if (&q == &q.rq->cfs || (flags & kSchedCpufreqMigration)) s_.cpufreq_update_util(*q.rq, flags);
+  if (!q.group_se || (flags & kSchedCpufreqMigration)) s_.cpufreq_update_util(*q.rq, flags);
 }
 
 bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
@@ -347,9 +345,7 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
     prefetch(next);
     if (q->throttle_count) continue;
-    const u64 now = rq.clock_task - q->throttled_clock_task_time;
-    if (only_fades(*q) ? pelt_due(now, q->avg) && age_blocked_cfs_rq(now, q->avg) : update_cfs_rq_load_avg(now, *q))
-      update_tg_load_avg(*q, false);
+    if (update_cfs_rq_load_avg(cfs_rq_clock_task(rq, *q), *q)) update_tg_load_avg(*q, false);
     if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se, *q)) update_load_avg(*se->cfs_rq, *se, 0);
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;

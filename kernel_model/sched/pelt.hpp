@@ -6,45 +6,19 @@
 // Ownership: none; works on SchedAvg in place. Errors: none. Not modelled: the util-invariant clock (5.x).
 #pragma once
 
-#include "kernel_model/base/fixed_point.hpp"
 #include "kernel_model/sched/entity.hpp"
+#include "kernel_model/sched/weights.hpp"
 
 namespace forksim::km {
 
 inline constexpr u32 LOAD_AVG_PERIOD = 32, LOAD_AVG_MAX = 47742;
 inline constexpr u32 UTIL_AVG_UNCHANGED = 1;
-inline constexpr u32 kPeltPeriod = 1024;
 
 struct Rq;
 
 /// arch_scale_freq_capacity and arch_scale_cpu_capacity of the CPU that accounts.
 struct PeltScale {
   u64 freq = 1024, cpu = 1024;
-};
-
-/// floor((2^32 - 1) * 2^(-n/32)).
-inline constexpr std::array<u32, LOAD_AVG_PERIOD> kRunnableAvgYnInv{
-    0xffffffff, 0xfa83b2da, 0xf5257d14, 0xefe4b99a, 0xeac0c6e6, 0xe5b906e6, 0xe0ccdeeb, 0xdbfbb796, 0xd744fcc9, 0xd2a81d91, 0xce248c14,
-    0xc9b9bd85, 0xc5672a10, 0xc12c4cc9, 0xbd08a39e, 0xb8fbaf46, 0xb504f333, 0xb123f581, 0xad583ee9, 0xa9a15ab4, 0xa5fed6a9, 0xa2704302,
-    0x9ef5325f, 0x9b8d39b9, 0x9837f050, 0x94f4efa8, 0x91c3d373, 0x8ea4398a, 0x8b95c1e3, 0x88980e80, 0x85aac367, 0x82cd8698};
-
-/// y^n with y^32 = 1/2, the same for every sum that ages by n periods: whole half-lives are a shift, the rest is one multiplication.
-class Decay {
- public:
-  explicit Decay(u64 n) {
-    if (n > u64{LOAD_AVG_PERIOD} * 63) return;
-    shift_ = static_cast<u32>(n / LOAD_AVG_PERIOD);
-    inv_ = kRunnableAvgYnInv[n % LOAD_AVG_PERIOD];
-  }
-  u64 operator()(u64 val) const { return mul_u64_u32_shr(val >> shift_, inv_, 32); }
-  /// __accumulate_pelt_segments: d1 before the first of the boundaries, d3 after the last.
-  u32 segments(u32 d1, u32 d3) const {
-    const Decay& y = *this;
-    return static_cast<u32>(y(d1)) + static_cast<u32>(LOAD_AVG_MAX - y(LOAD_AVG_MAX) - kPeltPeriod) + d3;
-  }
-
- private:
-  u32 shift_ = 0, inv_ = 0;  // nothing is left after 63 half-lives
 };
 
 /// val * y^n with y^32 = 1/2.
@@ -76,38 +50,6 @@ class PeltQuotient {
 };
 static_assert(LOAD_AVG_MAX < 65536 && LOAD_AVG_MAX - 1024 > 32768, "pelt_divider is below 2^16 and not a power of two");
 
-/// update_load_sum without load, which adds nothing, whatever is runnable or running: the sums only age. So do the queues of groups that
-/// sleep, and there are many of them.
-inline bool update_blocked_sum(u64 now, SchedAvg& sa) {
-  u64 delta = now - sa.last_update_time;
-  // A clock that went backwards (another CPU's) resynchronises without accounting anything.
-  if (static_cast<s64>(delta) < 0) {
-    sa.last_update_time = now;
-    return false;
-  }
-  delta >>= 10;
-  sa.last_update_time += delta << 10;
-  delta += sa.period_contrib;
-  sa.period_contrib = static_cast<u32>(delta % kPeltPeriod);
-  if (delta < kPeltPeriod) return false;
-  const Decay y(delta / kPeltPeriod);
-  sa.load_sum = y(sa.load_sum);
-  sa.runnable_load_sum = y(sa.runnable_load_sum);
-  sa.util_sum = static_cast<u32>(y(sa.util_sum));
-  return true;
-}
-/// The averages of a queue from its sums. Out of line: the usual way through the next one needs no registers saved.
-[[gnu::noinline]] void average_cfs_rq(SchedAvg& sa);
-/// __update_load_avg_cfs_rq of a queue without load. Sums below the least divider are averages of 0.
-inline bool age_blocked_cfs_rq(u64 now, SchedAvg& sa) {
-  if (!update_blocked_sum(now, sa)) return false;
-  if (((sa.load_sum | sa.runnable_load_sum | sa.util_sum) >> 15) == 0)
-    sa.load_avg = sa.runnable_load_avg = sa.util_avg = 0;
-  else
-    average_cfs_rq(sa);
-  return true;
-}
-
 /// Whether a unit of 1024 ns has passed since the sums were aged last, or the clock went back.
 inline bool pelt_due(u64 now, const SchedAvg& sa) { return now - sa.last_update_time >= 1024; }
 
@@ -121,9 +63,12 @@ inline bool update_load_avg_se(u64 now, PeltScale scale, const CfsRq& cfs_rq, Sc
 }
 bool update_load_avg_blocked_se(u64 now, SchedEntity& se);
 bool age_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq);
+/// The same without load: the sums only fade. Most groups on a CPU, most of the time.
+bool age_blocked_cfs_rq(u64 now, SchedAvg& sa);
 inline bool update_load_avg_cfs_rq(u64 now, PeltScale scale, CfsRq& cfs_rq) {
   if (!pelt_due(now, cfs_rq.avg)) [[unlikely]]
     return false;
+  if (!scale_load_down(cfs_rq.load.weight)) return age_blocked_cfs_rq(now, cfs_rq.avg);
   return age_load_avg_cfs_rq(now, scale, cfs_rq);
 }
 

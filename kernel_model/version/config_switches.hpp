@@ -1,8 +1,9 @@
 // CONFIG_ options of the modelled kernel that are on or off, by kernel spelling, declared once.
 //
 // Purpose: what the workload's `config` may switch, what resolved.yaml pins and what a report names as different from the profile.
-// Source:  Kconfig of Linux 4.19. Units: none. Ownership: constants. Errors: none. Not modelled: HZ and PREEMPT have more than two values and
-// are fields of their own; FAIR_GROUP_SCHED is selected by SCHED_AUTOGROUP, and CFS_BANDWIDTH depends on it: who applies them sees to that.
+// Source:  Kconfig of Linux 4.19. Units: none. Ownership: constants. Errors: none. Not modelled: HZ and PREEMPT have more than two values
+// and are fields of their own; 64BIT comes with the processor; FAIR_GROUP_SCHED is selected by SCHED_AUTOGROUP, and CFS_BANDWIDTH depends
+// on it: who applies them sees to that.
 #pragma once
 
 #include "kernel_model/version/profile.hpp"

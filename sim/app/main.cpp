@@ -11,17 +11,21 @@ namespace {
 
 using namespace forksim;
 
+/// One value, such as `text` shows, each time the option is given.
+void one_each(CLI::Option* o, const std::string& text) { o->option_text(text)->allow_extra_args(false); }
+/// Names in one word, with commas between them.
+void by_commas(CLI::Option* o) { one_each(o->delimiter(','), "A,B"); }
+
 void add_run(CLI::App& app, RunCommand& c) {
   CLI::App* run = app.add_subcommand("run", "simulate a workload, print the report, write the result folder");
   run->add_option("workload", c.workload, "workload file (YAML)")->required()->check(CLI::ExistingFile);
   run->add_option("--platform", c.platform, "name or file of the platform");
   run->add_option("--kernel", c.kernel, "kernel profile (forksim list kernels)");
   run->add_option("--seed", c.seed, "master seed");
-  run->add_option(
-         "--set", c.sets,
-         "a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.* (forksim list trace_options); repeatable")
-      ->option_text("KEY=VALUE")
-      ->allow_extra_args(false);
+  one_each(run->add_option(
+               "--set", c.sets,
+               "a value of the workload, parameters.*, costs.*, features.*, tunables.*, trace.* (forksim list trace_options); repeatable"),
+           "KEY=VALUE");
   run->add_option(
       "--placement", c.placement,
       "rule that places new tasks (forksim list placements), or a plug-in such as ./my_rule.so; the same as --set placement.fork=RULE");
@@ -32,10 +36,7 @@ void add_run(CLI::App& app, RunCommand& c) {
   run->add_option("--repeat", c.repeat, "number of runs with consecutive seeds")->check(CLI::Range(1, 1000000));
   run->add_option("--jobs", c.jobs, "processes for --repeat and --regret")->check(CLI::Range(1, 4096));
   run->add_option("--out", c.out, "result folder");
-  run->add_option("--trace", c.trace, "traces to write: ftrace, function_graph")
-      ->option_text("A,B")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  by_commas(run->add_option("--trace", c.trace, "traces to write: ftrace, function_graph"));
   run->add_flag("--json", c.json, "print report.json instead of the text");
   run->add_flag("--quiet", c.quiet, "print nothing but errors");
   run->add_flag("--allow-unmodelled", c.allow_unmodelled, "run what is not modelled as the nearest thing that is, and count it in diagnostics");
@@ -68,13 +69,9 @@ void add_compare(CLI::App& app, CompareCommand& c) {
   CLI::App* cmp = app.add_subcommand("compare", "set two results, or two sets of runs, against each other; exit code 1 on a regression");
   cmp->add_option("sides", c.sides, "BASE and NEW: result folders, folders of them, or a sweep's output (FOLDER:factor=value picks cells)");
   cmp->add_option("--baseline", c.baseline, "a folder of results/baselines in place of BASE, with its limits");
-  cmp->add_option("--fail-on", c.fail_on, "such as fork_to_run.p99>+5%; with limits only these make a regression; repeatable")
-      ->option_text("MEASURE>LIMIT")
-      ->allow_extra_args(false);
-  cmp->add_option("--metric", c.metrics, "only these metrics or measures (default: all)")
-      ->option_text("A,B")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  one_each(cmp->add_option("--fail-on", c.fail_on, "such as fork_to_run.p99>+5%; with limits only these make a regression; repeatable"),
+           "MEASURE>LIMIT");
+  by_commas(cmp->add_option("--metric", c.metrics, "only these metrics or measures (default: all)"));
   cmp->add_option("--format", c.format, "text, markdown, json or junit")->check(CLI::IsMember({"text", "markdown", "json", "junit"}));
   cmp->add_option("--alpha", c.alpha, "chance of a false alarm in a whole comparison (default 1%)");
   cmp->add_option("--tolerance", c.tolerance, "smaller changes are no regression (default 0.1%)");
@@ -86,9 +83,8 @@ void add_sweep(CLI::App& app, SweepCommand& c) {
   sweep->add_option("study", c.study, "study file (YAML)")->required()->check(CLI::ExistingFile);
   sweep->add_option("--jobs", c.jobs, "processes at a time (default: one for each CPU)")->check(CLI::Range(1, 4096));
   sweep->add_option("--out", c.out, "folder of the results (default results/runs/<study>)");
-  sweep->add_option("--add", c.add, "one more value of a factor of the study, such as rule=./my_rule.so; repeatable")
-      ->option_text("FACTOR=VALUE")
-      ->allow_extra_args(false);
+  one_each(sweep->add_option("--add", c.add, "one more value of a factor of the study, such as rule=./my_rule.so; repeatable"),
+           "FACTOR=VALUE");
   sweep->add_flag("--resume", c.resume, "keep the runs that are there and whose input is the same");
   sweep->add_option("--shard", c.shard, "only part I of N, as I/N; slurm takes both from SLURM_ARRAY_TASK_ID and its limits");
   sweep->add_flag("--merge", c.merge, "run nothing: make the tables of what all shards have finished");
@@ -107,12 +103,9 @@ void add_report(CLI::App& app, ReportCommand& c) {
 void add_plot(CLI::App& app, PlotCommand& c) {
   CLI::App* plot = app.add_subcommand("plot", "draw plots of result folders into DIR/plots");
   plot->add_option("dirs", c.dirs, "result folders; plots go to the first")->required();
-  plot->add_option("--kind", c.kinds, "cdf, gantt or all")->option_text("A,B")->delimiter(',')->allow_extra_args(false);
-  plot->add_option("--metric", c.metrics, "latency metrics of the CDF (default fork_to_run)")
-      ->option_text("A,B")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  plot->add_option("--format", c.formats, "svg, png")->option_text("A,B")->delimiter(',')->allow_extra_args(false);
+  by_commas(plot->add_option("--kind", c.kinds, "cdf, gantt or all"));
+  by_commas(plot->add_option("--metric", c.metrics, "latency metrics of the CDF (default fork_to_run)"));
+  by_commas(plot->add_option("--format", c.formats, "svg, png"));
   plot->add_option("--from", c.from, "start of the Gantt chart, such as 10ms");
   plot->add_option("--to", c.to, "end of the Gantt chart");
 }

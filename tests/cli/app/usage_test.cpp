@@ -39,7 +39,7 @@ TEST_SUITE("cli") {
     }
   }
 
-  TEST_CASE("the help shows what an option takes, and none to take several words, which none does") {
+  TEST_CASE("the help shows what an option takes, and no option takes several words") {
     const Session forksim;
     const std::string help = forksim("run --help").out;
     CHECK(contains(help, "--set KEY=VALUE "));

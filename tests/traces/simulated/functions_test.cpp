@@ -63,6 +63,7 @@ std::string escaped(std::string name) {
   return name;
 }
 
+/// With the options of their runs.
 constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
                                       "workloads/raspbian_fork.yaml",
                                       "workloads/shell_pipeline.yaml",
@@ -79,7 +80,7 @@ constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
                                       "workloads/hrtick_slices.yaml",
                                       "tests/traces/workloads/graph_schedutil.yaml",
                                       "tests/traces/workloads/graph_rare.yaml",
-                                      "tests/traces/workloads/graph_cond_resched.yaml"};
+                                      "workloads/preemption_models.yaml --set config.PREEMPT=voluntary --until 40ms"};
 
 std::vector<GraphLine> graph_of(const std::string& workload, const std::string& options) {
   const forksim::cli::TempDir dir;
@@ -168,7 +169,7 @@ TEST_CASE("without CONFIG_PREEMPT a task is preempted in _cond_resched") {
   for (const std::string model : {"full", "voluntary", "none"}) {
     CAPTURE(model);
     std::map<std::string, int> entered;
-    for (const GraphLine& l : graph_of("tests/traces/workloads/graph_cond_resched.yaml", "--set config.PREEMPT=" + model))
+    for (const GraphLine& l : graph_of("workloads/preemption_models.yaml", "--until 40ms --set config.PREEMPT=" + model))
       if (l.kind == GraphLine::Kind::entry) ++entered[l.text];
     CHECK((entered["preempt_schedule_irq"] > 0) == (model == "full"));
     CHECK((entered["_cond_resched"] > 0) == (model != "full"));
