@@ -199,10 +199,23 @@ Next sleep_for_lock(Ctx& x) {
   return jump(kPcSleep);
 }
 
+/// wake_up_q of the sleepers that have the lock now, in the order in which they came; a[0] is the next one.
+Next wake_granted(Ctx& x) {
+  Task& p = task_arg(x);
+  const LockWaiter* next = std::exchange(p.lock_waiter.wake_next, nullptr);
+  p.lock_waiter.to_wake = false;
+  call_ttwu(x, p, TASK_UNINTERRUPTIBLE);
+  if (!next) return advance();
+  x.f.a[0] = as_arg(*next->task);
+  return jump(0);
+}
+Next granted_woken(Ctx&) { return ret(); }
+
 constexpr Step kSpinSteps[] = {
     {spin_done, Phase::count_, spin_cost, StepFlag::kIrqsOff | StepFlag::kNoPreempt},
     {spin_done, Phase::count_, spin_cost, StepFlag::kNoPreempt},
 };
+constexpr Step kWakeGrantedSteps[] = {wake_granted, granted_woken};
 constexpr Step kSleepSteps[] = {
     {mutex_spin, Phase::count_, mutex_cost, StepFlag::kCondResched},
     {sleep_for_lock, Phase::count_, nullptr, StepFlag::kNoPreempt},
@@ -210,6 +223,7 @@ constexpr Step kSleepSteps[] = {
 
 }  // namespace
 
+const Path kWakeGranted{"wake_up_q", kWakeGrantedSteps};
 const Path kLockSpin{"queued_spin_lock_slowpath", kSpinSteps};
 const Path kLockSleep{"rwsem_down_failed_common", kSleepSteps};
 
@@ -310,15 +324,19 @@ inline void Core::released(Cpu& c, const HeldLock& h) {
 /// Somebody waits for `l`, or looks on. The last call of whoever drops a lock, who needs no stack of its own then.
 [[gnu::noinline]] void Core::hand_over(Cpu& c, LockWord& l, LockId id) {
   emit(Tp::lock_release, c, lock_names_[static_cast<std::size_t>(id)], lock_number(l));
+  LockWaiter* last = nullptr;
   while (LockWaiter* w = l.grant()) {
-    if (w->asleep) {
-      Frame& f = c.stack->push(kTtwu);
-      f.a[0] = as_arg(*w->task);
-      f.a[1] = TASK_UNINTERRUPTIBLE;
-      continue;
+    if (!w->asleep) {
+      const CpuId to = w->task ? w->task->cpu : w->cpu;
+      end_spin(*w, machine_.transfer.empty() ? Ns(0) : machine_.transfer[c.id.v * nr_cpus() + to.v]);
+    } else if (!w->to_wake) {
+      w->to_wake = true;
+      if (last)
+        last->wake_next = w;
+      else
+        c.stack->push(kWakeGranted).a[0] = as_arg(*w->task);
+      last = w;
     }
-    const CpuId to = w->task ? w->task->cpu : w->cpu;
-    end_spin(*w, machine_.transfer.empty() ? Ns(0) : machine_.transfer[c.id.v * nr_cpus() + to.v]);
   }
 }
 

@@ -71,6 +71,8 @@ struct LockWaiter {
   LockId id = LockId::count_;
   u32 owner = 0;           ///< what the lock word will show
   bool granted = false, asleep = false;
+  bool to_wake = false;             ///< in the wake_q of who released the lock; perhaps no longer asleep, because others may wake it too
+  LockWaiter* wake_next = nullptr;  ///< in that wake_q
   Ns since{0};
 };
 

@@ -63,6 +63,8 @@ constexpr km::Pid pid_arg(const km::TraceEvent& e, km::u32 field) { return km::P
 /// The letter of sched_switch's prev_state.
 constexpr char state_letter(km::u64 prev_state) { return static_cast<char>(prev_state & 0xff); }
 
+constexpr bool is_dead(char state_letter) { return state_letter == 'Z' || state_letter == 'X'; }
+
 inline km::TpSet tp_set(std::initializer_list<km::Tp> ids) {
   km::TpSet s;
   for (km::Tp id : ids) s.set(static_cast<std::size_t>(id));

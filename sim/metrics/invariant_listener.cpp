@@ -93,8 +93,9 @@ void InvariantListener::on_other(const TraceEvent& e) {
   }
 }
 
-InvariantListener::TaskState& InvariantListener::touch(const TraceEvent& e, u64 pid) {
-  TaskState& t = tasks_.at(pid);
+InvariantListener::TaskState& InvariantListener::touch(const TraceEvent& e, u64 pid) { return watch(e, pid, tasks_.at(pid)); }
+
+InvariantListener::TaskState& InvariantListener::watch(const TraceEvent& e, u64 pid, TaskState& t) {
   const bool ok = check(t.life != Life::freed || t.taken_over);
   if (!ok) violate(e, fmt::format("an event of pid {} after its task_struct was freed", pid));
   if (t.life == Life::unseen) t.life = Life::alive;
@@ -106,11 +107,13 @@ void InvariantListener::on_switch(const TraceEvent& e) {
   const Pid prev = pid_arg(e, Field::kPrevPid), next = pid_arg(e, Field::kNextPid);
   if (!check(prev == curr)) violate(e, fmt::format("CPU {} switches away from pid {} while pid {} ran", e.cpu.v, prev.v, curr.v));
   if (prev.v != 0) {
-    TaskState& p = touch(e, arg(e, Field::kPrevPid));
+    const char state = state_letter(arg(e, Field::kPrevState));
+    TaskState& p = watch(e, arg(e, Field::kPrevPid), tasks_.leave(e.cpu, arg(e, Field::kPrevPid), is_dead(state)));
     p.running = false;
-    p.runnable = state_letter(arg(e, Field::kPrevState)) == 'R';
+    p.runnable = state == 'R';
   }
   curr = next;
+  tasks_.arrive(e.cpu, arg(e, Field::kNextPid));
   if (audit_) audit_queue(e);
   if (next.v == 0) return;
   TaskState& n = touch(e, arg(e, Field::kNextPid));
@@ -150,7 +153,7 @@ void InvariantListener::run_audit(const TraceEvent& e, CpuId cpu, Ns idle_since)
 
 void InvariantListener::on_newtask(const TraceEvent& e) {
   const u64 pid = arg(e, Field::kNewPid);
-  TaskState& t = tasks_.at(pid);
+  TaskState& t = tasks_.reborn(pid);
   if (!check(t.life != Life::alive))
     violate(e, t.born ? fmt::format("pid {} is born a second time", pid) : fmt::format("an event of pid {} came before its birth", pid));
   const auto unfreed = static_cast<km::u8>(t.old_unfreed + (t.life == Life::released ? 1 : 0));
@@ -171,6 +174,7 @@ void InvariantListener::follow_rename(const TraceEvent& e) {
   t.cpu = e.cpu.v;
   tasks_.at(curr).running = false;
   curr = e.pid;
+  tasks_.arrive(e.cpu, static_cast<u64>(e.pid.v));
 }
 
 void InvariantListener::on_exec(const TraceEvent& e) {
@@ -189,6 +193,7 @@ void InvariantListener::on_exec(const TraceEvent& e) {
   t.cpu = e.cpu.v;
   t.waited = moved.waited;
   curr_[e.cpu.v] = Pid(static_cast<km::s32>(pid));
+  tasks_.arrive(e.cpu, pid);
   tasks_.at(old_pid) = TaskState{};
 }
 
@@ -207,12 +212,12 @@ void InvariantListener::on_free(const TraceEvent& e) {
 
 void InvariantListener::on_acct(const TraceEvent& e) {
   const u64 pid = arg(e, Field::kSubject), delay = arg(e, Field::kRunDelay);
-  TaskState& t = touch(e, pid);
+  TaskState& t = watch(e, pid, tasks_.last_on(e.cpu, pid));
   task_user_ += Ns(arg(e, Field::kUtime));
   // A task that waits right now has a wait in neither sum, or only the part before its last migration.
-  if (t.runnable || t.taken_over) return;
-  if (!check(t.waited.v == delay))
+  if (!t.runnable && !t.taken_over && !check(t.waited.v == delay))
     violate(e, fmt::format("pid {}: run_delay is {} ns but its waits add up to {} ns", pid, delay, t.waited.v));
+  tasks_.settle(e.cpu, pid);
 }
 
 void InvariantListener::spend(PowerState& p, Ns now) {

@@ -105,6 +105,7 @@ class InvariantListener final : public km::TraceListener {
   void violate(const km::TraceEvent& e, std::string what);
   void violate_at_end(km::Ns at, km::CpuId cpu, std::string what);
   TaskState& touch(const km::TraceEvent& e, km::u64 pid);
+  TaskState& watch(const km::TraceEvent& e, km::u64 pid, TaskState& t);
   void on_other(const km::TraceEvent& e);
   void on_switch(const km::TraceEvent& e);
   void on_newtask(const km::TraceEvent& e);

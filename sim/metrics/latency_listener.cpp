@@ -67,11 +67,12 @@ void LatencyListener::on_arrive(const TraceEvent& e) {
 
 void LatencyListener::on_switch(const TraceEvent& e) {
   if (arg(e, Field::kPrevPid) != 0) {
-    TaskState& prev = tasks_.at(arg(e, Field::kPrevPid));
-    const char state = state_letter(arg(e, Field::kPrevState));
+    const bool dead = is_dead(state_letter(arg(e, Field::kPrevState)));
+    TaskState& prev = tasks_.leave(e.cpu, arg(e, Field::kPrevPid), dead);
     close(Metric::timeslice, prev.switched_in, e.ts);
-    if ((state == 'Z' || state == 'X') && prev.do_exit != kNever) add(Metric::exit_to_switch, prev.do_exit, e.ts);
+    if (dead && prev.do_exit != kNever) add(Metric::exit_to_switch, prev.do_exit, e.ts);
   }
+  tasks_.arrive(e.cpu, arg(e, Field::kNextPid));
   if (arg(e, Field::kNextPid) == 0) return;
   TaskState& next = tasks_.at(arg(e, Field::kNextPid));
   close(Metric::fork_to_run, next.wakeup_new, e.ts);
@@ -81,7 +82,7 @@ void LatencyListener::on_switch(const TraceEvent& e) {
 
 void LatencyListener::on_newtask(const TraceEvent& e) {
   const km::Ns entry = tasks_.at(e.pid).fork_call;
-  TaskState& child = tasks_.at(arg(e, Field::kNewPid));
+  TaskState& child = tasks_.reborn(arg(e, Field::kNewPid));
   const km::Ns old = child.do_exit;
   child = TaskState{};
   child.old_do_exit = old;
@@ -95,6 +96,7 @@ void LatencyListener::on_exec(const TraceEvent& e) {
   const TaskState moved = tasks_.at(old_pid);
   tasks_.at(old_pid) = TaskState{};
   TaskState& t = tasks_.at(pid);
+  tasks_.arrive(e.cpu, pid);
   const km::Ns leader_exit = t.do_exit, since = t.switched_in;
   t = moved;
   t.old_do_exit = leader_exit;
@@ -110,7 +112,7 @@ void LatencyListener::on_user_first(const TraceEvent& e) {
 }
 
 void LatencyListener::on_exit_path(const TraceEvent& e) {
-  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  TaskState& t = tasks_.last_on(e.cpu, arg(e, Field::kSubject));
   switch (e.id) {
     case Tp::do_exit:
       t.do_exit = e.ts;
@@ -119,7 +121,7 @@ void LatencyListener::on_exit_path(const TraceEvent& e) {
       return;
     case Tp::stack_free:
       if (t.do_exit != kNever) add(Metric::exit_to_stack_free, t.do_exit, e.ts);
-      return;
+      return tasks_.settle(e.cpu, arg(e, Field::kSubject));
     case Tp::exit_notify:
       if (arg(e, Field::kAutoreap) == 0) t.exit_notify = e.ts;
       return;

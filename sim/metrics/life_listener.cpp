@@ -93,9 +93,10 @@ void LifeListener::on_switch(const TraceEvent& e, LifeRecord r) {
   r.value = signed_arg(e, Field::kNextPrio);
   r.state = state_letter(arg(e, Field::kPrevState));
   r.preempted = arg(e, Field::kPrevState) & km::TaskStateChar::kPreempted;
+  known_.arrive(e.cpu, arg(e, Field::kNextPid));
   if (r.pid.v != 0) known_.at(r.pid).running = true;
   if (r.other == 0) return push(r);
-  Known& prev = known_.at(static_cast<km::u64>(r.other));
+  Known& prev = known_.leave(e.cpu, static_cast<km::u64>(r.other), false);
   r.syscall = prev.nr;
   r.runtime = prev.runtime;
   push(r);
@@ -115,7 +116,7 @@ void LifeListener::on_fork(const TraceEvent& e, LifeRecord r) {
     r.value = signed_arg(e, Field::kNewFlags);
     r.text = name_arg(e, Field::kNewComm);
     const km::u32 uid = e.pid.v ? known_.at(e.pid).uid : 0;
-    known_.at(r.pid) = Known{};
+    known_.reborn(r.pid) = Known{};
     known_.at(r.pid).uid = uid;
     return push(r);
   }
@@ -159,6 +160,7 @@ void LifeListener::on_change(const TraceEvent& e, LifeRecord r) {
       r.pid = pid_arg(e, Field::kSubject);
       r.other = pid_arg(e, Field::kOldPid).v;
       known_.at(r.pid) = Known{known_.at(static_cast<km::u64>(r.other))};
+      known_.arrive(e.cpu, arg(e, Field::kSubject));
       break;
     case Tp::sched_process_exec:
       r.kind = LifeKind::exec;

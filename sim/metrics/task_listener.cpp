@@ -16,8 +16,9 @@ km::TpSet TaskListener::events() {
                  Tp::task_rename, Tp::sched_process_exec, Tp::do_exit, Tp::task_acct});
 }
 
-TaskRecord& TaskListener::record(km::u64 pid, NameId comm, Ns now) {
-  km::u32& i = index_.at(pid);
+TaskRecord& TaskListener::record(km::u64 pid, NameId comm, Ns now) { return record(index_.at(pid), pid, comm, now); }
+
+TaskRecord& TaskListener::record(km::u32& i, km::u64 pid, NameId comm, Ns now) {
   if (i == 0) {
     records_.emplace_back();
     i = static_cast<km::u32>(records_.size());
@@ -38,7 +39,8 @@ void TaskListener::on_event(const TraceEvent& e) {
       return on_wakeup(e);
     case Tp::rt_runtime:
     case Tp::sched_stat_runtime: {
-      TaskRecord& r = record(arg(e, Field::kPid), NameId(static_cast<km::u32>(arg(e, Field::kComm))), e.ts);
+      const km::u64 pid = arg(e, Field::kPid);
+      TaskRecord& r = record(index_.last_on(e.cpu, pid), pid, NameId(static_cast<km::u32>(arg(e, Field::kComm))), e.ts);
       if (r.wait == Wait::unseen) {
         r.wait = Wait::wait_cpu;
         r.wake_up = e.ts;
@@ -67,12 +69,14 @@ void TaskListener::on_event(const TraceEvent& e) {
 
 void TaskListener::on_switch(const TraceEvent& e) {
   if (arg(e, Field::kPrevPid) != 0) {
-    TaskRecord& prev = record(arg(e, Field::kPrevPid), NameId(static_cast<km::u32>(arg(e, Field::kPrevComm))), e.ts);
+    const km::u64 pid = arg(e, Field::kPrevPid);
     const char state = state_letter(arg(e, Field::kPrevState));
+    TaskRecord& prev = record(index_.leave(e.cpu, pid, is_dead(state)), pid, NameId(static_cast<km::u32>(arg(e, Field::kPrevComm))), e.ts);
     prev.wait = state == 'R' ? Wait::wait_cpu : Wait::sleeping;
     prev.wake_up = e.ts;
-    if (state == 'Z' || state == 'X') prev.end = e.ts;
+    if (is_dead(state)) prev.end = e.ts;
   }
+  index_.arrive(e.cpu, arg(e, Field::kNextPid));
   if (arg(e, Field::kNextPid) == 0) return;
   TaskRecord& next = record(arg(e, Field::kNextPid), NameId(static_cast<km::u32>(arg(e, Field::kNextComm))), e.ts);
   if (next.wait == Wait::unseen)
@@ -103,7 +107,7 @@ void TaskListener::on_newtask(const TraceEvent& e) {
     parent_tgid = records_[p - 1].tgid;
     grandparent = records_[p - 1].ppid;
   }
-  index_.at(arg(e, Field::kNewPid)) = 0;
+  index_.reborn(arg(e, Field::kNewPid)) = 0;
   TaskRecord& child = record(arg(e, Field::kNewPid), NameId(static_cast<km::u32>(arg(e, Field::kNewComm))), e.ts);
   if (flags & km::kCLONE_THREAD) child.tgid = parent_tgid;
   if (e.pid.v == 0) return;
@@ -125,11 +129,13 @@ void TaskListener::on_exec(const TraceEvent& e) {
   const km::u32 row = index_.at(old_pid);
   index_.at(old_pid) = 0;
   index_.at(pid) = row;
+  index_.arrive(e.cpu, pid);
   records_[row - 1].pid = records_[row - 1].tgid = km::Pid(static_cast<km::s32>(pid));
 }
 
 void TaskListener::on_acct(const TraceEvent& e) {
-  TaskRecord& r = record(arg(e, Field::kSubject), e.comm, e.ts);
+  const km::u64 pid = arg(e, Field::kSubject);
+  TaskRecord& r = record(index_.last_on(e.cpu, pid), pid, e.comm, e.ts);
   r.utime = Ns(arg(e, Field::kUtime));
   r.stime = Ns(arg(e, Field::kStime));
   r.run_delay = Ns(arg(e, Field::kRunDelay));
@@ -137,6 +143,7 @@ void TaskListener::on_acct(const TraceEvent& e) {
   r.nivcsw = arg(e, Field::kNivcsw);
   r.minflt = arg(e, Field::kMinflt);
   r.migrations = arg(e, Field::kMigrations);
+  index_.settle(e.cpu, pid);
 }
 
 void TaskListener::describe(km::Pid pid, km::Pid tgid, km::Pid ppid, NameId comm, Ns start) {

@@ -40,6 +40,7 @@ class TaskListener final : public km::TraceListener {
 
  private:
   TaskRecord& record(km::u64 pid, km::NameId comm, km::Ns now);
+  TaskRecord& record(km::u32& row, km::u64 pid, km::NameId comm, km::Ns now);
   void on_switch(const km::TraceEvent& e);
   void on_newtask(const km::TraceEvent& e);
   void on_fork(const km::TraceEvent& e);

@@ -60,10 +60,12 @@ void ProcessTable::fork(const LifeRow& r) {
 }
 
 void ProcessTable::run(const LifeRow& r) {
-  if (Task* prev = find(r.other)) {
+  const char letter = r.state.empty() ? 'R' : r.state[0];
+  Task* prev = find(r.other);
+  // A dead one that leaves its CPU has had its zombie row: this is the old owner of a pid that a new task has by now.
+  if (prev && (sleeps(letter) || letter == 'R' || prev->row.state != 'R')) {
     prev->row.cputime = r.runtime_ns;
     prev->running = false;
-    const char letter = r.state.empty() ? 'R' : r.state[0];
     if (prev->row.state == 'R') prev->row.state = letter;
     if (sleeps(prev->row.state)) prev->row.wchan = r.text.empty() ? std::string(wchan_of_loop(prev->row.comm)) : r.text;
   }

@@ -270,6 +270,35 @@ TEST_SUITE("kernel_model/process") {
     CHECK(m.kernel().alive().task_structs == 0);
   }
 
+  TEST_CASE("cgroup.procs: forks that slept while threads were moved are woken in the order in which they came") {
+    // As above, but twenty processes share CPU 1 and begin to fork one after the other, 1 us apart, while the second write holds the lock.
+    ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+    m.set(Tunable::timer_slack_ns, 0);
+    m.config().costs.ns[static_cast<std::size_t>(Phase::cgroup_attach_per_task)] = 50_us;
+    m.config().machine.ipi.assign(4, 0_ns);
+    static const CpuMask kCpu0 = CpuMask::of(CpuId(0)), kCpu1 = CpuMask::of(CpuId(1));
+    const u32 batch = m.kernel().create_group({.name = "batch"});
+    m.start(m.add_list({attach_op(batch), attach_op(0), run_op(1_ms)}), 5_ms, &kCpu0);
+    constexpr u64 kForkers = 20;
+    const u32 child = m.add_list({});
+    for (u64 i = 0; i < kForkers; ++i)
+      m.start(m.add_list({{.kind = OpKind::sleep_until, .ns = 24'052_us + Ns(1000 * i)}, fork_op(m.fork_spec(child)), wait_op()}), 5_ms,
+              &kCpu1);
+    m.run();
+    const auto moved = m.of(Tp::cgroup_attach);
+    REQUIRE(moved.size() == 2);
+    CHECK(moved[1].ts == 24'100_us);
+    CHECK(m.kernel().lock_stats()[static_cast<std::size_t>(LockId::threadgroup_read)].contended == kForkers);
+    std::vector<s32> came, woken;
+    for (const TraceEvent& e : m.of(Tp::contention_begin)) came.push_back(e.pid.v);
+    for (const TraceEvent& e : m.of(Tp::sched_waking))
+      if (e.ts == 24'100_us && e.cpu == CpuId(0) && woken.size() < kForkers) woken.push_back(static_cast<s32>(e.args[1]));
+    CHECK(came.size() == kForkers);
+
+    CHECK(woken == came);
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
   TEST_CASE("cgroup.procs: before anybody writes to it, forks and exits share no lock for it") {
     ScriptMachine m("rpi-4.19-arm64", 2, 1000_ns);
     const u32 child = m.add_list({});

@@ -228,6 +228,30 @@ TEST_CASE("latency: a recycled pid does not inherit the dates of its former owne
   CHECK(r[Metric::exit_to_free].min() == 500);
 }
 
+TEST_CASE("latency: a pid that is given away before its old owner has left its CPU") {
+  // 11 dies on CPU 1; after its release CPU 0 forks a new 11, which runs there and dies too.
+  Rig r;
+  FakeStream& s = r.s;
+  s.sw(50, 1, 0, 'R', 11);
+  s.mark(100, 1, 11, Tp::do_exit, 11, 0);
+  s.mark(150, 1, 11, Tp::release_task, 11);
+  s.newtask(160, 0, 10, 11);
+  s.wake(170, 0, 10, Tp::sched_wakeup_new, 11, 0);
+  s.sw(180, 0, 10, 'R', 11);
+  s.sw(200, 1, 11, 'X', 12);
+  s.mark(230, 1, 12, Tp::stack_free, 11);
+  s.sw(300, 1, 12, 'S', 0);
+  CHECK(only(r[Metric::fork_to_run]) == 10);
+  CHECK(only(r[Metric::exit_to_switch]) == 100);
+  CHECK(only(r[Metric::exit_to_stack_free]) == 130);
+  CHECK(r[Metric::timeslice].min() == 100);
+  CHECK(r[Metric::timeslice].max() == 150);
+  s.mark(1000, 0, 11, Tp::do_exit, 11, 0);
+  s.sw(1180, 0, 11, 'Z', 0);
+  CHECK(r[Metric::exit_to_switch].max() == 180);
+  CHECK(r[Metric::timeslice].max() == 1000);
+}
+
 TEST_CASE("latency: a thread that execs keeps its open intervals under the leader's pid") {
   Rig r;
   FakeStream& s = r.s;

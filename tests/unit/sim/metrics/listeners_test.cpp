@@ -112,6 +112,37 @@ TEST_CASE("tasks: the end, the exit code and the accounting are those of the eve
   CHECK(l.records()[1].end.v == 0);
 }
 
+TEST_CASE("tasks: a pid that is given away before its old owner has left its CPU") {
+  FakeStream s;
+  TaskListener l;
+  s.trace.subscribe(l, TaskListener::events());
+  s.newtask(0, 0, 10, 11);
+  s.sw(10, 1, 0, 'R', 11);
+  s.mark(500, 1, 11, Tp::do_exit, 11, 0x100);
+  s.newtask(600, 0, 10, 11);
+  s.wake(610, 0, 10, Tp::sched_wakeup_new, 11, 0);
+  s.sw(650, 0, 10, 'R', 11);
+  s.emit(700, 1, 11, Tp::sched_stat_runtime, {s.comm(11), 11, 690, 0});
+  s.sw(700, 1, 11, 'X', 12);
+  s.acct(720, 1, 11, 300, 200, 5);
+  s.acct(900, 1, 11, 1, 2, 40);  // of the new one, by chance told by the same CPU
+  REQUIRE(l.records().size() >= 2);
+  const auto of11 = [&l](std::size_t n) {
+    for (const TaskRecord& r : l.records())
+      if (r.pid.v == 11 && n-- == 0) return r;
+    return TaskRecord{};
+  };
+  CHECK(of11(0).end.v == 700);
+  CHECK(of11(0).runtime.v == 690);
+  CHECK(of11(0).utime.v == 300);
+  CHECK(of11(0).run_delay.v == 5);
+  CHECK(of11(1).start.v == 600);
+  CHECK(of11(1).end.v == 0);
+  CHECK(of11(1).delays == 1);
+  CHECK(of11(1).utime.v == 1);
+  CHECK(of11(1).run_delay.v == 40);
+}
+
 TEST_CASE("placement: a fork keeps its candidates, groups and steps, those of an exec go") {
   FakeStream s;
   PlacementListener l(2);
@@ -299,6 +330,37 @@ TEST_CASE("invariants: a proper life violates nothing") {
   c.l.finish(f);
   CHECK(c.l.violated() == 0);
   CHECK(c.l.checked() > 20);
+}
+
+TEST_CASE("invariants: a pid may be given away before its old owner has left its CPU, but not while that lives") {
+  Checked c;
+  FakeStream& s = c.s;
+  s.newtask(0, 0, 10, 11);
+  s.sw(20, 1, 0, 'R', 11);
+  s.mark(20, 1, 11, Tp::sched_info_arrive, 11, 10);
+  s.mark(30, 1, 11, Tp::do_exit, 11);
+  s.mark(40, 1, 11, Tp::release_task, 11);
+  s.sw(45, 0, 0, 'R', 10);
+  s.newtask(50, 0, 10, 11);
+  s.wake(60, 0, 10, Tp::sched_wakeup_new, 11, 0);
+  s.sw(70, 0, 10, 'S', 11);
+  s.mark(70, 0, 11, Tp::sched_info_arrive, 11, 3);
+  s.sw(80, 1, 11, 'X', 12);
+  s.acct(90, 1, 11, 1, 2, 10);
+  s.mark(95, 0, 0, Tp::task_struct_free, 11);
+  s.sw(100, 0, 11, 'S', 0);
+  s.acct(110, 0, 11, 1, 2, 3);
+  s.mark(120, 0, 11, Tp::release_task, 11);
+  s.sw(130, 0, 0, 'R', 11);
+  s.sw(140, 0, 11, 'X', 13);
+  s.newtask(150, 1, 12, 11);  // between that switch and what 13 has to tell of it
+  s.sw(160, 1, 12, 'S', 11);
+  s.mark(160, 1, 11, Tp::sched_info_arrive, 11, 10);
+  s.acct(170, 0, 11, 1, 2, 3);
+  s.acct(180, 0, 11, 1, 2, 10);
+  CHECK(c.l.violated() == 0);
+  s.newtask(190, 1, 12, 11);
+  CHECK(c.l.violated() == 1);
 }
 
 TEST_CASE("invariants: a broken queue is told with date, CPU and the events before, long queues are asked less often") {
