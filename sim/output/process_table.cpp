@@ -62,8 +62,8 @@ void ProcessTable::fork(const LifeRow& r) {
 void ProcessTable::run(const LifeRow& r) {
   const char letter = r.state.empty() ? 'R' : r.state[0];
   Task* prev = find(r.other);
-  // A dead one that leaves its CPU has had its zombie row: this is the old owner of a pid that a new task has by now.
-  if (prev && (sleeps(letter) || letter == 'R' || prev->row.state != 'R')) {
+  // A dead one that did not run is the old owner of a pid that a new task has by now.
+  if (prev && (sleeps(letter) || letter == 'R' || prev->running)) {
     prev->row.cputime = r.runtime_ns;
     prev->running = false;
     if (prev->row.state == 'R') prev->row.state = letter;

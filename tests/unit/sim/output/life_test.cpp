@@ -174,6 +174,23 @@ TEST_CASE("process table: threads count for their process, also when they are go
   CHECK(row_at(life, 1'000, 10).cputime == 900 + 480);
 }
 
+TEST_CASE("process table: a pid that is given away before its old owner has left its CPU is the new one's") {
+  Told t;
+  FakeStream& s = t.s;
+  t.start(0, 10);
+  s.sw(100, 0, 0, 'R', 10);
+  s.newtask(200, 0, 10, 11);
+  s.sw(300, 1, 0, 'R', 11);
+  t.spend(440, 1, 11, 140);
+  s.mark(450, 1, 11, Tp::release_task, 11);
+  s.newtask(460, 0, 10, 11);
+  s.sw(500, 1, 11, 'X', 0);
+  const Life life = t.life(1'000);
+  CHECK(row_at(life, 600, 11).state == 'R');
+  CHECK(row_at(life, 600, 11).start == 460);
+  CHECK(row_at(life, 600, 11).cputime == 0);
+}
+
 TEST_CASE("life: a thread that execs goes on under its leader's pid, with the CPU time of both") {
   Told t;
   FakeStream& s = t.s;
