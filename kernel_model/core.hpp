@@ -376,7 +376,7 @@ class Core : public SchedHooks {
   void set_clock(Ns t);
   void start_process(const StartSpec& spec);
   Files& files_of_started(const StartSpec& spec);
-  void link_started(Task& t);
+  void link_started(Task& t, Pid pid);
   void wake_started(Cpu& c, Task& t);
   Autogroup& new_autogroup();
   PidNamespace& new_pid_ns(PidNamespace* parent);

@@ -109,6 +109,7 @@ struct Totals {
       balance_attempts = 0, balance_pulls = 0, frequency_changes = 0, affinity_widened = 0, hrticks = 0;
   /// Scheduling events of the benchmark: switch-in, wake-up, new-task wake-up, preemption, sleep, exit, tick.
   u64 sched_events = 0;
+  u64 start_errors = 0;       ///< processes of the workload that could not be started; for `diagnostics`
   u64 placement_illegal = 0;  ///< answers of placement rules that were replaced; for `diagnostics`
 };
 

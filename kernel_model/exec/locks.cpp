@@ -266,6 +266,7 @@ void Core::has_lock(Ctx& x, LockWaiter& w) {
 
 void Core::unlock(Ctx& x, u16 set) {
   const u32 gone = x.f.held & set;
+  FS_CONTRACT(!(gone & kSleepingLocks), "a sleeping lock is dropped between steps, where whom it wakes goes first");
   x.f.held = static_cast<u16>(x.f.held & ~gone);
   if (gone) drop_locks(x.c, gone);
 }

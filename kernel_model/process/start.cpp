@@ -60,9 +60,8 @@ Files& Core::files_of_started(const StartSpec& spec) {
 }
 
 /// Identity: leader of a session of its own, child of init.
-void Core::link_started(Task& t) {
-  t.pid = t.tgid = alloc_pid();
-  FS_CONTRACT(t.pid.v, "no pid left for a workload process");
+void Core::link_started(Task& t, Pid pid) {
+  t.pid = t.tgid = pid;
   t.pid_ns = init_pid_ns_;
   t.group_leader = &t;
   t.exit_signal = kSIGCHLD;
@@ -95,7 +94,13 @@ void Core::wake_started(Cpu& c, Task& t) {
   touch(c);
 }
 
+/// When there are too many tasks or no number is left, init's fork fails with EAGAIN, and the process is not started at all.
 void Core::start_process(const StartSpec& spec) {
+  const Pid pid = nr_threads < profile().tun(Tunable::threads_max) ? alloc_pid() : Pid(0);
+  if (!pid.v) {
+    ++totals.start_errors;
+    return;
+  }
   Cpu& c = first_online();
   Task& t = alloc_task();
   dup_fields(*this, t, *init_);
@@ -109,7 +114,7 @@ void Core::start_process(const StartSpec& spec) {
   t.fs = &new_fs();
   t.sighand = &new_sighand();
   t.signal = &new_signal(nullptr);
-  link_started(t);
+  link_started(t, pid);
   t.user = spec.user;
   t.frames.push(kUser);
   t.frames.push(kRetFromFork);

@@ -14,7 +14,7 @@ namespace {
 // Locals of kUser.
 enum Local : u32 { kRetry = 0 };
 enum Pc : u16 { kPcFetch = 0, kPcWork = 1 };
-enum FaultPc : u16 { kPcSharedMm = 1 };
+enum FaultPc : u16 { kPcOwnMm = 0, kPcSharedMm = 1 };
 enum FaultKind : u64 { kFaultCow = 0, kFaultReuse = 1, kFaultAnon = 2, kFaultFile = 3 };
 constexpr u64 kIdleOpsLimit = 10'000'000;
 
@@ -383,9 +383,12 @@ Ns fault_cost(Ctx& x) {
   return x.k.cost(kPhase[x.f.a[0]]);
 }
 /// The next fault follows at once unless signals or rescheduling come first.
+Next fault_next(Ctx& x) {
+  if (!faults_due(x.t) || x.t.ti_flags || x.f.a[1]) return ret();
+  return jump(x.f.pc() == kPcOwnMm ? kPcOwnMm : kPcSharedMm);
+}
 Next fault_done(Ctx& x) {
   constexpr u32 kTaskRssEventsThresh = 64;
-  if (x.f.held) x.k.unlock(x);
   Mm& mm = *x.t.mm;
   switch (x.f.a[0]) {
     case kFaultAnon:
@@ -403,13 +406,14 @@ Next fault_done(Ctx& x) {
   ++x.t.min_flt;
   if (x.t.rss_events++ > kTaskRssEventsThresh) x.k.sync_mm_rss(x.c, x.t);  // check_sync_rss_stat
   x.k.emit(Tp::page_fault, x.c, x.t.pid, x.f.a[0]);
-  return faults_due(x.t) && !x.t.ti_flags && !x.f.a[1] ? jump(x.f.pc()) : ret();
+  return x.f.pc() == kPcOwnMm ? fault_next(x) : advance();
 }
 /// A mm that nobody else uses has nobody to wait for either: its semaphore is left out.
 using FaultMarks = FnMarkList<pays<Fn::do_page_fault>, calls<Fn::find_vma>, pays<Fn::handle_mm_fault>>;
 constexpr Step kFaultSteps[] = {
     {fault_done, Phase::count_, fault_cost, StepFlag::kMm | StepFlag::kMightSleep, FaultMarks::list},
     {fault_done, Phase::count_, fault_cost, StepFlag::kMm | StepFlag::kMightSleep, FaultMarks::list, LockSet::mmap_read},
+    {fault_next},  // after up_read and whom that wakes
 };
 
 }  // namespace

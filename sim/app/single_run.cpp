@@ -157,6 +157,7 @@ FinalNumbers final_numbers(const Setup& s, const km::Kernel& kernel, const RunRe
 std::vector<std::pair<std::string, km::u64>> diagnostics_of(const Programs& programs, const km::Kernel& kernel, const RunMetrics& metrics) {
   std::vector<std::pair<std::string, km::u64>> out;
   for (const auto& [name, count] : programs.diagnostics()) out.emplace_back(std::string(name), count);
+  if (const km::u64 n = kernel.totals().start_errors) out.emplace_back("starts_failed", n);
   if (const km::u64 n = kernel.totals().placement_illegal) out.emplace_back("placement_illegal", n);
   if (const km::u64 n = kernel.totals().affinity_widened) out.emplace_back("affinity_widened", n);
   if (const auto stuck = kernel.stuck_tasks(); !stuck.empty()) out.emplace_back("tasks_stuck_at_end", stuck.size());
@@ -234,10 +235,10 @@ Simulated simulate(const RunCommand& c, Setup& s, km::Trace& trace, RunMetrics& 
   Faults faults(s.run.workload.failures, s.run.seed);
   if (!s.run.workload.failures.empty()) s.config.faults = &faults;
   km::Kernel kernel(s.config, programs, s.engine->power(), trace);
-  for (const km::TaskView& t : kernel.tasks()) metrics.life.describe(t);
   const km::Ns bound = s.run.balance_bound.value_or(km::kBalanceBound);
   metrics.invariants.set_audit([&kernel, bound](km::CpuId cpu, km::Ns idle_since, std::vector<std::string>& broken) { return kernel.audit(cpu, idle_since, bound, broken); }, bound);
   programs.instantiate(kernel);
+  for (const km::TaskView& t : kernel.tasks()) metrics.describe(t);
 
   const auto start = std::chrono::steady_clock::now();
   KmKernel model(kernel);

@@ -30,6 +30,11 @@ struct RunMetrics {
     trace.subscribe(life, LifeListener::events());
     trace.subscribe(balance, BalanceListener::events());
   }
+  /// A task of the boot, before the run.
+  void describe(const km::TaskView& t) {
+    tasks.describe(t.pid, t.tgid, t.ppid, t.start_time);
+    life.describe(t);
+  }
   /// After Kernel::finish.
   void finish(const FinalNumbers& f) {
     schedule.finish(f.now);

@@ -26,6 +26,11 @@ TaskRecord& TaskListener::record(km::u32& i, km::u64 pid, NameId comm, Ns now) {
     fresh.pid = fresh.tgid = km::Pid(static_cast<km::s32>(pid));
     fresh.comm = comm;
     fresh.start = now;
+    if (const Boot& b = boot_.at(pid); b.start != km::kNever) {
+      fresh.tgid = b.tgid;
+      fresh.ppid = b.ppid;
+      fresh.start = b.start;
+    }
   }
   return records_[i - 1];
 }
@@ -108,6 +113,7 @@ void TaskListener::on_newtask(const TraceEvent& e) {
     grandparent = records_[p - 1].ppid;
   }
   index_.reborn(arg(e, Field::kNewPid)) = 0;
+  boot_.at(arg(e, Field::kNewPid)) = {};
   TaskRecord& child = record(arg(e, Field::kNewPid), NameId(static_cast<km::u32>(arg(e, Field::kNewComm))), e.ts);
   if (flags & km::kCLONE_THREAD) child.tgid = parent_tgid;
   if (e.pid.v == 0) return;
@@ -146,12 +152,6 @@ void TaskListener::on_acct(const TraceEvent& e) {
   index_.settle(e.cpu, pid);
 }
 
-void TaskListener::describe(km::Pid pid, km::Pid tgid, km::Pid ppid, NameId comm, Ns start) {
-  TaskRecord& r = record(static_cast<km::u64>(pid.v), comm, start);
-  r.tgid = tgid;
-  if (r.ppid.v == 0) r.ppid = ppid;
-  r.comm = comm;
-  r.start = start;
-}
+void TaskListener::describe(km::Pid pid, km::Pid tgid, km::Pid ppid, Ns start) { boot_.at(pid) = {tgid, ppid, start}; }
 
 }  // namespace forksim

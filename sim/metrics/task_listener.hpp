@@ -34,8 +34,8 @@ class TaskListener final : public km::TraceListener {
  public:
   static km::TpSet events();
   void on_event(const km::TraceEvent& e) override;
-  /// Fills in what no event says about a task that was there before the trace (kernel threads, processes started by the workload).
-  void describe(km::Pid pid, km::Pid tgid, km::Pid ppid, km::NameId comm, km::Ns start);
+  /// What no event says about a task that was there before the trace; it gets a record when an event is about it.
+  void describe(km::Pid pid, km::Pid tgid, km::Pid ppid, km::Ns start);
   const std::vector<TaskRecord>& records() const { return records_; }
 
  private:
@@ -48,7 +48,12 @@ class TaskListener final : public km::TraceListener {
   void on_exec(const km::TraceEvent& e);
   void on_acct(const km::TraceEvent& e);
 
+  struct Boot {
+    km::Pid tgid, ppid;
+    km::Ns start = km::kNever;  ///< kNever: born in the trace
+  };
   std::vector<TaskRecord> records_;
+  PidTable<Boot> boot_;
   PidTable<km::u32> index_;  ///< record + 1 of the pid's present owner, 0 for none
 };
 

@@ -247,6 +247,32 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(system == 51_us);
   }
 
+  TEST_CASE("a fork that comes in the middle of another thread's faults sleeps to the end of the first one, and the second waits for it") {
+    // Faults of 50 us from 220 us on, the fork at 240, its copy_mm 30 us: it sleeps to 270 and holds mmap_sem to 300, where the next fault
+    // begins.
+    ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+    m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 30_us;
+    m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = 50_us;
+    m.config().machine.ipi.assign(4, 0_ns);
+    const u32 child = m.add_list({});
+    const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = 2}, run_op(10_us), {.kind = OpKind::exit}});
+    m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(240_us), fork_op(m.fork_spec(child)), run_op(1_ms)}));
+    m.run();
+    const auto e = ends(m);
+    REQUIRE(e.size() == 2);
+    CHECK(e[0].wait == 30_us);
+    CHECK(e[1].wait == 30_us);
+    CHECK(stats(m, LockId::mmap_write).contended == 1);
+    CHECK(stats(m, LockId::mmap_read).contended == 1);
+    constexpr u64 kAnon = 2;
+    std::vector<Ns> faults;
+    for (const TraceEvent& f : m.of(Tp::page_fault))
+      if (f.args[1] == kAnon) faults.push_back(f.ts);
+    REQUIRE(faults.size() == 2);
+    CHECK(faults[1] - faults[0] == 80_us);
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
   TEST_CASE("a writer of a pipe spins for its mutex while the other writer runs") {
     // The body of write costs 1000 ns under the mutex: 100 to 1100 and, wanted at 400, 1107 to 2107.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);

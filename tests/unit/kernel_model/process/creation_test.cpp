@@ -163,6 +163,19 @@ TEST_SUITE("kernel_model/process") {
     }
   }
 
+  TEST_CASE("processes of the workload that init cannot fork are not started, and counted") {
+    ScriptMachine m("rpi-4.19-arm64", 4, 0_ns);
+    m.set(Tunable::threads_max, 12);  // init, kthreadd, four migration, four kworker: 10
+    const u32 program = m.add_list({run_op(1_ms)});
+    for (u32 i = 0; i < 5; ++i) m.start(program, Ns(100'000 * i));
+    m.start(program, 50_ms);
+    m.run();
+    CHECK(m.kernel().totals().forks == 3);
+    CHECK(m.kernel().totals().start_errors == 3);
+    CHECK(m.kernel().totals().exits == 3);
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
   TEST_CASE("threads_max counts every task of the machine, kernel threads too") {
     ScriptMachine m;
     m.set(Tunable::threads_max, 12);  // init, kthreadd, four migration, four kworker: 10

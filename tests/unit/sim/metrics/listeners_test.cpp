@@ -15,7 +15,9 @@ TEST_CASE("tasks: identity follows the clone flags") {
   FakeStream s;
   TaskListener l;
   s.trace.subscribe(l, TaskListener::events());
-  l.describe(km::Pid(10), km::Pid(10), km::Pid(1), km::NameId(static_cast<km::u32>(s.name("init"))), Ns(0));
+  l.describe(km::Pid(10), km::Pid(10), km::Pid(1), Ns(50));
+  l.describe(km::Pid(9), km::Pid(9), km::Pid(2), Ns(50));  // of whom nothing is heard
+  s.sw(90, 0, 0, 'R', 10);
   s.newtask(100, 0, 10, 11);            // fork
   s.newtask(200, 0, 11, 12, 0x3d0f00);  // thread of 11: CLONE_THREAD
   s.newtask(300, 0, 12, 13);            // forked by the thread: its parent is the process 11
@@ -24,6 +26,9 @@ TEST_CASE("tasks: identity follows the clone flags") {
   s.emit(500, 0, 14, Tp::sched_process_fork, {s.name("init"), 1, s.comm(15), 15});
   const auto& r = l.records();
   REQUIRE(r.size() == 6);
+  CHECK(r[0].pid.v == 10);
+  CHECK(r[0].ppid.v == 1);
+  CHECK(r[0].start.v == 50);
   CHECK(r[5].ppid.v == 1);
   CHECK(r[5].tgid.v == 15);
   CHECK(r[1].tgid.v == 11);
