@@ -316,7 +316,7 @@ void Core::send_reschedule(CpuId from, CpuId to) {
 
 void Core::call_function_on(CpuId from, Cpu& target) {
   ++totals.ipis;
-  sched.emit(Tp::ipi_raise, from, u64{1} << (target.id.v % 64), call_reason_);
+  sched.emit(Tp::ipi_raise, from, target.id, call_reason_);
   target.call_at = std::min(target.call_at, now() + machine_.ipi[from.v * nr_cpus() + target.id.v]);
   target.update_irq();
   touch(target);

@@ -68,6 +68,7 @@ TEST_SUITE("kernel_model/exec") {
     REQUIRE(std::ranges::any_of(raised, of_call));
     const TraceEvent sent = *std::ranges::find_if(raised, of_call);
     CHECK(sent.cpu == CpuId(1));
+    CHECK(sent.args[0] == 0);  // the CPU whose bit the mask has
     const auto entered = m.of(Tp::ipi_entry);
     const auto there = std::ranges::find_if(entered, [&](const TraceEvent& e) { return e.args[0] == call.v && e.ts >= sent.ts; });
     REQUIRE(there != entered.end());
