@@ -62,7 +62,7 @@ class Core : public SchedHooks {
   Ns next_event() const;
   void advance(Ns limit);
   void finish(Ns now);
-  void cpu_onoff(CpuId cpu, bool on, Ns now);
+  std::string_view cpu_onoff(CpuId cpu, bool on, Ns now);
   void speed_changed(CpuId cpu, u64 hz, Ns now);
   Ns now() const { return sched.now(); }
   /// When jiffies change next, after now: ticks come then.

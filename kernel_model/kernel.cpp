@@ -24,7 +24,7 @@ void Kernel::attach_pipe(u32 user, u32 pipe) { impl_->attach_pipe(user, pipe); }
 Ns Kernel::next_event() const { return impl_->next_event(); }
 void Kernel::advance(Ns limit) { impl_->advance(limit); }
 void Kernel::finish(Ns now) { impl_->finish(now); }
-void Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { impl_->cpu_onoff(cpu, on, now); }
+std::string_view Kernel::cpu_onoff(CpuId cpu, bool on, Ns now) { return impl_->cpu_onoff(cpu, on, now); }
 void Kernel::speed_changed(CpuId cpu, u64 hz, Ns now) { impl_->speed_changed(cpu, hz, now); }
 u64 Kernel::audit(CpuId cpu, Ns idle_since, Ns bound, std::vector<std::string>& broken) {
   return impl_->auditor.check(impl_->sched, cpu, idle_since, broken, bound);

@@ -189,8 +189,9 @@ class Kernel {
   /// Closes the books at `now` (time accounting up to it, forksim:task_acct of every task alive). Call once, last.
   void finish(Ns now);
 
-  /// The machine changed: CPU off or on, or another frequency (throttling). `now` >= every date advanced to.
-  void cpu_onoff(CpuId cpu, bool on, Ns now);
+  /// The machine changed: CPU off or on, or another frequency (throttling). `now` >= every date advanced to. What a CPU cannot be taken off
+  /// for, or brought back, is said in words; empty when it was done.
+  std::string_view cpu_onoff(CpuId cpu, bool on, Ns now);
   void speed_changed(CpuId cpu, u64 hz, Ns now);
 
   /// Checks the run queue of `cpu` as it is now (sched/audit.hpp); `idle_since`: since when the CPU idles, by run-queue clock, kNever: it does

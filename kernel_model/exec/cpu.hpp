@@ -164,6 +164,7 @@ struct Cpu {
   bool multi_stop = false;     ///< the stopper has to run multi_cpu_stop
   bool multi_waiting = false;  ///< it spins there
   bool dying = false;          ///< take_cpu_down was here: the idle loop dies next
+  bool off_by_write = false;   ///< off, and not by a profile of the platform
 
   bool dbs_work = false;  ///< the kworker has to run dbs_work_handler
   u64 nice_ns = 0;        ///< CPUTIME_NICE, by ticks

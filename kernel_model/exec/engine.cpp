@@ -419,9 +419,12 @@ void Core::apply_speed(Cpu& c, u64 hz) {
   c.seg_end = now() + scaled(left, c.seg_scale);
 }
 
-void Core::cpu_onoff(CpuId id, bool on, Ns now) {
+std::string_view Core::cpu_onoff(CpuId id, bool on, Ns now) {
   Cpu& c = *cpus_[id.v];
-  if (c.online == on) return;
+  if (c.online == on) return {};
+  if (hotplug.holder) return "a write to cpuN/online is under way";
+  if (c.off_by_write) return "it was taken off by a write to cpuN/online";
+  if (!on && sched.cpu_active_mask() == CpuMask::of(id)) return "it is the last CPU";
   set_clock(std::max(now, sched.now()));
   charge(c);
   c.online = on;
@@ -435,13 +438,18 @@ void Core::cpu_onoff(CpuId id, bool on, Ns now) {
   sched.set_cpu_online(id, on, on ? id : alive);
   if (!on) sched_timers.migrate(*this, id, alive);
   c.kind = c.kind_of[mode_of(c.seg_flags)];
-  if (!on && c.cur != c.idle) request_push(*this, c, *c.cur);
+  if (!on && c.cur != c.idle) {
+    if (c.prev && c.prev->on_cpu && c.prev->on_rq == TASK_ON_RQ_QUEUED) request_push(*this, c, *c.prev);
+    request_push(*this, c, *c.cur);
+  }
   touch(c);
+  return {};
 }
 
 void Core::cpu_power_off(Cpu& c) {
   charge(c);
   c.online = false;
+  c.off_by_write = true;
   update_stack(c);
   c.kind = TimeKind::off;
   c.ipi_at = c.tick_at = c.call_at = c.irq_work_at = kNever;
@@ -454,6 +462,7 @@ void Core::cpu_power_off(Cpu& c) {
 void Core::cpu_power_on(Cpu& c) {
   charge(c);
   c.online = true;
+  c.off_by_write = false;
   update_stack(c);
   c.kind = TimeKind::idle;
   c.seg_flags = StepFlag::kIrqsOff;

@@ -6,6 +6,8 @@
 //          before the events of the same date. Not modelled: several kernels in one run.
 #pragma once
 
+#include <string_view>
+
 #include "kernel_model/base/types.hpp"
 
 namespace forksim {
@@ -16,7 +18,8 @@ class KernelModel {
   virtual km::Ns next_event() const = 0;  ///< km::kNever: nothing will ever happen again
   virtual void advance(km::Ns limit) = 0;
   virtual km::Ns now() const = 0;  ///< date of the last event run
-  virtual void cpu_onoff(km::CpuId cpu, bool on, km::Ns now) = 0;
+  /// Why no kernel can follow, empty when it did.
+  virtual std::string_view cpu_onoff(km::CpuId cpu, bool on, km::Ns now) = 0;
   virtual void speed_changed(km::CpuId cpu, km::u64 hz, km::Ns now) = 0;
 };
 

@@ -15,7 +15,7 @@ class KmKernel final : public KernelModel {
   km::Ns next_event() const override { return k_.next_event(); }
   void advance(km::Ns limit) override { k_.advance(limit); }
   km::Ns now() const override { return k_.now(); }
-  void cpu_onoff(km::CpuId cpu, bool on, km::Ns now) override { k_.cpu_onoff(cpu, on, now); }
+  std::string_view cpu_onoff(km::CpuId cpu, bool on, km::Ns now) override { return k_.cpu_onoff(cpu, on, now); }
   void speed_changed(km::CpuId cpu, km::u64 hz, km::Ns now) override { k_.speed_changed(cpu, hz, now); }
 
  private:

@@ -141,6 +141,7 @@ class SimEngine::Impl final : public km::PowerPort {
   void time_advanced();
   void apply_transitions(Ns now);
   void apply(const Transition& t);
+  void tell_onoff(u32 cpu, Ns now);
   void tell_speed(u32 cpu, Ns now);
   void window_passed(Ns reached);
   void stop_here(RunEnd why);
@@ -221,9 +222,17 @@ void SimEngine::Impl::tell_notices() {
       tell_speed(n.cpu, n.at);
     } else if (told_on_[n.cpu] != on_[n.cpu]) {
       told_on_[n.cpu] = on_[n.cpu];
-      kernel_->cpu_onoff(CpuId(n.cpu), on_[n.cpu], n.at);
+      tell_onoff(n.cpu, n.at);
     }
   }
+}
+
+void SimEngine::Impl::tell_onoff(u32 cpu, Ns now) {
+  const std::string_view refused = kernel_->cpu_onoff(CpuId(cpu), on_[cpu], now);
+  if (!refused.empty())
+    throw EngineError(platform_.desc.file + ": the state profile of cpu" + std::to_string(cpu) +
+                      (on_[cpu] ? " brings it back at " : " takes it off at ") + std::to_string(now.v) + " ns, but " +
+                      std::string(refused));
 }
 
 /// A profile gives a share of the boot clock. What the kernel makes of it (another operating point, other watts) comes back as power

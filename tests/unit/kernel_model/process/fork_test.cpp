@@ -55,4 +55,35 @@ TEST_SUITE("kernel_model/process") {
     const CpuTimes off = m.kernel().cpu_times(CpuId(3));
     CHECK((off.user + off.system + off.irq + off.idle) == m.kernel().now() - 7_ms);
   }
+
+  TEST_CASE("hotplug: the last CPU stays, and so does one that a write to its file took off") {
+    ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+    m.config().hotplug = true;
+    const CpuMask cpu0 = CpuMask::of(CpuId(0));
+    m.start(m.add_list({{.kind = OpKind::cpu_online, .flag = false, .arg = 1}, run_op(100_ms)}), 0_ns, &cpu0);
+    m.kernel().advance(50_ms);
+    CHECK(m.kernel().cpu_onoff(CpuId(1), true, 50_ms) == "it was taken off by a write to cpuN/online");
+    CHECK(m.kernel().cpu_onoff(CpuId(1), false, 50_ms) == "");  // it is off
+    CHECK(m.kernel().cpu_onoff(CpuId(0), false, 50_ms) == "it is the last CPU");
+    m.run();
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
+  TEST_CASE("hotplug: a profile takes a CPU off at any moment, in the middle of a switch too") {
+    constexpr int kMoments = 300;
+    for (int i = 0; i < kMoments; ++i) {
+      CAPTURE(i);
+      ScriptMachine m("rpi-4.19-arm64", 2, 700_ns);
+      std::vector<Op> ops;
+      for (int n = 0; n < 200; ++n) ops.push_back({.kind = OpKind::yield});
+      const u32 program = m.add_list(ops);
+      for (int n = 0; n < 6; ++n) m.start(program);
+      const Ns at = 200_us + Ns(static_cast<u64>(i) * 37);
+      m.kernel().advance(at);
+      CHECK(m.kernel().cpu_onoff(CpuId(1), false, at) == "");
+      m.run();
+      CHECK(m.kernel().totals().exits == 6);
+      CHECK(m.kernel().alive().task_structs == 0);
+    }
+  }
 }

@@ -91,6 +91,15 @@ TEST_SUITE("sim/engine") {
     std::remove(file.c_str());
   }
 
+  TEST_CASE("a state profile that no kernel can follow ends the run with a message that names the CPU, the date and why") {
+    std::string profiles;
+    for (int c = 0; c < 4; ++c) profiles += profile("p" + std::to_string(c), "HOST_AVAIL", "cpu" + std::to_string(c), "0.000001 0");
+    const std::string file = board_with("all_off", profiles);
+    const std::string text = run_toy({file, {{0, Ns(0), 6000}}, {}, {}}, true);
+    CHECK(text.find("the state profile of cpu3 takes it off at 1000 ns, but it is the last CPU") != std::string::npos);
+    std::remove(file.c_str());
+  }
+
   TEST_CASE("profiles at date 0 are told before the first event") {
     const std::string file = board_with("zero_date", profile("p", "HOST_AVAIL", "cpu1", "0 0") + profile("q", "SPEED", "cpu0", "0 0.5"));
     const std::string text = run_toy({file, {{0, Ns(0), 3000}}, {}, {}}, true);

@@ -46,13 +46,14 @@ class ToyKernel final : public KernelModel {
   }
   km::Ns now() const override { return now_; }
 
-  void cpu_onoff(km::CpuId cpu, bool on, km::Ns now) override {
+  std::string_view cpu_onoff(km::CpuId cpu, bool on, km::Ns now) override {
     log_ += "cpu" + std::to_string(cpu.v) + (on ? " on " : " off ") + std::to_string(now.v) + "\n";
     Cpu& c = cpus_[cpu.v];
     settle(c, now);
     c.on = on;
     set_power(cpu.v, now);
     now_ = now;
+    return std::ranges::none_of(cpus_, &Cpu::on) ? "it is the last CPU" : "";
   }
   void speed_changed(km::CpuId cpu, km::u64 hz, km::Ns now) override {
     log_ += "cpu" + std::to_string(cpu.v) + " " + std::to_string(hz) + " Hz " + std::to_string(now.v) + "\n";
