@@ -1,5 +1,6 @@
 #include "sim/placement/brancher.hpp"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -134,7 +136,8 @@ km::u64 count_in_a_copy(const std::function<km::u64()>& count) {
   if (pid == 0) {
     try {
       tell_and_exit(p.write, count());
-    } catch (...) {
+    } catch (const std::exception& e) {
+      fmt::print(stderr, "{}\n", e.what());
       _exit(1);
     }
   }
