@@ -34,11 +34,11 @@ bool update_irq_load_avg(Rq& rq, u64 running);
 
 /// The divider that turns sums into averages right after an update.
 inline u32 pelt_divider(const SchedAvg& sa) { return LOAD_AVG_MAX - 1024 + sa.period_contrib; }
-/// Divides by pelt_divider again and again: one division, then multiplications. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact
-/// while x * d < 2^64, for d not a power of two.
+/// Divides by pelt_divider, of which there are 1024, without a division. With m = floor(2^64 / d) + 1, x * m / 2^64 is exact while
+/// x * d < 2^64, for d not a power of two.
 class PeltQuotient {
  public:
-  explicit PeltQuotient(const SchedAvg& sa) : d_(pelt_divider(sa)), m_(~u64{0} / d_ + 1) {}
+  explicit PeltQuotient(const SchedAvg& sa) : d_(pelt_divider(sa)), m_(kInverse[sa.period_contrib]) {}
   u64 operator()(u64 x) const {
     if (x >> 48) [[unlikely]]
       return x / d_;
@@ -46,6 +46,11 @@ class PeltQuotient {
   }
 
  private:
+  static constexpr std::array<u64, 1024> kInverse = [] {
+    std::array<u64, 1024> m{};
+    for (u32 i = 0; i < m.size(); ++i) m[i] = ~u64{0} / (LOAD_AVG_MAX - 1024 + i) + 1;
+    return m;
+  }();
   u64 d_, m_;
 };
 static_assert(LOAD_AVG_MAX < 65536 && LOAD_AVG_MAX - 1024 > 32768, "pelt_divider is below 2^16 and not a power of two");
