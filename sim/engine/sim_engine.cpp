@@ -258,7 +258,10 @@ double SimEngine::Impl::next_step(double limit) {
     stop_here(end_);
     return 0.0;
   }
-  return date >= bound ? limit : step_to(clock_s, date);
+  if (date < bound) return step_to(clock_s, date);
+  // SimGrid adds the step to its clock: near its own date that is exact, from afar it depends on where the clock stood
+  const double near = exact_from(clock_s, clock_s + limit) ? 0.0 : step_to(clock_s, bound - Ns(1));
+  return near > 0.0 ? near : limit;
 }
 
 /// The next date the clock must stand at; kNever when the run is over and the clock is at its end.

@@ -20,15 +20,16 @@ inline km::Ns to_ns(double seconds) { return km::Ns(static_cast<km::u64>(static_
 inline km::s64 to_ps(double seconds) { return std::llround(seconds * 1e12); }
 inline km::u64 to_hz(double flops) { return static_cast<km::u64>(std::llround(flops)); }
 
-/// The step that takes a clock standing at `clock` to exactly to_seconds(t); 0 when it is there already.
+/// From half of the way on, the difference of two dates is exact (Sterbenz 1974), and so is the clock after such a step.
+inline bool exact_from(double clock, double target) { return clock >= target / 2; }
+/// The step that takes a clock standing at `clock` to exactly to_seconds(t); 0 when it is there already. Before half of the way there may
+/// be none, as every other sum is a tie: then to the ns before `t`, from where there is one.
 inline double step_to(double clock, km::Ns t) {
-  const double target = to_seconds(t);
-  double step = target - clock;
+  const double target = to_seconds(t), step = target - clock;
   if (step <= 0.0) return 0.0;
-  // clock + (target - clock) may round to a neighbour of target; one ulp of the step is enough to correct it
-  if (clock + step < target) step = std::nextafter(step, INFINITY);
-  if (clock + step > target) step = std::nextafter(step, 0.0);
-  return step;
+  if (exact_from(clock, target) || clock + step == target) return step;
+  const double near = t.v > 0 ? to_seconds(t - km::Ns(1)) - clock : 0.0;
+  return near > 0.0 ? near : step;
 }
 
 }  // namespace forksim

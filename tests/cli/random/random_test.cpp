@@ -67,7 +67,7 @@ TEST_SUITE("cli/random") {
     }
   }
 
-  TEST_CASE("random workloads: accepted, nothing violated, the same with a trace and from what was resolved") {
+  TEST_CASE("random workloads: accepted, nothing violated, the same with a trace, in lock-step and from what was resolved") {
     const Session forksim;
     const Seeds s = seeds();
     for (std::uint64_t seed = s.first; seed < s.first + s.count; ++seed) {
@@ -83,10 +83,13 @@ TEST_SUITE("cli/random") {
       const Result again = forksim("run plain/resolved.yaml --quiet --out again");
       INFO(again.err);
       CHECK(again.code == 0);
+      const Result reference = forksim("run w.yaml --quiet --out reference --lockstep");
+      CHECK(reference.code == 0);
       for (const std::string file : kFiles) {
         CAPTURE(file);
         const std::string text = read_file(forksim.path() / "plain" / file);
         CHECK(text == read_file(forksim.path() / "traced" / file));
+        CHECK(text == read_file(forksim.path() / "reference" / file));
         if (file != kFiles[0]) CHECK(text == read_file(forksim.path() / "again" / file));
       }
       const json report = json::parse(read_file(forksim.path() / "plain" / "report.json"));
