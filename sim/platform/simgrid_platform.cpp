@@ -16,6 +16,7 @@
 
 #include "sim/platform/cost_file.hpp"
 #include "sim/platform/platform_text.hpp"
+#include "sim/platform/route_reach.hpp"
 #include "sim/platform/sim_time.hpp"
 
 namespace forksim {
@@ -33,6 +34,10 @@ class SourceText {
     std::ostringstream all;
     all << in.rdbuf();
     text_ = all.str();
+  }
+  RouteReach reach() const {
+    std::istringstream in(text_);
+    return RouteReach(in);
   }
   bool readable() const { return readable_ && !text_.empty(); }
 
@@ -230,10 +235,10 @@ void read_enable_method(const sg::NetZone& zone, const SourceText& source, Platf
     diags.add(source.at("\"enable_method\"", "", "enable_method", "\"" + text + "\" is no way to bring up a CPU", "psci or spin-table"));
 }
 
-void read_routes(const std::vector<sg::Host*>& hosts, PlatformDesc& p) {
+void read_routes(const std::vector<sg::Host*>& hosts, const RouteReach& reach, PlatformDesc& p) {
   for (u32 i = 0; i < hosts.size(); ++i)
     for (u32 j = 0; j < hosts.size(); ++j) {
-      if (i == j) continue;
+      if (i == j || !reach.may_lead(p.cpus[i].name, p.cpus[j].name)) continue;
       std::vector<sg::Link*> links;
       double latency = 0.0;
       try {
@@ -283,7 +288,7 @@ LoadedPlatform load_platform_file(sg::Engine& engine, const std::string& file, D
   const bool numbered = std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
   if (numbered) read_cpus(out.hosts, *check, source, out.desc, found);
   read_caches(engine, source, out.desc, found);
-  if (numbered) read_routes(out.hosts, out.desc);
+  if (numbered) read_routes(out.hosts, source.reach(), out.desc);
   for (const Diagnostic& d : found.list()) diags.add(d);
   return out;
 }
