@@ -31,10 +31,8 @@ struct ZoneGraph {
 ZoneGraph graph_of(const ptree& zone) {
   ZoneGraph z;
   for (const auto& [element, content] : zone) {
-    if (element == "host") {
-      z.hosts.push_back(content.get("<xmlattr>.id", ""));
-      z.vertex(z.hosts.back());
-    }
+    if (element == "host") z.hosts.push_back(content.get("<xmlattr>.id", ""));
+    if (element == "host") z.vertex(z.hosts.back());
     if (element != "route") continue;
     const Vertex src = z.vertex(content.get("<xmlattr>.src", "")), dst = z.vertex(content.get("<xmlattr>.dst", ""));
     boost::add_edge(src, dst, z.graph);
@@ -51,8 +49,8 @@ std::set<std::pair<std::string, std::string>> lost_in(const ptree& zone) {
     std::vector<boost::default_color_type> color(boost::num_vertices(z.graph), boost::white_color);
     boost::depth_first_visit(z.graph, z.vertices.at(from), boost::default_dfs_visitor(),
                              boost::make_iterator_property_map(color.begin(), boost::get(boost::vertex_index, z.graph)));
-    for (const std::string& to : z.hosts)
-      if (color[z.vertices.at(to)] == boost::white_color) lost.insert({from, to});
+    for (const auto& [to, vertex] : z.vertices)
+      if (color[vertex] == boost::white_color) lost.insert({from, to});
   }
   return lost;
 }
@@ -67,14 +65,16 @@ void visit(const ptree& element, std::set<std::pair<std::string, std::string>>& 
 
 }  // namespace
 
-RouteReach::RouteReach(std::istream& xml) {
+std::set<std::pair<std::string, std::string>> lost_ways(std::istream& xml) {
+  std::set<std::pair<std::string, std::string>> lost;
   ptree file;
   try {
     boost::property_tree::read_xml(xml, file);
   } catch (const boost::property_tree::xml_parser_error&) {
-    return;
+    return lost;
   }
-  if (const auto platform = file.get_child_optional("platform")) visit(*platform, lost_);
+  if (const auto platform = file.get_child_optional("platform")) visit(*platform, lost);
+  return lost;
 }
 
 }  // namespace forksim

@@ -1,7 +1,9 @@
 // Which hosts a platform file's own routes lead to.
 //
-// Purpose: a zone of SimGrid with Dijkstra routing that is asked for a way that is not there searches for ever, and takes memory for ever;
-//          so it is not asked. Other zones answer with an exception.
+// Purpose: a zone of SimGrid with Dijkstra routing that is asked for a way searches for ever, and takes memory for ever, when the way is
+// not
+//          there or leads past a place to which there is none (the cost of the latter overflows); so it is not asked. Other zones answer
+//          with an exception.
 // Source:  SimGrid 3.32 src/kernel/routing/DijkstraZone.cpp get_local_route; the elements zone, host, router and route of its DTD.
 // Units:   none. Ownership: a value. Errors: none: a file that cannot be read as XML is SimGrid's to refuse.
 // Not modelled: routes between zones.
@@ -14,14 +16,7 @@
 
 namespace forksim {
 
-class RouteReach {
- public:
-  explicit RouteReach(std::istream& xml);
-  /// False when both are in the same Dijkstra zone, whose routes do not lead from the one to the other.
-  bool may_lead(const std::string& from, const std::string& to) const { return !lost_.contains({from, to}); }
-
- private:
-  std::set<std::pair<std::string, std::string>> lost_;
-};
+/// Pairs (host; host, or router with routes of its own) of the same Dijkstra zone between which its routes do not lead.
+std::set<std::pair<std::string, std::string>> lost_ways(std::istream& xml);
 
 }  // namespace forksim

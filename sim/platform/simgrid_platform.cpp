@@ -35,9 +35,9 @@ class SourceText {
     all << in.rdbuf();
     text_ = all.str();
   }
-  RouteReach reach() const {
+  std::set<std::pair<std::string, std::string>> lost_ways() const {
     std::istringstream in(text_);
-    return RouteReach(in);
+    return forksim::lost_ways(in);
   }
   bool readable() const { return readable_ && !text_.empty(); }
 
@@ -235,10 +235,14 @@ void read_enable_method(const sg::NetZone& zone, const SourceText& source, Platf
     diags.add(source.at("\"enable_method\"", "", "enable_method", "\"" + text + "\" is no way to bring up a CPU", "psci or spin-table"));
 }
 
-void read_routes(const std::vector<sg::Host*>& hosts, const RouteReach& reach, PlatformDesc& p) {
+void read_routes(const std::vector<sg::Host*>& hosts, const SourceText& source, PlatformDesc& p, Diagnostics& diags) {
+  for (const auto& [from, to] : source.lost_ways())
+    diags.add(source.at("routing=\"Dijkstra", "", "route " + from + " -> " + to, to + " is disconnected: no route leads there from " + from,
+                        "a way between every two CPUs"));
+  if (!diags.ok()) return;
   for (u32 i = 0; i < hosts.size(); ++i)
     for (u32 j = 0; j < hosts.size(); ++j) {
-      if (i == j || !reach.may_lead(p.cpus[i].name, p.cpus[j].name)) continue;
+      if (i == j) continue;
       std::vector<sg::Link*> links;
       double latency = 0.0;
       try {
@@ -288,7 +292,7 @@ LoadedPlatform load_platform_file(sg::Engine& engine, const std::string& file, D
   const bool numbered = std::none_of(out.hosts.begin(), out.hosts.end(), [](const sg::Host* h) { return h == nullptr; });
   if (numbered) read_cpus(out.hosts, *check, source, out.desc, found);
   read_caches(engine, source, out.desc, found);
-  if (numbered) read_routes(out.hosts, source.reach(), out.desc);
+  if (numbered) read_routes(out.hosts, source, out.desc, found);
   for (const Diagnostic& d : found.list()) diags.add(d);
   return out;
 }
