@@ -19,15 +19,15 @@ int normal_prio(const Task& p) { return rt_policy(p.policy) ? MAX_RT_PRIO - 1 - 
 
 SchedClass class_of(int prio) { return prio < MAX_RT_PRIO ? SchedClass::rt : SchedClass::fair; }
 
-/// The waiting task that would be picked first, or null.
-/// Not one that runs, nor one that the CPU is switching away from.
+/// The waiting task that would be picked first, or null. Where that is one that the CPU is still switching away from, any other.
 Task* first_queued(const Rq& rq) {
   for (const auto& queue : rq.rt.queue)
     for (Task* p = queue.front(); p; p = queue.next(p))
       if (!p->on_cpu) return p;
   const CfsRq* q = &rq.cfs;
   while (q->leftmost && !q->leftmost->task) q = q->leftmost->my_q;
-  if (!q->leftmost || !q->leftmost->task->on_cpu) return q->leftmost ? q->leftmost->task : nullptr;
+  Task* first = q->leftmost ? q->leftmost->task : nullptr;
+  if (!first || !first->on_cpu) return first;
   for (Task* p = rq.cfs_tasks.front(); p; p = rq.cfs_tasks.next(p))
     if (!p->on_cpu) return p;
   return nullptr;

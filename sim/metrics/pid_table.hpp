@@ -30,7 +30,7 @@ class PidTable {
   void arrive(km::CpuId cpu, km::u64 pid) { on(cpu).now = pid; }
   /// The row of `pid`, away from which `cpu` switches, `for_ever` when it is dead.
   T& leave(km::CpuId cpu, km::u64 pid, bool for_ever) {
-    std::erase_if(aside_, [cpu](const Aside& a) { return a.cpu == cpu && a.left; });
+    std::erase_if(aside_, [cpu, pid](const Aside& a) { return a.cpu == cpu && (a.left || a.pid != pid); });
     on(cpu).left = for_ever ? pid : 0;
     Aside* a = aside(cpu, pid);
     if (!a) return at(pid);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel_model/user_space.hpp"
+#include "sim/metrics/event_fields.hpp"
 #include "sim/output/wchan.hpp"
 
 namespace forksim {
@@ -13,7 +14,7 @@ using km::u64;
 
 namespace {
 constexpr s64 kInit = 1, kKthreadd = 2;
-bool sleeps(char state) { return state != 'R' && state != 'Z' && state != 'X'; }
+bool sleeps(char state) { return state != 'R' && !is_dead(state); }
 }  // namespace
 
 ProcessTable::Task* ProcessTable::find(s64 pid) {
@@ -63,7 +64,7 @@ void ProcessTable::run(const LifeRow& r) {
   const char letter = r.state.empty() ? 'R' : r.state[0];
   Task* prev = find(r.other);
   // A dead one that did not run is the old owner of a pid that a new task has by now.
-  if (prev && (sleeps(letter) || letter == 'R' || prev->running)) {
+  if (prev && (!is_dead(letter) || prev->running)) {
     prev->row.cputime = r.runtime_ns;
     prev->running = false;
     if (prev->row.state == 'R') prev->row.state = letter;

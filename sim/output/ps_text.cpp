@@ -8,6 +8,8 @@
 #include <set>
 #include <tuple>
 
+#include "sim/metrics/event_fields.hpp"
+
 namespace forksim {
 
 using km::s64;
@@ -19,7 +21,7 @@ constexpr u64 kSecond = 1'000'000'000, kClockTick = kSecond / 100;
 constexpr s64 kInit = 1;
 constexpr u64 kPageKib = 4;
 
-bool zombie(const ProcessRow& p) { return p.state == 'Z' || p.state == 'X'; }
+bool zombie(const ProcessRow& p) { return is_dead(p.state); }
 
 /// hh:mm:ss with days in front when there are any.
 std::string unix_time(u64 ns) {

@@ -5,6 +5,7 @@
 #include <boost/property_tree/ptree.hpp>
 #include <boost/property_tree/xml_parser.hpp>
 #include <map>
+#include <sstream>
 #include <vector>
 
 namespace forksim {
@@ -31,8 +32,7 @@ struct ZoneGraph {
 ZoneGraph graph_of(const ptree& zone) {
   ZoneGraph z;
   for (const auto& [element, content] : zone) {
-    if (element == "host") z.hosts.push_back(content.get("<xmlattr>.id", ""));
-    if (element == "host") z.vertex(z.hosts.back());
+    if (element == "host") z.vertex(z.hosts.emplace_back(content.get("<xmlattr>.id", "")));
     if (element != "route") continue;
     const Vertex src = z.vertex(content.get("<xmlattr>.src", "")), dst = z.vertex(content.get("<xmlattr>.dst", ""));
     boost::add_edge(src, dst, z.graph);
@@ -65,11 +65,12 @@ void visit(const ptree& element, std::set<std::pair<std::string, std::string>>& 
 
 }  // namespace
 
-std::set<std::pair<std::string, std::string>> lost_ways(std::istream& xml) {
+std::set<std::pair<std::string, std::string>> lost_ways(const std::string& xml) {
   std::set<std::pair<std::string, std::string>> lost;
   ptree file;
   try {
-    boost::property_tree::read_xml(xml, file);
+    std::istringstream in(xml);
+    boost::property_tree::read_xml(in, file);
   } catch (const boost::property_tree::xml_parser_error&) {
     return lost;
   }

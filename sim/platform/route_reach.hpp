@@ -8,14 +8,13 @@
 // Not modelled: routes between zones.
 #pragma once
 
-#include <istream>
 #include <set>
 #include <string>
 #include <utility>
 
 namespace forksim {
 
-/// Pairs (host; host, or router with routes of its own) of the same Dijkstra zone between which its routes do not lead.
-std::set<std::pair<std::string, std::string>> lost_ways(std::istream& xml);
+/// Pairs (a host; a host or what a route leads from or to) of the same Dijkstra zone between which its routes do not lead.
+std::set<std::pair<std::string, std::string>> lost_ways(const std::string& xml);
 
 }  // namespace forksim

@@ -35,10 +35,7 @@ class SourceText {
     all << in.rdbuf();
     text_ = all.str();
   }
-  std::set<std::pair<std::string, std::string>> lost_ways() const {
-    std::istringstream in(text_);
-    return forksim::lost_ways(in);
-  }
+  const std::string& text() const { return text_; }
   bool readable() const { return readable_ && !text_.empty(); }
 
   /// A diagnostic at the first occurrence of `needle` after `after`.
@@ -236,7 +233,7 @@ void read_enable_method(const sg::NetZone& zone, const SourceText& source, Platf
 }
 
 void read_routes(const std::vector<sg::Host*>& hosts, const SourceText& source, PlatformDesc& p, Diagnostics& diags) {
-  for (const auto& [from, to] : source.lost_ways())
+  for (const auto& [from, to] : lost_ways(source.text()))
     diags.add(source.at("routing=\"Dijkstra", "", "route " + from + " -> " + to, to + " is disconnected: no route leads there from " + from,
                         "a way between every two CPUs"));
   if (!diags.ok()) return;

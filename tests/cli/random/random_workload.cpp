@@ -36,6 +36,11 @@ const Names kFeatures = {
 #include "kernel_model/version/features.def"
 #undef FEATURE
 };
+const Names kFailures = {
+#define FAIL_POINT(name, ...) #name,
+#include "kernel_model/process/fail_points.def"
+#undef FAIL_POINT
+};
 /// Those for every kind of decision.
 const Names kRules = [] {
   Names n;
@@ -451,7 +456,7 @@ void Draw::settings(json& w) {
   if (percent(30)) w["governor"] = one({"performance", "powersave", "ondemand", "schedutil", "userspace"});
   if (percent(20)) w["placement"][one({"fork", "exec", "wake"})] = any(kRules);
   if (percent(10)) w["model"]["locks"] = "off";
-  if (percent(15)) w["fail"] = {{one({"copy_mm", "alloc_pid", "cgroup_can_fork"}), one({"nth:2", "every:5", "p:0.1"})}};
+  if (percent(15)) w["fail"] = {{any(kFailures), one({"nth:2", "every:5", "p:0.1"})}};
   if (percent(30))
     w["interrupts"] = {{{"name", "dev"}, {"irq", 40}, {"cpu", below(cpus_)}, {"handler", time(1, 200)}, {"thread", time(1, 1'000)}, {"every", time(200, 20'000)}, {"count", from(1, 100)}}};
 }

@@ -273,6 +273,22 @@ TEST_SUITE("kernel_model/exec/locks") {
     CHECK(m.kernel().alive().task_structs == 0);
   }
 
+  TEST_CASE("a fork that comes in the middle of another thread's last fault is woken by it, and both go on") {
+    // As above with one fault, 220 to 270 us: nobody takes mmap_sem after it but the fork.
+    ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
+    m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 30_us;
+    m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = 50_us;
+    m.config().machine.ipi.assign(4, 0_ns);
+    const u32 child = m.add_list({});
+    const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = 1}, run_op(10_us), {.kind = OpKind::exit}});
+    m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(240_us), fork_op(m.fork_spec(child)), run_op(1_ms)}));
+    m.run();
+    REQUIRE(ends(m).size() == 1);
+    CHECK(ends(m)[0].wait == 30_us);
+    CHECK(stats(m, LockId::mmap_write).contended == 1);
+    CHECK(m.kernel().alive().task_structs == 0);
+  }
+
   TEST_CASE("a writer of a pipe spins for its mutex while the other writer runs") {
     // The body of write costs 1000 ns under the mutex: 100 to 1100 and, wanted at 400, 1107 to 2107.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
