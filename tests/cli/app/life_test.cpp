@@ -238,6 +238,29 @@ TEST_SUITE("cli") {
     }
   }
 
+  TEST_CASE("the thread of an interrupt is a child of kthreadd from the boot on, and known to ps and explain") {
+    const Session forksim;
+    forksim.file("w.yaml", R"(schema: forksim.workload/1
+description: one device
+source: invented
+interrupts:
+  - {name: dev, irq: 40, handler: 2us, thread: 5us, at: 1ms, every: 1ms, count: 3}
+processes:
+  - name: worker
+    phases: [{run: 10ms}]
+start:
+  - {process: worker}
+)");
+    REQUIRE(forksim("run w.yaml --quiet --out out").code == 0);
+    const std::string tasks = read_file(forksim.path() / "out/tasks.csv");
+    const std::size_t comm = tasks.find(",irq/40-dev,");
+    REQUIRE(comm != std::string::npos);
+    const std::string row = tasks.substr(tasks.rfind('\n', comm) + 1), pid = row.substr(0, row.find(','));
+    CHECK(row.starts_with(pid + "," + pid + ",2,irq/40-dev,0,"));
+    CHECK(forksim("explain out --pid " + pid).code == 0);
+    CHECK(contains(forksim("ps out ely --at 5ms").out, "irq/40-dev"));
+  }
+
   TEST_CASE("explain tells a life from birth to free, and its phases add up") {
     const Session forksim;
     const Pids p(traced(forksim, "raspbian_proc"));
