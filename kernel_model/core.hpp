@@ -340,9 +340,9 @@ class Core : public SchedHooks {
   void apply(Cpu& c, FrameStack& st, Frame& f, Next n);
   template <bool kAhead>
   void enter_step(Cpu& c);
-  void begin_segment(Cpu& c, const Step& s, Ns len);
+  template <bool kAhead>
+  bool begin_segment(Cpu& c, const Step& s, Ns len);
   u64 mm_scale(Cpu& c, const Step& s);
-  bool undisturbed(const Cpu& c) const;
   void call_function_on(CpuId from, Cpu& target);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
@@ -353,7 +353,7 @@ class Core : public SchedHooks {
   void charge(Cpu& c);
   TaskView view(const Task& t) const;
   void suspend(Cpu& c);
-  u64 step_scale(const Cpu& c) const;
+  u64 step_scale(const Cpu& c, Mode mode) const;
   void set_in_mm(Cpu& c, bool in);
   bool take_locks(Ctx& x, u32 missing);
   bool take_each(Ctx& x, u32 missing);

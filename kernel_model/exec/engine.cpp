@@ -150,11 +150,6 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
   if (gone) drop_locks(c, gone);
 }
 
-/// Whether the step that `c` has just started is over before anything else happens on the machine. Only while run_ahead runs `c`.
-inline bool Core::undisturbed(const Cpu& c) const {
-  return c.seg_end.v * 2 + 1 < bound_ && ((c.seg_flags & StepFlag::kIrqsOff) || c.seg_end < c.irq_next);
-}
-
 /// Goes from step to step: the effects of those that take no time follow at once, and so do, when `kAhead`, those that nothing disturbs.
 /// Returns within a step, at its start. Part of the innermost loop, so forced into it.
 template <bool kAhead>
@@ -175,14 +170,16 @@ template <bool kAhead>
       if (!f.started && !take_locks(x, missing)) continue;
     if (graph_on()) [[unlikely]]
       if (!f.started) graph_.step(x, s);
-    const Ns len = f.started ? f.remaining : step_cost(x, s);
-    f.started = false;
-    if (len != Ns(0)) [[likely]] {
-      begin_segment(c, s, len);
-      if (!kAhead || !undisturbed(c)) [[unlikely]]
-        return;
-      set_clock(c.seg_end);
+    Ns len;
+    if (f.started) [[unlikely]] {
+      len = f.remaining;
+      f.started = false;
+    } else {
+      len = step_cost(x, s);
     }
+    if (len != Ns(0)) [[likely]]
+      if (!begin_segment<kAhead>(c, s, len)) [[unlikely]]
+        return;
     apply(c, st, f, s.effect(x));
   }
 }
@@ -191,22 +188,30 @@ template <bool kAhead>
 [[gnu::noinline]] u64 Core::mm_scale(Cpu& c, const Step& s) {
   const u8 in = s.flags & StepFlag::kMm;
   if (in != c.in_mm) set_in_mm(c, in);
-  return step_scale(c);
+  return step_scale(c, mode_of(s.flags));
 }
 
-/// `c` is in step `s` from now on, of which `len` reference ns are to be paid.
-inline void Core::begin_segment(Cpu& c, const Step& s, Ns len) {
-  c.seg_flags = s.flags | c.lock_flags;
+/// `c` is in step `s` from now on, of which `len` reference ns are to be paid. True when `kAhead` and that is over before anything else
+/// happens on the machine: then it has been paid, and nobody sees what the CPU was in.
+template <bool kAhead>
+[[gnu::always_inline]] inline bool Core::begin_segment(Cpu& c, const Step& s, Ns len) {
   const Mode mode = mode_of(s.flags);
   u64 scale = c.scale[mode];
   if ((s.flags | c.in_mm) & mm_flag_) [[unlikely]]
     scale = mm_scale(c, s);
-  c.seg_scale = scale;
-  c.seg_end = len == kNever ? kNever : now() + scaled(len, scale);
   if (const TimeKind kind = c.kind_of[mode]; kind != c.kind) [[unlikely]] {
     charge(c);
     c.kind = kind;
   }
+  const Ns end = len == kNever ? kNever : now() + scaled(len, scale);
+  c.seg_end = end;
+  if (kAhead && end.v * 2 + 1 < bound_ && (end < c.irq_next || ((s.flags | c.lock_flags) & StepFlag::kIrqsOff))) [[likely]] {
+    set_clock(end);
+    return true;
+  }
+  c.seg_flags = s.flags | c.lock_flags;
+  c.seg_scale = scale;
+  return false;
 }
 
 inline Ns Core::step_cost(Ctx& x, const Step& s) {
@@ -244,8 +249,7 @@ void Core::suspend(Cpu& c) {
   f.remaining = unscaled(c.seg_end - now(), c.seg_scale);
 }
 
-u64 Core::step_scale(const Cpu& c) const {
-  const Mode mode = mode_of(c.seg_flags);
+u64 Core::step_scale(const Cpu& c, Mode mode) const {
   if (mode == kUserMode || !c.in_mm || nr_mm_ == 1) return c.scale[mode];
   return (c.scale[kKernelMode] * (65536 + u64{nr_mm_ - 1} * costs_.mm_contention_65536)) >> 16;
 }
@@ -259,7 +263,7 @@ void Core::set_in_mm(Cpu& c, bool in) {
   for (auto& o : cpus_) {
     if (!o->in_mm || o.get() == &c || o->seg_end == kNever) continue;
     const Ns left = unscaled(o->seg_end - now(), o->seg_scale);
-    o->seg_scale = step_scale(*o);
+    o->seg_scale = step_scale(*o, mode_of(o->seg_flags));
     o->seg_end = now() + scaled(left, o->seg_scale);
     touch(*o);
   }
@@ -415,7 +419,7 @@ void Core::apply_speed(Cpu& c, u64 hz) {
   for (u32 i = 0; i < machine_.opp_hz.size(); ++i)
     if (machine_.opp_hz[i] == hz) c.opp = i;
   if (!running) return;
-  c.seg_scale = step_scale(c);
+  c.seg_scale = step_scale(c, mode_of(c.seg_flags));
   c.seg_end = now() + scaled(left, c.seg_scale);
 }
 
