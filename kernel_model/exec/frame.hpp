@@ -6,6 +6,7 @@
 // Errors:  overflow is a broken contract. Not modelled: stack depth in bytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "kernel_model/base/contract.hpp"
@@ -16,7 +17,7 @@ namespace forksim::km {
 struct Path;  // exec/path.hpp
 struct Step;
 
-/// Has no initial values: a task has sixteen of them, and call() sets the one that is used.
+/// call() sets all of it.
 struct Frame {
   const Path* path;
   const Step* step;  ///< of `path`, where it is
@@ -34,15 +35,14 @@ struct Frame {
   u16 pc() const;
 };
 
-/// Points into itself, a copy too.
+/// Points into itself, a copy too. Room for frames that are not there has no values: most tasks use few, and a new one is made per fork.
 class FrameStack {
  public:
   static constexpr u32 kMax = 16;
   FrameStack() { clear(); }
-  FrameStack(const FrameStack& o) : frames_(o.frames_) { end_ = frames_.data() + o.depth(); }
+  FrameStack(const FrameStack& o) { *this = o; }
   FrameStack& operator=(const FrameStack& o) {
-    frames_ = o.frames_;
-    end_ = frames_.data() + o.depth();
+    end_ = std::copy_n(o.frames_, o.depth(), frames_);
     return *this;
   }
   Frame& push(const Path& p) {
@@ -52,16 +52,18 @@ class FrameStack {
     return f;
   }
   void pop() { --end_; }
-  void clear() { end_ = frames_.data(); }
-  bool empty() const { return end_ == frames_.data(); }
-  u32 depth() const { return static_cast<u32>(end_ - frames_.data()); }
+  void clear() { end_ = frames_; }
+  bool empty() const { return end_ == frames_; }
+  u32 depth() const { return static_cast<u32>(end_ - frames_); }
   Frame& top() { return end_[-1]; }
   const Frame& top() const { return end_[-1]; }
   Frame& below_top() { return end_[-2]; }
 
  private:
   Frame* end_;  ///< behind the top
-  std::array<Frame, kMax> frames_;
+  union {
+    Frame frames_[kMax];
+  };
 };
 
 }  // namespace forksim::km
