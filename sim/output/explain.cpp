@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 
+#include "sim/output/process_table.hpp"
 #include "sim/output/wchan.hpp"
 
 namespace forksim {
@@ -187,8 +188,7 @@ class Explainer {
       lives_.back().begin(sleep_phase(r.state, wchan), r.time_ns, -1, {});
       return;
     }
-    constexpr s64 kInit = 1;
-    const char* how = r.other == kInit ? "started by the workload as a child of" : "forked by";
+    const char* how = r.other == kInitPid ? "started by the workload as a child of" : "forked by";
     lives_.emplace_back(pid_, r.time_ns, fmt::format("{}: {} {}, clone flags 0x{:x}", name, how, machine_.who(r.other), r.value));
     lives_.back().begin("created", r.time_ns, static_cast<s64>(r.cpu), {});
   }

@@ -9,9 +9,9 @@
 
 namespace forksim {
 
-namespace {
-
 using Json = nlohmann::ordered_json;
+
+namespace {
 
 std::string milliseconds(km::u64 ns) { return fmt::format("{}.{:06}", ns / 1'000'000, ns % 1'000'000); }
 

@@ -13,7 +13,7 @@ using km::s64;
 using km::u64;
 
 namespace {
-constexpr s64 kInit = 1, kKthreadd = 2;
+constexpr s64 kKthreadd = 2;
 bool sleeps(char state) { return state != 'R' && !is_dead(state); }
 }  // namespace
 
@@ -50,7 +50,7 @@ void ProcessTable::fork(const LifeRow& r) {
   }
   t.row.pid = r.pid;
   t.row.comm = r.text;
-  if (r.other == kInit) t.row.command = r.text;
+  if (r.other == kInitPid) t.row.command = r.text;
   share(t, parent, flags);
   if (Task* leader = find(t.tgid); leader && (flags & km::kCLONE_THREAD)) leader->most_threads = std::max(leader->most_threads, ++leader->threads);
   t.row.state = 'R';
@@ -136,7 +136,7 @@ void ProcessTable::share(Task& child, const Task* parent, u64 flags) {
     const bool shared = kFlag[i] ? flags & kFlag[i] : !(flags & kNewNs);
     child.objects[i] = parent && shared ? parent->objects[i] : ++objects_;
   }
-  if (child.row.kernel || child.row.pid == kInit) object(child, Shared::mm) = 0;
+  if (child.row.kernel || child.row.pid == kInitPid) object(child, Shared::mm) = 0;
 }
 
 /// unshare_files, exec_mmap, and a table of signal actions of its own.

@@ -26,6 +26,9 @@
 
 namespace forksim {
 
+/// Pid of init, the parent of what nobody else is.
+inline constexpr km::s64 kInitPid = 1;
+
 struct ProcessRow {
   km::s64 pid = 0, ppid = 0, pgrp = 0, session = 0;
   char state = 'R';

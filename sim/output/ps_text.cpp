@@ -18,7 +18,6 @@ using km::u64;
 namespace {
 
 constexpr u64 kSecond = 1'000'000'000, kClockTick = kSecond / 100;
-constexpr s64 kInit = 1;
 constexpr u64 kPageKib = 4;
 
 bool zombie(const ProcessRow& p) { return is_dead(p.state); }
@@ -111,7 +110,7 @@ class Forest {
     out_ += line(p, layout_, indent(above), now_);
     const auto first = std::find_if(rows_.begin(), rows_.end(), [&](const ProcessRow& c) { return c.ppid >= p.pid; });
     const auto last = std::find_if(first, rows_.end(), [&](const ProcessRow& c) { return c.ppid != p.pid; });
-    const bool hide = layout_ == PsLayout::axjf && p.pid == kInit;
+    const bool hide = layout_ == PsLayout::axjf && p.pid == kInitPid;
     for (auto c = first; c != last; ++c) {
       std::vector<bool> below = above;
       if (!hide) below.push_back(std::next(c) != last);

@@ -123,7 +123,7 @@ RatioAxis ratio_axis(const std::vector<Effect>& effects, std::size_t measure) {
   return axis;
 }
 
-std::string percent(double share) { return fmt::format("{:+.1f} %", 100 * share); }
+std::string rounded_percent(double share) { return fmt::format("{:+.1f} %", 100 * share); }
 
 std::vector<std::string> groups_of(const std::vector<Effect>& effects) {
   std::vector<std::string> out;
@@ -204,7 +204,7 @@ std::string effect_table(const Study& study, const std::vector<Effect>& effects,
     out += "| " + level + " |";
     for (const std::string& g : groups) {
       const Effect* e = find_effect(effects, level, g, measure);
-      out += ' ' + (e ? percent(e->result.effect) + mark(e->result.verdict) : std::string("-")) + " |";
+      out += ' ' + (e ? rounded_percent(e->result.effect) + mark(e->result.verdict) : std::string("-")) + " |";
     }
     out += '\n';
   }
@@ -228,7 +228,8 @@ std::string effect_findings(const Study& study, const std::vector<Effect>& effec
     out += fmt::format("- {}: {} of {} are better than {}, {} worse", short_group(g), better, all, study.report->base, worse);
     const auto say = [](const Effect& e) {
       const Interval i = e.result.interval.value_or(Interval{e.result.effect, e.result.effect});
-      return fmt::format("{} ({}, interval {} to {})", e.level, percent(e.result.effect), percent(i.low), percent(i.high));
+      return fmt::format("{} ({}, interval {} to {})", e.level, rounded_percent(e.result.effect), rounded_percent(i.low),
+                         rounded_percent(i.high));
     };
     if (better) out += "; lowest with " + say(*best);
     if (worse) out += "; highest with " + say(*worst);

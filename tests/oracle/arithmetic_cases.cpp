@@ -262,22 +262,22 @@ void run_task_h_load(const Config& config, const json& c, Check& check) {
   for (std::size_t k = 0; k < chain.size(); ++k) check.eq("h_load", num(c, "h_load", k), chain[k]->h_load);
 }
 
-constexpr std::array kCases{CaseKind{"calc_delta", run_calc_delta},
-                            CaseKind{"pelt", run_pelt},
-                            CaseKind{"pelt_decay_load", run_decay_load},
-                            CaseKind{"pelt_segments", run_segments},
-                            CaseKind{"sched_slice", run_sched_slice},
-                            CaseKind{"place_entity", run_place_entity},
-                            CaseKind{"update_min_vruntime", run_update_min_vruntime},
-                            CaseKind{"wakeup_preempt_entity", run_wakeup_preempt_entity},
-                            CaseKind{"check_preempt_tick", run_check_preempt_tick},
-                            CaseKind{"pick_next_entity", run_pick_next_entity},
-                            CaseKind{"post_init_entity_util_avg", run_post_init},
-                            CaseKind{"calc_group_shares", run_calc_group_shares},
-                            CaseKind{"task_h_load", run_task_h_load}};
+constexpr std::array kArithmeticCases{CaseKind{"calc_delta", run_calc_delta},
+                                      CaseKind{"pelt", run_pelt},
+                                      CaseKind{"pelt_decay_load", run_decay_load},
+                                      CaseKind{"pelt_segments", run_segments},
+                                      CaseKind{"sched_slice", run_sched_slice},
+                                      CaseKind{"place_entity", run_place_entity},
+                                      CaseKind{"update_min_vruntime", run_update_min_vruntime},
+                                      CaseKind{"wakeup_preempt_entity", run_wakeup_preempt_entity},
+                                      CaseKind{"check_preempt_tick", run_check_preempt_tick},
+                                      CaseKind{"pick_next_entity", run_pick_next_entity},
+                                      CaseKind{"post_init_entity_util_avg", run_post_init},
+                                      CaseKind{"calc_group_shares", run_calc_group_shares},
+                                      CaseKind{"task_h_load", run_task_h_load}};
 
 }  // namespace
 
-std::span<const CaseKind> arithmetic_cases() { return kCases; }
+std::span<const CaseKind> arithmetic_cases() { return kArithmeticCases; }
 
 }  // namespace forksim::oracle

@@ -239,11 +239,11 @@ void run_load_balance(const Config& config, const json& c, Check& check) {
   }
 }
 
-constexpr std::array kCases{CaseKind{"fork_balance", run_fork_balance}, CaseKind{"wakeup_placement", run_wakeup_placement},
-                            CaseKind{"find_busiest_group", run_find_busiest_group}, CaseKind{"load_balance", run_load_balance}};
+constexpr std::array kDecisionCases{CaseKind{"fork_balance", run_fork_balance}, CaseKind{"wakeup_placement", run_wakeup_placement},
+                                    CaseKind{"find_busiest_group", run_find_busiest_group}, CaseKind{"load_balance", run_load_balance}};
 
 }  // namespace
 
-std::span<const CaseKind> decision_cases() { return kCases; }
+std::span<const CaseKind> decision_cases() { return kDecisionCases; }
 
 }  // namespace forksim::oracle

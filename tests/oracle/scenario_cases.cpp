@@ -483,12 +483,12 @@ void run_scenario(const Config& config, const json& c, Check& check) {
   }
 }
 
-constexpr std::array kCases{CaseKind{"scenario_1cpu", run_scenario}, CaseKind{"scenario_4cpu", run_scenario},
-                            CaseKind{"scenario_4cpu_nohz", run_scenario}, CaseKind{"scenario_4cpu_rr", run_scenario},
-                            CaseKind{"scenario_4cpu_throttle", run_scenario}};
+constexpr std::array kScenarioCases{CaseKind{"scenario_1cpu", run_scenario}, CaseKind{"scenario_4cpu", run_scenario},
+                                    CaseKind{"scenario_4cpu_nohz", run_scenario}, CaseKind{"scenario_4cpu_rr", run_scenario},
+                                    CaseKind{"scenario_4cpu_throttle", run_scenario}};
 
 }  // namespace
 
-std::span<const CaseKind> scenario_cases() { return kCases; }
+std::span<const CaseKind> scenario_cases() { return kScenarioCases; }
 
 }  // namespace forksim::oracle

@@ -4,6 +4,7 @@
 // Ownership: a Session removes its folder. Errors: as in process.hpp. Not modelled: terminals.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -42,5 +43,8 @@ inline std::string workload(const std::string& name) { return kSource + "/worklo
 nlohmann::json report_of(const Session& forksim, const std::string& arguments);
 
 bool is_json(const std::string& text);
+inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+inline constexpr std::int64_t kMs = 1'000'000;  ///< ns
 
 }  // namespace forksim::cli

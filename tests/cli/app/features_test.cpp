@@ -28,7 +28,7 @@ std::int64_t least_work(const Session& forksim) {
   return least;
 }
 
-constexpr std::int64_t kUs = 1'000, kMs = 1'000'000;
+constexpr std::int64_t kUs = 1'000;
 
 }  // namespace
 

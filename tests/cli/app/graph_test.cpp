@@ -8,7 +8,6 @@
 using namespace forksim::cli;
 
 namespace {
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 const std::string kRun = "run " + kSource + "/workloads/raspbian_whoami.yaml --quiet --out out ";
 std::string graph(const Session& forksim, const std::string& options) {
   const Result r = forksim(kRun + "--trace function_graph " + options);

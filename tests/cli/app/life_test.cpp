@@ -14,8 +14,6 @@ using namespace forksim::cli;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 /// The value behind `key`, up to a blank, in the first line that contains `mark`.
 std::string value_in(const std::string& text, const std::string& mark, const std::string& key) {
   const std::size_t at = text.find(mark);

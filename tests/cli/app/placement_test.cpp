@@ -17,7 +17,6 @@ namespace {
 
 const std::string kLoaded = kSource + "/workloads/fork_storm_loaded.yaml";
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 json report_in(const Session& s, const std::string& dir) { return json::parse(read_file(s.path() / dir / "report.json")); }
 
 std::vector<std::vector<std::string>> rows_of(const std::filesystem::path& csv) {

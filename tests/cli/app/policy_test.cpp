@@ -43,8 +43,6 @@ std::map<std::string, std::string> task(const Session& forksim, const std::strin
 
 std::int64_t ns(const std::string& number) { return std::stoll(number); }
 
-constexpr std::int64_t kMs = 1'000'000;
-
 }  // namespace
 
 TEST_SUITE("cli") {

@@ -14,8 +14,6 @@ namespace {
 const std::vector<std::string> kResultFiles = {"balance.csv", "cpus.csv",    "forks.csv",  "histograms.json", "latency.csv", "locks.csv", "manifest.json",
                                                "report.json", "report.txt", "resolved.yaml",   "tasks.csv"};
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_SUITE("cli") {

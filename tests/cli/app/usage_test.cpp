@@ -11,8 +11,6 @@ using namespace forksim::cli;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 /// A refusal: exit code 2, the reason on stderr alone, nothing left behind.
 void check_refused(const std::string& arguments, const std::string& reason) {
   const Session forksim;

@@ -32,8 +32,6 @@ inline std::string study_text(const std::string& body, int seeds = 4) {
 }
 inline const std::string kGrid = "grid:\n  - {name: stacks, key: tunables.nr_cached_stacks, values: [0, 2, 8]}\n";
 
-inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 /// Everything that must be the same bytes whoever ran what and when.
 inline std::string tables(const Session& s, const std::string& dir) {
   return read_file(s.path() / dir / "results.csv") + read_file(s.path() / dir / "cells.csv") + read_file(s.path() / dir / "results.sqlite");

@@ -13,8 +13,6 @@ TEST_SUITE_BEGIN("sched/audit");
 
 namespace {
 
-constexpr u64 kMs = 1'000'000;
-
 struct Audited {
   TestMachine m{rpi()};
   SchedAudit audit{4};

@@ -8,7 +8,6 @@ using namespace forksim::km::test;
 TEST_SUITE_BEGIN("sched/balance");
 
 namespace {
-constexpr u64 kMs = 1'000'000;
 
 /// One runner and `waiting` cold tasks on CPU 0 that may move; CPU 1 runs a task that is about to sleep.
 struct Crowd {

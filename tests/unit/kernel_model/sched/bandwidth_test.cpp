@@ -10,7 +10,6 @@ using namespace forksim::km::test;
 TEST_SUITE_BEGIN("sched/bandwidth");
 
 namespace {
-constexpr u64 kMs = 1'000'000;
 
 Task& join(TestMachine& m, TaskGroup& g, u32 cpu) {
   Task& p = m.task(0, u64{1} << cpu);

@@ -8,7 +8,6 @@ using namespace forksim::km::test;
 TEST_SUITE_BEGIN("sched/core");
 
 namespace {
-constexpr u64 kMs = 1'000'000;
 
 std::string last_prev_state(const TestMachine& m) {
   const TraceEvent e = m.seen(Tp::sched_switch).back();

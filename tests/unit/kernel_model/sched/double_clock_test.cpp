@@ -12,8 +12,6 @@ using namespace forksim::km::test;
 
 namespace {
 
-constexpr u64 kMs = 1'000'000;
-
 KernelProfile warning(KernelProfile k) {
   k.features[static_cast<std::size_t>(Feature::WARN_DOUBLE_CLOCK)] = true;
   return k;

@@ -8,24 +8,6 @@ using namespace forksim::km::test;
 
 TEST_SUITE_BEGIN("sched/fair");
 
-namespace {
-constexpr u64 kMs = 1'000'000;
-
-/// Two nice-0 tasks on CPU 0: the first runs, the second waits.
-struct Pair {
-  explicit Pair(const KernelProfile& k = rpi()) : m(k), a(m.start(m.task(0, 1), 0)), b() {
-    m.settle();
-    // A new task itself starts a slice to the right; once it runs, min_vruntime follows it.
-    m.advance(kMs);
-    m.sched.scheduler_tick(CpuId(0));
-    b = &m.start(m.task(0, 1), 0);
-  }
-  TestMachine m;
-  Task& a;
-  Task* b;
-};
-}  // namespace
-
 TEST_CASE("a child on its parent's CPU starts one virtual slice of two tasks to the right and does not preempt") {
   Pair t;
   // 18 ms / 2 through the inverse of 2048: 8999995

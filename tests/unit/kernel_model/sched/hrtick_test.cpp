@@ -8,7 +8,6 @@ using namespace forksim::km::test;
 
 namespace {
 
-constexpr u64 kMs = 1'000'000;
 // 18 ms among two and three equals, through the inverses of 2048 and 3072
 constexpr u64 kHalf = 8'999'995, kThird = 5'999'998;
 
@@ -16,20 +15,6 @@ KernelProfile with(std::initializer_list<Feature> on, KernelProfile k = rpi()) {
   for (Feature f : on) k.features[static_cast<std::size_t>(f)] = true;
   return k;
 }
-
-/// A task runs on CPU 0 since `ran` ns; a second one has just been queued there by CPU `from`.
-struct Pair {
-  explicit Pair(const KernelProfile& k, u32 from = 0, u64 ran = kMs) : m(k), a(m.start(m.task(0, 1), 0)), b() {
-    m.settle();
-    m.advance(ran);
-    m.sched.scheduler_tick(CpuId(0));
-    b = &m.start(m.task(0, 1), from);
-  }
-  u64 now() const { return m.sched.now().v; }
-  TestMachine m;
-  Task& a;
-  Task* b;
-};
 
 }  // namespace
 

@@ -10,7 +10,7 @@ using namespace forksim::km::test;
 
 namespace {
 
-constexpr u64 kUs = 1'000, kMs = 1'000'000;
+constexpr u64 kUs = 1'000;
 
 KernelProfile accounting(bool capacity = true, KernelProfile k = rpi()) {
   k.irq_time_accounting = true;

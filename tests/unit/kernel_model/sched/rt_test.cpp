@@ -8,7 +8,6 @@ using namespace forksim::km::test;
 TEST_SUITE_BEGIN("sched/rt");
 
 namespace {
-constexpr u64 kMs = 1'000'000;
 
 Task& rt_task(TestMachine& m, SchedPolicy policy, u32 priority, u64 allowed = 1) {
   Task& p = m.task(0, allowed);

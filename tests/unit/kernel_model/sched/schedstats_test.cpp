@@ -14,7 +14,6 @@ TEST_SUITE_BEGIN("sched/schedstats");
 
 namespace {
 
-constexpr u64 kMs = 1'000'000;
 using Delays = std::vector<std::pair<s32, u64>>;
 
 KernelProfile with(Tunable t, u64 v, KernelProfile k = rpi()) {

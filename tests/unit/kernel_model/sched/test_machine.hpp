@@ -14,6 +14,8 @@
 
 namespace forksim::km::test {
 
+inline constexpr u64 kMs = 1'000'000;  ///< ns
+
 inline KernelProfile profile(std::string_view name, u32 cpus = 4) {
   KernelProfile k = *find_profile(name);
   resolve_tunables(k, cpus, {});
@@ -141,6 +143,21 @@ class TestMachine final : public SchedHooks, public TraceListener {
   std::vector<std::pair<u32, u32>> hrtick_calls;
   std::vector<TraceEvent> events;
   bool polling = false;
+};
+
+/// A nice-0 task runs on CPU 0 since `ran` ns; a second one has just been queued there by CPU `from`.
+struct Pair {
+  explicit Pair(const KernelProfile& k = rpi(), u32 from = 0, u64 ran = kMs) : m(k), a(m.start(m.task(0, 1), 0)), b() {
+    m.settle();
+    // A new task itself starts a slice to the right; once it runs, min_vruntime follows it.
+    m.advance(ran);
+    m.sched.scheduler_tick(CpuId(0));
+    b = &m.start(m.task(0, 1), from);
+  }
+  u64 now() const { return m.sched.now().v; }
+  TestMachine m;
+  Task& a;
+  Task* b;
 };
 
 }  // namespace forksim::km::test
