@@ -5,6 +5,7 @@
 #include "kernel_model/base/contract.hpp"
 #include "sim/app/commands.hpp"
 #include "sim/output/out_file.hpp"
+#include "sim/output/plot.hpp"
 #include "sim/output/report.hpp"
 
 namespace forksim {
@@ -24,6 +25,8 @@ int guarded(std::string_view what, const std::function<int()>& body) {
   } catch (const OutputRefused& e) {
     return told(ExitCode::kBadInput, e.what());
   } catch (const ReportError& e) {
+    return told(ExitCode::kBadInput, e.what());
+  } catch (const PlotRefused& e) {
     return told(ExitCode::kBadInput, e.what());
   } catch (const km::ContractBroken& e) {
     return told(ExitCode::kInternal, fmt::format("internal error: {}", e.what()));

@@ -12,6 +12,7 @@
 #include "kernel_model/version/profile.hpp"
 #include "sim/app/commands.hpp"
 #include "sim/app/function_table.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/app/platform_files.hpp"
 #include "sim/app/trace_options.hpp"
 #include "sim/app/vocabulary.hpp"
@@ -169,14 +170,11 @@ int list_command(const std::string& what, bool json, bool markdown) {
 }
 
 int report_command(const ReportCommand& c) {
-  try {
+  return guarded("the report", [&] {
     const Report r = load_report(c.dir);
     fmt::print("{}", c.json ? render_report_json(r) : render_report_text(r));
     return ExitCode::kOk;
-  } catch (const ReportError& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  }
+  });
 }
 
 }  // namespace forksim

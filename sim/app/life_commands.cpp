@@ -4,10 +4,10 @@
 #include <cstdio>
 
 #include "sim/app/commands.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/config/units.hpp"
 #include "sim/output/explain.hpp"
 #include "sim/output/explain_fork.hpp"
-#include "sim/output/out_file.hpp"
 #include "sim/output/ps_text.hpp"
 
 namespace forksim {
@@ -28,17 +28,6 @@ std::string out_of_reach(const Life& life, km::u64 at) {
                      life.cut, until);
 }
 
-template <class Command>
-int refusing(Command command) {
-  try {
-    return command();
-  } catch (const ReportError& e) {
-    return refuse(e.what());
-  } catch (const OutputError& e) {
-    return refuse(e.what());
-  }
-}
-
 }  // namespace
 
 int ps_command(const PsCommand& c) {
@@ -47,7 +36,7 @@ int ps_command(const PsCommand& c) {
   const auto at = parse_duration(c.at);
   if (!at || *at.value < 0)
     return refuse(fmt::format("--at {}: {}; allowed: {}", c.at, at ? "before the start" : at.what, at ? "0 and later" : at.allowed));
-  return refusing([&] {
+  return guarded("the table", [&] {
     const Life life = load_life(c.dir);
     const auto now = static_cast<km::u64>(*at.value);
     if (const std::string why = out_of_reach(life, now); !why.empty()) return refuse(why);
@@ -62,7 +51,7 @@ namespace {
 int explain_fork(const ExplainCommand& c) {
   const auto number = parse_integer(c.fork);
   if (!number) return refuse(fmt::format("--fork {}: {}; allowed: {}", c.fork, number.what, number.allowed));
-  return refusing([&] {
+  return guarded("the explanation", [&] {
     const ExplainedFork f = load_fork(c.dir, *number.value);
     fmt::print("{}", c.json ? render_fork_json(f) : render_fork_text(f));
     return ExitCode::kOk;
@@ -78,7 +67,7 @@ int explain_command(const ExplainCommand& c) {
     return refuse("explain: --pid or --fork is missing; such as --pid 12 (pids are in tasks.csv) or --fork 0 (numbers are in forks.csv)");
   const auto pid = parse_integer(c.pid);
   if (!pid) return refuse(fmt::format("--pid {}: {}; allowed: {}", c.pid, pid.what, pid.allowed));
-  return refusing([&] {
+  return guarded("the explanation", [&] {
     const auto lives = explain(load_life(c.dir), *pid.value);
     fmt::print("{}", c.json ? render_explain_json(lives) : render_explain_text(lives));
     return ExitCode::kOk;

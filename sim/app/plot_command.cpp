@@ -4,10 +4,10 @@
 #include <cstdio>
 
 #include "sim/app/commands.hpp"
+#include "sim/app/guarded.hpp"
 #include "sim/app/planned_plots.hpp"
 #include "sim/config/units.hpp"
 #include "sim/output/plot.hpp"
-#include "sim/output/report.hpp"
 
 namespace forksim {
 
@@ -49,19 +49,10 @@ int plot_command(const PlotCommand& c) {
   r.metrics = c.metrics;
   r.compare.assign(c.dirs.begin() + 1, c.dirs.end());
   if (!read_date("--from", c.from, r.from) || !read_date("--to", c.to, r.to)) return ExitCode::kBadInput;
-  try {
+  return guarded("the plot", [&] {
     for (const auto& picture : plot(c.dirs.front(), r)) fmt::print("{}\n", picture.string());
     return ExitCode::kOk;
-  } catch (const PlotRefused& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  } catch (const ReportError& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kBadInput;
-  } catch (const PlotError& e) {
-    fmt::print(stderr, "{}\n", e.what());
-    return ExitCode::kIncomplete;
-  }
+  });
 }
 
 }  // namespace forksim

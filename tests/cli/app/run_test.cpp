@@ -145,6 +145,17 @@ TEST_SUITE("cli") {
     CHECK(forksim.files() == std::vector<std::string>{"taken"});
   }
 
+  TEST_CASE("plots that cannot be put into the result end the command with 4") {
+    const Session forksim;
+    REQUIRE(forksim("run " + kSmall + " --quiet --out result").code == 0);
+    std::filesystem::remove_all(forksim.path() / "result/plots");
+    forksim.file("result/plots", "a file\n");
+    const Result r = forksim("plot result --kind cdf");
+    CHECK(r.code == 4);
+    CHECK(r.out.empty());
+    CHECK(contains(r.err, "the plot could not be completed: result/plots: cannot be created"));
+  }
+
   TEST_CASE("an interrupted run ends with 130 and says so") {
     const Session forksim;
     const Result r = run("timeout --preserve-status -s INT 2 '" + kForksim + "' run " + kSource +

@@ -45,6 +45,21 @@ std::vector<End> ends(const ScriptMachine& m) {
   return out;
 }
 
+struct Faults {
+  u64 count;
+  Ns cost;
+};
+/// Runs a thread that takes page faults after 220 us, and its creator, which forks a process after `fork`: `copy` of that under mmap_sem.
+void fault_beside_fork(ScriptMachine& m, Faults faults, Ns fork, Ns copy) {
+  m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = copy;
+  m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = faults.cost;
+  m.config().machine.ipi.assign(4, 0_ns);
+  const u32 child = m.add_list({});
+  const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = faults.count}, run_op(10_us), {.kind = OpKind::exit}});
+  m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(fork), fork_op(m.fork_spec(child)), run_op(1_ms)}));
+  m.run();
+}
+
 const LockStats& stats(ScriptMachine& m, LockId id) { return m.kernel().lock_stats()[static_cast<std::size_t>(id)]; }
 
 const Op kSetsid{.kind = OpKind::setsid}, kSubreaper{.kind = OpKind::subreaper, .arg = 1};
@@ -229,13 +244,7 @@ TEST_SUITE("kernel_model/exec/locks") {
   TEST_CASE("a thread that takes a page fault sleeps until the fork of another has copied the address space") {
     // copy_mm costs 50 us under mmap_sem; the fault comes in the middle of it, so the thread sleeps: it does not use its CPU meanwhile.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
-    m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 50_us;
-    m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = 1_us;
-    m.config().machine.ipi.assign(4, 0_ns);
-    const u32 child = m.add_list({});
-    const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = 1}, run_op(10_us), {.kind = OpKind::exit}});
-    m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(200_us), fork_op(m.fork_spec(child)), run_op(1_ms)}));
-    m.run();
+    fault_beside_fork(m, {.count = 1, .cost = 1_us}, 200_us, 50_us);
     const auto e = ends(m);
     REQUIRE(e.size() == 1);
     CHECK(stats(m, LockId::mmap_read).contended == 1);
@@ -251,13 +260,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     // Faults of 50 us from 220 us on, the fork at 240, its copy_mm 30 us: it sleeps to 270 and holds mmap_sem to 300, where the next fault
     // begins.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
-    m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 30_us;
-    m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = 50_us;
-    m.config().machine.ipi.assign(4, 0_ns);
-    const u32 child = m.add_list({});
-    const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = 2}, run_op(10_us), {.kind = OpKind::exit}});
-    m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(240_us), fork_op(m.fork_spec(child)), run_op(1_ms)}));
-    m.run();
+    fault_beside_fork(m, {.count = 2, .cost = 50_us}, 240_us, 30_us);
     const auto e = ends(m);
     REQUIRE(e.size() == 2);
     CHECK(e[0].wait == 30_us);
@@ -276,13 +279,7 @@ TEST_SUITE("kernel_model/exec/locks") {
   TEST_CASE("a fork that comes in the middle of another thread's last fault is woken by it, and both go on") {
     // As above with one fault, 220 to 270 us: nobody takes mmap_sem after it but the fork.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
-    m.config().costs.ns[static_cast<std::size_t>(Phase::copy_mm)] = 30_us;
-    m.config().costs.ns[static_cast<std::size_t>(Phase::fault_anon_zero)] = 50_us;
-    m.config().machine.ipi.assign(4, 0_ns);
-    const u32 child = m.add_list({});
-    const u32 thread = m.add_list({run_op(220_us), {.kind = OpKind::touch, .count = 1}, run_op(10_us), {.kind = OpKind::exit}});
-    m.start(m.add_list({fork_op(m.fork_spec(thread, kPthreadFlags)), run_op(240_us), fork_op(m.fork_spec(child)), run_op(1_ms)}));
-    m.run();
+    fault_beside_fork(m, {.count = 1, .cost = 50_us}, 240_us, 30_us);
     REQUIRE(ends(m).size() == 1);
     CHECK(ends(m)[0].wait == 30_us);
     CHECK(stats(m, LockId::mmap_write).contended == 1);
