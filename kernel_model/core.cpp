@@ -17,7 +17,7 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       trace_(trace),
       next_(config.machine.topology.cpus),
       next_jiffy_(config.profile.tick_ns()),
-      lock_mask_(config.locks && config.machine.topology.cpus > 1 ? ((1u << kLocks) - 1) & ~u32{LockSet::threadgroup_read} : 0),
+      lock_mask_(config.locks && config.machine.topology.cpus > 1 ? u32{kAllLocks} & ~u32{LockSet::threadgroup_read} : 0),
       mm_flag_(config.mm_contention && config.costs.mm_contention_65536 ? StepFlag::kMm : u8{0}),
       costs_(config.costs),
       machine_(config.machine),

@@ -80,16 +80,15 @@ class Core : public SchedHooks {
   void touch(Cpu& c);
   /// Makes advance() look again at `t`: whether that is the end.
   void stop_ahead(Ns t) {
-    if (t == kNever) return;
-    end_ = std::min(end_, t.v * 2);
-    bound_ = std::min(bound_, end_);
+    end_ = std::min(end_, EventKey::before(t));
+    if (end_ < bound_) run_until(end_);
   }
   /// Until when user time passes on `c` with nothing in between; 0 when an operation has to be a step of its own. Holds as long as `c`
   /// does nothing but compute. In the header, like pass_user_time, because a program calls it for every stretch of instructions.
   Ns undisturbed_until(const Cpu& c) const {
     if (&c != running_ || c.kind != TimeKind::user || c.cur->ti_flags || graph_on()) [[unlikely]]
       return Ns(0);
-    return std::min({c.irq_next, next_jiffy_, Ns(bound_ / 2)});
+    return std::min(c.irq_next, ahead_);
   }
   /// `c` is in user mode and `ref` ns more of it follow: true when they have passed because they are over before `limit`.
   bool pass_user_time(Cpu& c, Ns ref, Ns limit) {
@@ -299,6 +298,7 @@ class Core : public SchedHooks {
   void add_cgroup_writer() {
     ++cgroup_writers;
     if (lock_mask_) lock_mask_ |= LockSet::threadgroup_read;
+    watch();
   }
   /// percpu_down_read: readers touch what they share only while a writer is about (rcu_sync).
   LockWord* threadgroup_read() { return cgroup_writers || now() < cgroup_sync_until ? &threadgroup_rwsem : nullptr; }
@@ -331,10 +331,18 @@ class Core : public SchedHooks {
 
  private:
   friend void boot(Core& k);
-  void run_ahead(u64 end);
+  void run_ahead(EventKey end);
+  /// running_ goes on until `bound`.
+  void run_until(EventKey bound) {
+    bound_ = bound;
+    ahead_ = std::min(bound.date(), next_jiffy_);
+  }
+  /// What steps look for in Frame::todo from now on.
+  void watch() { watched_ = lock_mask_ | Frame::kStarted | (graph_on() ? u32{Frame::kGraph} : 0); }
+  Ns next_date() const;
   bool only_idle_timers() const;
   bool interrupt(Cpu& c);
-  u64 key_of(const Cpu& c) const;
+  EventKey key_of(const Cpu& c) const;
   void run_steps(Cpu& c);
   void run_effect(Cpu& c);
   void apply(Cpu& c, FrameStack& st, Frame& f, Next n);
@@ -395,8 +403,10 @@ class Core : public SchedHooks {
   // with the four before, what every step looks at
   Ns next_jiffy_{0};
   const Cpu* running_ = nullptr;  ///< whose key in next_ is stale while run_ahead runs it
-  u64 end_ = 0;                   ///< run_ahead must stop before this key
-  u64 bound_ = 0;                 ///< running_ must stop before this key: that, or the next event of another CPU
+  EventKey end_;                  ///< run_ahead must stop before this
+  EventKey bound_;                ///< running_ must stop before this: that, or the next event of another CPU
+  Ns ahead_{0};                   ///< steps of running_ that end before this date end before everything else, but its own interrupts
+  u32 watched_ = 0;               ///< Frame::todo that matters
   u32 lock_mask_ = 0;             ///< LockSet in use: all or none, threadgroup_read when needed
   u8 mm_flag_ = 0;                ///< StepFlag::kMm when contention is modelled
   u32 nr_mm_ = 0;                 ///< CPUs in mm code

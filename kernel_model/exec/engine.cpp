@@ -1,16 +1,17 @@
-// Runs CPUs step by step in (ns, phase, CPU) order. See core.hpp and exec/path.hpp.
+// Runs CPUs step by step in the order of their event keys. See core.hpp and exec/path.hpp.
 #include "kernel_model/core.hpp"
 #include "kernel_model/process/paths.hpp"
 
 namespace forksim::km {
 
-namespace {
-constexpr u64 kNoKey = std::numeric_limits<u64>::max();
-}  // namespace
+/// Of the CPUs; kNever also when it is out of reach.
+Ns Core::next_date() const {
+  const Ns d = next_.first().date();
+  return d < EventKey::kFar ? d : kNever;
+}
 
 Ns Core::next_event() const {
-  const u64 key = next_.min_key();
-  Ns d = key == kNoKey ? kNever : Ns(key / 2);
+  Ns d = next_date();
   if (next_start_ < starts_.size()) d = std::min(d, std::max(starts_[next_start_].at, now()));
   return d == sched_timers.first() && only_idle_timers() ? kNever : d;
 }
@@ -27,8 +28,7 @@ bool Core::only_idle_timers() const {
 
 void Core::advance(Ns limit) {
   for (;;) {
-    const u64 key = next_.min_key();
-    const Ns d = key == kNoKey ? kNever : Ns(key / 2);
+    const Ns d = next_date();
     const Ns start = next_start_ < starts_.size() ? std::max(starts_[next_start_].at, now()) : kNever;
     if (start <= std::min(d, limit) && start != kNever) {
       set_clock(start);
@@ -37,32 +37,32 @@ void Core::advance(Ns limit) {
     }
     const Ns timer = sched_timers.first();
     if (d > limit || d == kNever || (d == timer && only_idle_timers())) return;
-    const u64 look_again = std::min(start < kNever ? start.v * 2 : kNoKey, timer < kNever ? timer.v * 2 : kNoKey);
-    run_ahead(std::min(limit < kNever ? (limit.v + 1) * 2 : kNoKey, look_again));
+    run_ahead(EventKey::before(std::min({limit < kNever ? limit + Ns(1) : kNever, start, timer})));
   }
 }
 
 /// Takes the earliest event, and all others that come before `end`, each CPU for as long as its next one comes before that of every other.
 /// An effect that changes another CPU's date lowers bound_ through touch(). The innermost loop of a run: what it calls per step is inline.
-void Core::run_ahead(u64 end) {
+void Core::run_ahead(EventKey end) {
+  watch();
   end_ = end;
   WinnerTree::Firsts next = next_.firsts();
   do {
-    Cpu& c = *cpus_[next.winner];
+    Cpu& c = *cpus_[next.first.cpu().v];
     running_ = &c;
-    bound_ = std::min(end_, next.second_key);
-    u64 key = next.key;
+    EventKey key = next.first;
+    run_until(std::min(end_, next.second));
     do {
-      set_clock(Ns(key / 2));
-      if (key % 2)
+      set_clock(key.date());
+      if (key.step_ends())
         run_effect(c);
       else if (!interrupt(c))
         continue;
       enter_step<true>(c);
     } while ((key = key_of(c)) < bound_);
-    next_.update(c.id.v, key);
+    next_.update(c.id, key);
     next = next_.firsts();
-  } while (next.key < end_);
+  } while (next.first < end_);
   running_ = nullptr;
 }
 
@@ -73,25 +73,22 @@ inline void Core::set_clock(Ns t) {
     const u64 passed = (t - next_jiffy_).v / tick + 1;
     sched.set_jiffies(sched.jiffies() + passed);
     next_jiffy_ += Ns(passed * tick);
+    run_until(bound_);
   }
 }
 
-/// Date of the next event of `c` with the phase in the lowest bit: interrupts before ends of steps.
-inline u64 Core::key_of(const Cpu& c) const {
-  Ns d = c.seg_end;
-  u64 phase = 1;
-  if (!(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= d) {
-    d = c.irq_next;
-    phase = 0;
-  }
-  return d == kNever ? kNoKey : std::max(d, now()).v * 2 + phase;
+/// The next event of `c`.
+inline EventKey Core::key_of(const Cpu& c) const {
+  const bool interrupted = !(c.seg_flags & StepFlag::kIrqsOff) && c.irq_next <= c.seg_end;
+  const Ns d = interrupted ? c.irq_next : c.seg_end;
+  return d == kNever ? EventKey() : EventKey(std::max(d, now()), !interrupted, c.id);
 }
 
 void Core::touch(Cpu& c) {
   if (&c == running_) return;
-  const u64 key = key_of(c);
-  next_.update(c.id.v, key);
-  bound_ = std::min(bound_, key);
+  const EventKey key = key_of(c);
+  next_.update(c.id, key);
+  if (key < bound_) run_until(key);
 }
 
 /// Suspends the step in progress for the interrupt that is due; false when there is none after all.
@@ -113,6 +110,7 @@ bool Core::timer_due(Cpu& c) {
 }
 
 void Core::run_steps(Cpu& c) {
+  watch();
   enter_step<false>(c);
   touch(c);
 }
@@ -127,7 +125,6 @@ inline void Core::run_effect(Cpu& c) {
 
 /// Moves on to the next step; locks that it does not have are free from now on.
 inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
-  const u32 held = f.held;
   if (n.kind == Next::Kind::advance) [[likely]] {
     ++f.step;
   } else if (n.kind == Next::Kind::jump) {
@@ -138,16 +135,15 @@ inline void Core::apply(Cpu& c, FrameStack& st, Frame& f, Next n) {
       graph_.ret(*this, c, f);
     st.pop();
     if (st.empty()) update_stack(c);
-    if (held) drop_locks(c, held);
+    if (const u32 held = f.held()) drop_locks(c, held);
     return;
   } else {
     return;  // hold
   }
-  if (!held) [[likely]]
-    return;
-  const u32 gone = held & ~u32{f.step->locks};
-  f.held = static_cast<u16>(held & ~gone);
-  if (gone) drop_locks(c, gone);
+  if (const u32 gone = f.held_beyond(f.step->sees)) {
+    f.drop(gone);
+    drop_locks(c, gone);
+  }
 }
 
 /// Goes from step to step: the effects of those that take no time follow at once, and so do, when `kAhead`, those that nothing disturbs.
@@ -166,15 +162,15 @@ template <bool kAhead>
     if (c.cur->ti_flags) [[unlikely]]
       if (c.irq.empty() && c.cur != c.idle && push_pending(c)) continue;
     Ctx x{*this, c, st, f, *c.cur};
-    if (const u32 missing = s.locks & lock_mask_ & ~u32{f.held}; missing) [[unlikely]]
-      if (!f.started && !take_locks(x, missing)) continue;
-    if (graph_on()) [[unlikely]]
-      if (!f.started) graph_.step(x, s);
     Ns len;
-    if (f.started) [[unlikely]] {
-      len = f.remaining;
-      f.started = false;
+    if (const u32 todo = s.sees & f.todo & watched_; !todo) [[likely]] {
+      len = step_cost(x, s);
+    } else if (todo & Frame::kStarted) {
+      len = f.resume();
     } else {
+      if (const u32 missing = todo & kAllLocks; missing && !take_locks(x, missing)) continue;
+      if (todo & Frame::kGraph) [[unlikely]]
+        graph_.step(x, s);
       len = step_cost(x, s);
     }
     if (len != Ns(0)) [[likely]]
@@ -205,8 +201,8 @@ template <bool kAhead>
   }
   const Ns end = len == kNever ? kNever : now() + scaled(len, scale);
   c.seg_end = end;
-  if (kAhead && end.v * 2 + 1 < bound_ && (end < c.irq_next || ((s.flags | c.lock_flags) & StepFlag::kIrqsOff))) [[likely]] {
-    set_clock(end);
+  if (kAhead && end < ahead_ && (end < c.irq_next || ((s.flags | c.lock_flags) & StepFlag::kIrqsOff))) [[likely]] {
+    sched.set_now(end);
     return true;
   }
   c.seg_flags = s.flags | c.lock_flags;
@@ -240,13 +236,8 @@ bool Core::push_pending(Cpu& c) {
 }
 
 void Core::suspend(Cpu& c) {
-  Frame& f = c.stack->top();
-  f.started = true;
-  if (c.seg_end == kNever) {
-    f.remaining = c.wfi ? Ns(0) : kNever;
-    return;
-  }
-  f.remaining = unscaled(c.seg_end - now(), c.seg_scale);
+  const Ns left = c.seg_end != kNever ? unscaled(c.seg_end - now(), c.seg_scale) : c.wfi ? Ns(0) : kNever;
+  c.stack->top().suspend(left);
 }
 
 u64 Core::step_scale(const Cpu& c, Mode mode) const {

@@ -11,6 +11,7 @@
 
 #include "kernel_model/base/contract.hpp"
 #include "kernel_model/base/types.hpp"
+#include "kernel_model/lock/lock.hpp"
 
 namespace forksim::km {
 
@@ -19,13 +20,17 @@ struct Step;
 
 /// call() sets all of it.
 struct Frame {
+  /// Beside the locks in `todo`. Steps see both (exec/path.hpp).
+  static constexpr u16 kGraph = 1u << 14;    ///< always: its functions may have to be shown
+  static constexpr u16 kStarted = 1u << 15;  ///< the current step was interrupted: `remaining` is what is left of its cost
+  static constexpr u16 kNoLocks = static_cast<u16>(~kAllLocks);  ///< all bits that are no locks
+
   const Path* path;
   const Step* step;  ///< of `path`, where it is
-  bool started;   ///< the current step was interrupted: `remaining` is what is left of its cost
+  u16 todo;  ///< what a step has to see to before it is paid, in one word: LockSet that the path does not hold here, and the two above
   static constexpr u8 kNoFn = 0xff;
   u8 fn_base;     ///< depth of the task's call stack when the path was called; only while somebody listens (exec/func_graph.hpp)
   u8 fn_depth;    ///< depth that lasts beyond the current step
-  u16 held;       ///< LockSet that the path holds here
   Ns remaining;   ///< of the current step, when started
   std::array<u64, 6> a;  ///< locals of the path; each path documents its own
 
@@ -33,7 +38,30 @@ struct Frame {
   void call(const Path& p);
   void go(u16 pc);  ///< to step `pc`, counted from 0
   u16 pc() const;
+
+  u32 held() const { return ~u32{todo} & kAllLocks; }  ///< LockSet that the path holds here
+  void take(u32 locks) { todo = static_cast<u16>(todo & ~locks); }
+  void drop(u32 locks) { todo = static_cast<u16>(todo | locks); }
+  /// LockSet that the path holds here although a step that sees `sees` does without.
+  u32 held_beyond(u16 sees) const { return static_cast<u16>(~(todo | sees)); }
+  bool started() const { return todo & kStarted; }
+  /// The current step is interrupted with `left` to pay, or is entered as if it had been.
+  void suspend(Ns left) {
+    remaining = left;
+    todo |= kStarted;
+  }
+  /// It goes on; what is left.
+  Ns resume() {
+    todo ^= kStarted;
+    return remaining;
+  }
 };
+/// `to` has the locks of `from` from here on.
+inline void hand_locks(Frame& from, Frame& to) {
+  const u32 held = from.held();
+  from.drop(held);
+  to.take(held);
+}
 
 /// Points into itself, a copy too. Room for frames that are not there has no values: most tasks use few, and a new one is made per fork.
 class FrameStack {

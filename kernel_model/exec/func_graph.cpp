@@ -46,7 +46,7 @@ void FuncGraph::begin(Ctx& x) {
   const bool on_task = &x.st != &x.c.irq;
   const Frame* below = x.st.depth() > 1 ? &x.st.below_top() : on_task ? nullptr : &x.c.cur->frames.top();
   u8 base = 0;
-  if (below) base = below->started || below->fn_base == Frame::kNoFn ? all : below->fn_depth;
+  if (below) base = below->started() || below->fn_base == Frame::kNoFn ? all : below->fn_depth;
   x.f.fn_base = x.f.fn_depth = std::min(base, all);
 }
 

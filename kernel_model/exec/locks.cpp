@@ -88,7 +88,7 @@ inline bool Core::take_one(Ctx& x, u32 bit) {
   if (!(bit & kPlainLocks) || (l->owner | l->readers)) [[unlikely]]
     return take_other(x, *l, id);
   l->owner = x.c.id.v + 1;
-  x.f.held |= static_cast<u16>(bit);
+  x.f.take(bit);
   hold_spinning(x.c, *l, id);
   return true;
 }
@@ -101,7 +101,7 @@ inline bool Core::take_one(Ctx& x, u32 bit) {
     wait_for(x, l, id, who);
     return false;
   }
-  x.f.held |= lock_bit(id);
+  x.f.take(lock_bit(id));
   hold(x.c, x.t, l, id);
   return true;
 }
@@ -259,15 +259,15 @@ void Core::has_lock(Ctx& x, LockWaiter& w) {
   LockWord& l = *w.lock;
   w.lock = nullptr;
   if (w.task) x.t.state = TASK_RUNNING;
-  x.st.below_top().held |= lock_bit(w.id);
+  x.st.below_top().take(lock_bit(w.id));
   emit(Tp::contention_end, x.c, lock_names_[static_cast<std::size_t>(w.id)], lock_number(l), 0, waited);
   hold(x.c, x.t, l, w.id);
 }
 
 void Core::unlock(Ctx& x, u16 set) {
-  const u32 gone = x.f.held & set;
+  const u32 gone = x.f.held() & set;
   FS_CONTRACT(!(gone & kSleepingLocks), "a sleeping lock is dropped between steps, where whom it wakes goes first");
-  x.f.held = static_cast<u16>(x.f.held & ~gone);
+  x.f.drop(gone);
   if (gone) drop_locks(x.c, gone);
 }
 

@@ -68,11 +68,11 @@ struct Step {
   using Cost = Ns (*)(Ctx&);
   constexpr Step(Effect effect_, Phase phase_ = Phase::count_, Cost cost_ = nullptr, u8 flags_ = 0, const FnMark* marks_ = nullptr,
                  u16 locks_ = 0)
-      : effect(effect_), cost(cost_), marks(marks_), locks(locks_), phase(phase_), flags(flags_) {}
+      : effect(effect_), cost(cost_), marks(marks_), sees(locks_ | Frame::kNoLocks), phase(phase_), flags(flags_) {}
   Effect effect;
   Cost cost;             ///< variable cost at the reference frequency, added to the phase
   const FnMark* marks;   ///< functions that begin and end with the step, see exec/fn_mark.hpp
-  u16 locks;             ///< LockSet: held from the start of the step, see above
+  u16 sees;              ///< Frame::todo that it looks at: the LockSet that is held from the start of the step (see above), and the rest
   Phase phase;           ///< fixed cost; count_: none
   u8 flags;
 };
@@ -88,10 +88,8 @@ struct Path {
 inline void Frame::call(const Path& p) {
   path = &p;
   step = p.steps.data();
-  started = false;
+  todo = kAllLocks | kGraph;
   fn_base = fn_depth = kNoFn;
-  held = 0;
-  remaining = Ns(0);
   a = {};
 }
 inline void Frame::go(u16 pc) { step = path->steps.data() + pc; }

@@ -39,9 +39,8 @@ Next newidle_or_switch(Ctx& x) {
 
 /// pull_rt_task of pick_next_task_rt, which begins with the run queue's lock and comes back with it.
 [[gnu::noinline]] Next pull_first(Ctx& x) {
-  const u16 held = std::exchange(x.f.held, u16{0});
   Frame& f = call(x, kRtPull);
-  f.held = held;
+  hand_locks(x.f, f);
   f.a[0] = x.c.id.v;
   f.a[3] = 1;
   return jump(kPcPulled);
@@ -104,9 +103,8 @@ Next schedule_switch(Ctx& x) {
   x.f.go(2);
   if (prev.sleep_lock.id == LockId::pipe && prev.sleep_lock.lock->head) x.k.stop_mutex_spinners(prev);
   // the run queue's lock is taken by prev and dropped by next
-  const u16 held = std::exchange(x.f.held, u16{0});
+  hand_locks(x.f, next.frames.top());
   x.k.switch_frames(x.c, next);
-  next.frames.top().held = held;
   return hold();
 }
 
@@ -373,7 +371,7 @@ Next pull_choose(Ctx& x) {
     return advance();
   }
   if (x.f.a[2]) x.k.sched.resched_curr(rq);
-  if (x.f.a[3]) x.st.below_top().held = std::exchange(x.f.held, u16{0});
+  if (x.f.a[3]) hand_locks(x.f, x.st.below_top());
   return ret();
 }
 Next pull_task(Ctx& x) {

@@ -1,78 +1,98 @@
-// Tournament of the CPUs' next dates.
+// Tournament of the CPUs' next events.
 //
-// Purpose: the CPU with the earliest event, ties to the lower index, after one date changed. Units: keys are dates (ns) with a phase bit.
-// Cost:    up to kScan CPUs, one pass over the keys for the two earliest; above, a tournament: log2(CPUs) comparisons per update and for
-//          the second, O(1) for the winner. Measured fastest for per-CPU slots among the structures considered.
-// Ownership: a value. Errors: none.
+// Purpose: which CPU has the earliest event after one of them changed, and how long it stays the earliest.
+// Units:   dates in ns. Cost: up to kScan CPUs, one pass over the keys for the two earliest; above, a tournament: log2(CPUs) comparisons
+// per
+//          update and for the second, O(1) for the first. Measured fastest for per-CPU slots among the structures considered.
+// Ownership: values. Errors: none; an event at kFar or later does not come.
 #pragma once
 
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "kernel_model/base/types.hpp"
 
 namespace forksim::km {
 
+/// What comes next on a CPU, in one number: its date, then interrupts before ends of steps, then the lower CPU. To compare is to order.
+class EventKey {
+ public:
+  /// Last date, 104 days: later ones cannot be told from it.
+  static constexpr Ns kFar{(u64{1} << 53) - 2};
+  static constexpr u32 kMaxCpus = 1024;
+
+  constexpr EventKey() = default;  ///< never
+  constexpr EventKey(Ns date, bool step_ends, CpuId cpu) : v_(std::min(date, kFar).v << 11 | u64{step_ends} << 10 | cpu.v) {}
+  /// Before everything that happens at `date`.
+  static constexpr EventKey before(Ns date) { return EventKey(date, false, CpuId(0)); }
+  constexpr auto operator<=>(const EventKey&) const = default;
+  constexpr Ns date() const { return Ns(v_ >> 11); }
+  constexpr bool step_ends() const { return v_ >> 10 & 1; }
+  constexpr CpuId cpu() const { return CpuId(v_ & (kMaxCpus - 1)); }
+  /// The two, the earlier one first. Without a branch, because nobody could foretell it.
+  friend constexpr std::pair<EventKey, EventKey> in_order(EventKey a, EventKey b) {
+    const u64 swap = (a.v_ ^ b.v_) & -u64{b.v_ < a.v_};
+    return {EventKey(a.v_ ^ swap), EventKey(b.v_ ^ swap)};
+  }
+
+ private:
+  constexpr explicit EventKey(u64 v) : v_(v) {}
+  u64 v_ = std::numeric_limits<u64>::max();
+};
+
 class WinnerTree {
  public:
-  /// The earliest event, and the date of the earliest of the other CPUs.
   struct Firsts {
-    u32 winner;
-    u64 key, second_key;
+    EventKey first, second;
   };
 
-  explicit WinnerTree(u32 n) : leaves_(std::bit_ceil(n)), key_(leaves_, kNone), win_(n > kScan ? 2 * leaves_ : 0) {
-    if (n <= kScan) return;
-    for (u32 i = 0; i < leaves_; ++i) win_[leaves_ + i] = i;
-    for (u32 i = leaves_ - 1; i > 0; --i) win_[i] = better(win_[2 * i], win_[2 * i + 1]);
-  }
-  void update(u32 i, u64 key) {
-    key_[i] = key;
-    if (win_.empty()) [[likely]]
-      return;
-    for (u32 n = (leaves_ + i) / 2; n > 0; n /= 2) win_[n] = better(win_[2 * n], win_[2 * n + 1]);
+  explicit WinnerTree(u32 n) : leaves_(std::bit_ceil(n)), key_(std::max(leaves_, 4u)), win_(n > kScan ? leaves_ : 0) {}
+  void update(CpuId cpu, EventKey key) {
+    key_[cpu.v] = key;
+    if (leaves_ > kScan) [[unlikely]]
+      climb(cpu.v);
   }
   Firsts firsts() const {
-    if (win_.empty()) [[likely]]
-      return scan();
-    Firsts f{win_[1], key_[win_[1]], kNone};
-    for (u32 n = leaves_ + f.winner; n > 1; n /= 2) f.second_key = std::min(f.second_key, key_[win_[n ^ 1]]);
-    return f;
+    if (leaves_ <= 4) [[likely]]
+      return four();
+    return leaves_ <= kScan ? scan() : descend();
   }
-  u64 min_key() const { return firsts().key; }
+  EventKey first() const { return firsts().first; }
 
  private:
   static constexpr u32 kScan = 8;
-  static constexpr u64 kNone = std::numeric_limits<u64>::max();
+  /// The usual board: two semi-finals and a final.
+  Firsts four() const {
+    const EventKey* k = key_.data();
+    const auto [a, b] = in_order(k[0], k[1]);
+    const auto [c, d] = in_order(k[2], k[3]);
+    const auto [first, loser] = in_order(a, c);
+    return {first, in_order(loser, in_order(b, d).first).first};
+  }
   Firsts scan() const {
-    if (leaves_ == 4) [[likely]]
-      return four();
-    Firsts f{0, key_[0], kNone};
+    Firsts f{key_[0], {}};
     for (u32 i = 1; i < leaves_; ++i) {
-      const u64 k = key_[i];
-      const bool first = k < f.key;
-      f.second_key = first ? f.key : std::min(f.second_key, k);
-      f.winner = first ? i : f.winner;
-      f.key = first ? k : f.key;
+      f.second = std::min(f.second, std::max(f.first, key_[i]));
+      f.first = std::min(f.first, key_[i]);
     }
     return f;
   }
-  /// The usual board: two semi-finals and a final, without a branch, because nobody could foretell it.
-  Firsts four() const {
-    const u64* k = key_.data();
-    const bool s01 = k[1] < k[0], s23 = k[3] < k[2];
-    const u64 a = k[s01], b = k[!s01], c = k[2 + s23], d = k[3 - s23];
-    const u64 first = lower(a, c), loser = a ^ c ^ first;
-    const u32 left = s01, right = 2u + s23, winner = left ^ ((left ^ right) & -u32{c < a});
-    return {winner, first, lower(loser, lower(b, d))};
+  /// Entry n of the tournament, 1 the final: pairs 2n and 2n + 1, which are keys from `leaves_` on.
+  EventKey entry(u32 n) const { return n < leaves_ ? win_[n] : key_[n - leaves_]; }
+  void climb(u32 i) {
+    for (u32 n = (leaves_ + i) / 2; n > 0; n /= 2) win_[n] = std::min(entry(2 * n), entry(2 * n + 1));
   }
-  static u64 lower(u64 a, u64 b) { return b ^ ((a ^ b) & -u64{a < b}); }
-  u32 better(u32 a, u32 b) const { return key_[b] < key_[a] ? b : a; }
+  Firsts descend() const {
+    Firsts f{win_[1], {}};
+    if (f.first == EventKey()) return f;
+    for (u32 n = leaves_ + f.first.cpu().v; n > 1; n /= 2) f.second = std::min(f.second, entry(n ^ 1));
+    return f;
+  }
   u32 leaves_;
-  std::vector<u64> key_;
-  std::vector<u32> win_;
+  std::vector<EventKey> key_, win_;
 };
 
 }  // namespace forksim::km

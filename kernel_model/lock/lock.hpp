@@ -53,7 +53,8 @@ struct LockSet {
 #include "kernel_model/lock/lock_ids.def"
 #undef LOCK
 };
-static_assert(kLocks <= 16);
+inline constexpr u16 kAllLocks = (1u << kLocks) - 1;
+static_assert(kLocks <= 14, "exec/frame.hpp has two more flags in the same word");
 constexpr u16 lock_bit(LockId id) { return static_cast<u16>(1u << static_cast<unsigned>(id)); }
 /// Locks that put a waiter to sleep (or to spin only as long as the holder runs).
 inline constexpr u16 kSleepingLocks = LockSet::threadgroup_read | LockSet::threadgroup_write | LockSet::mmap_read |

@@ -332,8 +332,7 @@ Next fetch(Ctx& x) {
     else
       count_idle(t);
   } while (o.kind != Outcome::Kind::call_first && x.k.pass_user_time(x.c, o.ref, limit));
-  x.f.started = true;
-  x.f.remaining = o.ref;
+  x.f.suspend(o.ref);
   return jump(kPcWork);
 }
 

@@ -90,7 +90,7 @@ class FairClass {
 
   // --- load tracking (fair_load.cpp) ---
   void update_load_avg(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
-  bool update_cfs_rq_load_avg(u64 now, CfsRq& cfs_rq);
+  bool update_cfs_rq_load_avg(u64 now, const Rq& rq, CfsRq& cfs_rq);
   /// `flags`: SCHED_CPUFREQ_MIGRATION or 0, for the frequency governor.
   void attach_entity_load_avg(CfsRq& cfs_rq, SchedEntity& se, u32 flags);
   void cfs_rq_util_change(const CfsRq& cfs_rq, u32 flags);

@@ -11,7 +11,7 @@ namespace {
 
 constexpr u32 kSchedCpufreqMigration = 2;  // SCHED_CPUFREQ_MIGRATION
 
-PeltScale scale_of(const CfsRq& q) { return {q.rq->freq_scale, q.rq->cpu_capacity_orig}; }
+PeltScale scale_of(const Rq& rq) { return {rq.freq_scale, rq.cpu_capacity_orig}; }
 
 /// The clock for averages of the queue `q` of `rq`: it stands still while the queue is throttled.
 u64 cfs_rq_clock_task(const Rq& rq, const CfsRq& q) {
@@ -104,7 +104,8 @@ void FairClass::cfs_rq_util_change(const CfsRq& q, u32 flags) {
   if (!q.group_se || (flags & kSchedCpufreqMigration)) s_.cpufreq_update_util(*q.rq, flags);
 }
 
-bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
+/// `rq` is that of `q`.
+bool FairClass::update_cfs_rq_load_avg(u64 now, const Rq& rq, CfsRq& q) {
   bool decayed = false;
   SchedAvg& sa = q.avg;
   if (q.has_removed) [[unlikely]] {
@@ -118,16 +119,17 @@ bool FairClass::update_cfs_rq_load_avg(u64 now, CfsRq& q) {
     add_tg_cfs_propagate(q, -static_cast<s64>(r.runnable_sum));
     decayed = true;
   }
-  decayed |= update_load_avg_cfs_rq(now, scale_of(q), q);
+  decayed |= update_load_avg_cfs_rq(now, scale_of(rq), q);
   if (decayed) cfs_rq_util_change(q, 0);
   return decayed;
 }
 
 void FairClass::update_load_avg(CfsRq& q, SchedEntity& se, u32 flags) {
-  const u64 now = cfs_rq_clock_task(q);
+  const Rq& rq = *q.rq;
+  const u64 now = cfs_rq_clock_task(rq, q);
   if (se.avg.last_update_time && !(flags & SKIP_AGE_LOAD)) [[likely]]
-    update_load_avg_se(now, scale_of(q), q, se, util_est_);
-  bool decayed = update_cfs_rq_load_avg(now, q);
+    update_load_avg_se(now, scale_of(rq), q, se, util_est_);
+  bool decayed = update_cfs_rq_load_avg(now, rq, q);
   decayed |= propagate_entity_load_avg(se);
   if (!se.avg.last_update_time && (flags & DO_ATTACH)) [[unlikely]] {
     attach_entity_load_avg(q, se, kSchedCpufreqMigration);
@@ -334,7 +336,7 @@ void FairClass::update_blocked_averages(CpuId cpu) {
   s_.lock_update_rq_clock(rq);
   rq.last_blocked_load_update_tick = s_.jiffies();
   if (!group_sched_) {
-    update_cfs_rq_load_avg(rq.clock_task, rq.cfs);
+    update_cfs_rq_load_avg(rq.clock_task, rq, rq.cfs);
     RtClass::update_rt_rq_load_avg(rq.clock_task, rq, rq.curr->sched_class == SchedClass::rt);
     if (s_.irq_time_accounting()) update_irq_load_avg(rq, 0);
     if (!rq.cfs.avg.load_avg && !rq.cfs.avg.util_avg && !others_have_blocked(rq)) rq.has_blocked_load = false;
@@ -345,7 +347,7 @@ void FairClass::update_blocked_averages(CpuId cpu) {
     next = decltype(rq.leaf_cfs_rq_list)::next(q);
     prefetch(next);
     if (q->throttle_count) continue;
-    if (update_cfs_rq_load_avg(cfs_rq_clock_task(rq, *q), *q)) update_tg_load_avg(*q, false);
+    if (update_cfs_rq_load_avg(cfs_rq_clock_task(rq, *q), rq, *q)) update_tg_load_avg(*q, false);
     if (SchedEntity* se = q->group_se; se && !skip_blocked_update(*se, *q)) update_load_avg(*se->cfs_rq, *se, 0);
     if (cfs_rq_is_decayed(*q)) list_del_leaf_cfs_rq(*q);
     if (q->avg.load_avg || q->avg.util_avg) done = false;

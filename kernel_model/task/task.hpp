@@ -176,9 +176,9 @@ struct alignas(64) Task {
   Ns user_startup;                                    ///< dynamic loader work due after exec
   Ns last_fetch;                                      ///< guard against programs that loop without time
   u64 idle_ops = 0;
-  FrameStack frames;
   std::array<Op, 2> op;  ///< operation in progress: of the program, of its signal handler
   s64 saved_result = 0;  ///< of the call that a handler interrupted
+  FrameStack frames;     ///< the lower ones are used most
 
   /// task_struct.parent: who hears of it.
   Task* parent() const { return tracer ? tracer : real_parent; }
