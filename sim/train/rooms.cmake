@@ -32,17 +32,19 @@ function(forksim_profile_name result source)
   set(${result} "-dumpdir;profile/;-dumpbase;${name};-dumpbase-ext;.cpp" PARENT_SCOPE)
 endfunction()
 
-# forksim_trained(SOURCE...): their objects wait for the profile and use it.
-function(forksim_trained)
+# forksim_trained(ROOM SOURCE...): its objects wait for the profile and use it.
+function(forksim_trained room)
   if(NOT FORKSIM_PGO)
     return()
   endif()
   set_property(GLOBAL APPEND PROPERTY FORKSIM_TRAINED_SOURCES ${ARGN})
-  # Functions that no workload reached are compiled as if there were no profile, not for size.
+  # Functions that no workload reached are compiled as if there were no profile, not for size. The options are the room's, because g++
+  # does without the profile where they are not those that it read the common header with.
+  target_compile_options(${room} PRIVATE -fprofile-use -fprofile-partial-training -flto -ffat-lto-objects)
   foreach(source ${ARGN})
     forksim_profile_name(name ${source})
     set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS ${FORKSIM_PROFILE}/done
-      COMPILE_OPTIONS "${name};-fprofile-use;-fprofile-partial-training;-Wmissing-profile;-flto;-ffat-lto-objects")
+      COMPILE_OPTIONS "${name};-Wmissing-profile")
   endforeach()
 endfunction()
 
