@@ -28,7 +28,8 @@ Core::Core(const KernelConfig& config, UserSpace& u, PowerPort& power, Trace& tr
       resched_points_(config.profile.preempt == PreemptModel::none ? StepFlag::kCondResched
                                                                    : StepFlag::kCondResched | StepFlag::kMightSleep),
       ipi_reason_(trace.names().intern("Rescheduling interrupts")),
-      call_reason_(trace.names().intern("Function call interrupts")) {
+      call_reason_(trace.names().intern("Function call interrupts")),
+      work_reason_(trace.names().intern("IRQ work interrupts")) {
   std::ranges::copy(costs_.ns, phase_cost_.begin());
   for (std::size_t i = 0; i < kLocks; ++i) lock_names_[i] = trace.names().intern(kLockTable[i].name);
   sched.set_clock_base(Kernel::kClockBase);

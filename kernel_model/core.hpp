@@ -351,6 +351,7 @@ class Core : public SchedHooks {
   template <bool kAhead>
   bool begin_segment(Cpu& c, const Step& s, Ns len);
   u64 mm_scale(Cpu& c, const Step& s);
+  void raise_ipi(CpuId from, CpuId to, NameId reason);
   void call_function_on(CpuId from, Cpu& target);
   bool push_pending(Cpu& c);
   bool irq_due(Cpu& c);
@@ -452,7 +453,7 @@ class Core : public SchedHooks {
   u32 live_workload_ = 0, boot_tasks_ = 0, boot_signals_ = 0, boot_sighands_ = 0;
   u32 boot_files_ = 0, boot_fs_ = 0, boot_pids_ = 0, boot_creds_ = 0, boot_nsproxies_ = 0;
   u64 boot_bytes_ = 0;
-  NameId ipi_reason_, call_reason_;
+  NameId ipi_reason_, call_reason_, work_reason_;
   friend void count_workload(Core& k, Task& t, int delta);
 };
 

@@ -296,11 +296,16 @@ void Core::set_power(Cpu& c, bool busy) {
   emit(Tp::cpu_power, c, c.id, c.opp, busy);
 }
 
+/// smp_cross_call to one CPU.
+inline void Core::raise_ipi(CpuId from, CpuId to, NameId reason) {
+  ++totals.ipis;
+  sched.emit(Tp::ipi_raise, from, to, reason);
+}
+
 void Core::send_reschedule(CpuId from, CpuId to) {
   Cpu& target = *cpus_[to.v];
-  ++totals.ipis;
   const FnSpan call(sched, from, Fn::smp_send_reschedule), cross(sched, from, Fn::smp_cross_call);
-  sched.emit(Tp::ipi_raise, from, to, ipi_reason_);  // the mask has this one CPU
+  raise_ipi(from, to, ipi_reason_);
   const Ns arrival = now() + machine_.ipi[from.v * nr_cpus() + to.v];
   if (arrival < target.ipi_at) {
     target.ipi_at = arrival;
@@ -310,8 +315,7 @@ void Core::send_reschedule(CpuId from, CpuId to) {
 }
 
 void Core::call_function_on(CpuId from, Cpu& target) {
-  ++totals.ipis;
-  sched.emit(Tp::ipi_raise, from, target.id, call_reason_);
+  raise_ipi(from, target.id, call_reason_);
   target.call_at = std::min(target.call_at, now() + machine_.ipi[from.v * nr_cpus() + target.id.v]);
   target.update_irq();
   touch(target);
@@ -363,8 +367,7 @@ void Core::arm_timer(Cpu& c, Task& t, Ns soft) {
 void Core::irq_work_queue(CpuId cpu) {
   Cpu& c = *cpus_[cpu.v];
   if (c.irq_work_at != kNever) return;
-  ++totals.ipis;
-  if (trace_.enabled(Tp::ipi_raise)) sched.emit(Tp::ipi_raise, cpu, cpu, name("IRQ work interrupts"));
+  raise_ipi(cpu, cpu, work_reason_);
   c.irq_work_at = now();
   c.update_irq();
   touch(c);

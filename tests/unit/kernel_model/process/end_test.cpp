@@ -15,7 +15,6 @@ using namespace forksim::km::literals;
 
 namespace {
 
-Op op(OpKind kind, s64 arg = 0, s32 pid = 0) { return {.kind = kind, .arg = arg, .pid = Pid(pid)}; }
 Op kill_op(s32 pid, int sig) { return op(OpKind::kill, sig, pid); }
 Op ignore_op(int sig) { return {.kind = OpKind::sigaction, .arg = sig, .count = 1}; }
 Op thread_op(ScriptMachine& m, u32 program) { return fork_op(m.fork_spec(program, kPthreadFlags)); }

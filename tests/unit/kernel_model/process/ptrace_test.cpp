@@ -21,7 +21,6 @@ constexpr u64 kForks = kPTRACE_O_TRACEFORK | kPTRACE_O_TRACEVFORK | kPTRACE_O_TR
 Op ptrace_op(PtraceRequest request, s32 pid, u64 data = 0) {
   return {.kind = OpKind::ptrace, .arg = static_cast<s64>(request), .count = data, .pid = Pid(pid)};
 }
-Op op(OpKind kind, s64 arg = 0, s32 pid = 0) { return {.kind = kind, .arg = arg, .pid = Pid(pid)}; }
 
 /// What wait4 told a debugger.
 struct Told {

@@ -19,7 +19,6 @@ namespace {
 
 constexpr s32 kFirst = 11;  // 1 to 10 are boot's
 
-Op op(OpKind kind, s64 arg = 0, s32 pid = 0) { return {.kind = kind, .arg = arg, .pid = Pid(pid)}; }
 Op thread_op(ScriptMachine& m, u32 program) { return fork_op(m.fork_spec(program, kPthreadFlags)); }
 constexpr int opts(u32 o) { return static_cast<int>(o); }
 

@@ -14,6 +14,9 @@
 
 namespace forksim::km::test {
 
+/// An operation of a program with a number, and perhaps on a pid.
+inline Op op(OpKind kind, s64 arg = 0, s32 pid = 0) { return {.kind = kind, .arg = arg, .pid = Pid(pid)}; }
+
 /// Operations of one program; a function is asked each time, so it can use results (0-based step, last result).
 struct Script {
   std::function<Op(u32 step, s64 last)> next;
