@@ -270,8 +270,8 @@ void boot(Core& k) {
     c->kworker = &w;
   }
   k.count_boot();
-  const u64 rt_period = k.profile().tun(Tunable::sched_rt_period_us), rt_runtime = k.profile().tun(Tunable::sched_rt_runtime_us);
-  k.sched.rt().set_bandwidth(rt_period * 1000, rt_runtime > rt_period ? RUNTIME_INF : rt_runtime * 1000);
+  k.sched.rt().set_bandwidth(k.profile().tun(Tunable::sched_rt_period_us) * 1000,
+                             RtClass::to_ns(k.profile().tun(Tunable::sched_rt_runtime_us)));
   for (auto& c : k.cpus_) {
     k.apply_speed(*c, k.machine_.opp_hz[c->opp]);
     k.set_power(*c, true);

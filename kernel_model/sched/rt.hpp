@@ -76,6 +76,8 @@ class RtClass {
   void rto_push_next(CpuId cpu);
 
   // throttling
+  /// Of sched_rt_runtime_us, in ns or RUNTIME_INF.
+  static constexpr u64 to_ns(u64 runtime_us) { return runtime_us == ~u64{0} ? RUNTIME_INF : runtime_us * 1000; }
   /// Sets sched_rt_period and sched_rt_runtime (RUNTIME_INF: no throttling) on every CPU; before any task runs.
   void set_bandwidth(u64 period, u64 runtime);
   /// rq_offline_rt and rq_online_rt: the CPU leaves or enters the root domain. What it lent, borrowed and used up is forgotten, a throttled

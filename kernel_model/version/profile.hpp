@@ -46,7 +46,7 @@ struct TunableInfo {
   std::string_view name, unit;
   u64 base;
   bool scaled;
-  u64 min, max;
+  s64 min, max;
   std::string_view doc;
 };
 enum class Tunable : u8 {
@@ -101,7 +101,7 @@ struct KernelProfile {
   u32 stack_bytes;        ///< THREAD_SIZE
   bool config_64bit;      ///< CONFIG_64BIT: weights of groups have ten bits below those of nice levels (SCHED_FIXEDPOINT_SHIFT)
   std::array<bool, kFeatures> features;
-  std::array<u64, kTunables> tunables;  ///< before scaling; see resolve_tunables
+  std::array<u64, kTunables> tunables;  ///< before scaling (see resolve_tunables); a negative one as the u64 of the same bits
   SdValues sched_domain{};              ///< as /proc/sys/kernel/sched_domain sets them
   bool irq_time_accounting = false;     ///< CONFIG_IRQ_TIME_ACCOUNTING: clock_task stands still during interrupts
 

@@ -21,7 +21,8 @@ void add_config(const km::KernelProfile& plain, const km::KernelProfile& k, Sett
     if (k.features[i] != plain.features[i])
       out.push_back(fmt::format("features.{}{}", k.features[i] ? "" : "NO_", km::kFeatureTable[i].name));
   for (std::size_t i = 0; i < km::kTunables; ++i)
-    if (k.tunables[i] != plain.tunables[i]) out.push_back(fmt::format("tunables.{}={}", km::kTunableTable[i].name, k.tunables[i]));
+    if (k.tunables[i] != plain.tunables[i])
+      out.push_back(fmt::format("tunables.{}={}", km::kTunableTable[i].name, static_cast<km::s64>(k.tunables[i])));
 }
 
 /// A few phases by name; a whole bound of the bands changes all of them.

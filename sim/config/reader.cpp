@@ -401,7 +401,7 @@ Value Reader::read_tunable(const YamlNode& n, const std::string& name, const std
   if (!p) error(n, path, p.what, p.allowed, p.hint);
   if (!p) return v;
   v.num = *p.value;
-  if (v.num < 0 || static_cast<std::uint64_t>(v.num) < info.min || static_cast<std::uint64_t>(v.num) > info.max)
+  if (v.num < info.min || v.num > info.max)
     error(n, path,
           n.scalar + " is outside " + std::to_string(info.min) + ".." + std::to_string(info.max) + " " + std::string(info.unit) + " (" +
               std::string(info.doc) + ")");

@@ -58,6 +58,16 @@ void apply_profile(ResolvedRun& run) {
   }
 }
 
+/// sched_rt_global_validate: a write of what does not fit fails with EINVAL.
+void check_tunables(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& diags) {
+  const s64 period = static_cast<s64>(run.kernel.tun(km::Tunable::sched_rt_period_us));
+  const s64 runtime = static_cast<s64>(run.kernel.tun(km::Tunable::sched_rt_runtime_us));
+  if (runtime <= period) return;
+  const Value &given = run.tree["tunables"]["sched_rt_runtime_us"], &v = given ? given : run.tree["tunables"]["sched_rt_period_us"];
+  diags.add(doc.at(v.line, v.col, v.path, fmt::format("{} us of a period of {} us are refused by the kernel (EINVAL)", runtime, period),
+                   "sched_rt_runtime_us of at most the period, or -1"));
+}
+
 /// What the configuration cannot do for groups.
 void check_groups(const ResolvedRun& run, const YamlDocument& doc, Diagnostics& diags) {
   auto refuse = [&](const Value& v, const char* option, const char* why, bool km::KernelProfile::*has) {
@@ -198,6 +208,7 @@ ResolvedRun resolve_document(YamlDocument& doc, const std::vector<Override>& ove
   collect_regret(run);
   collect_audit(run);
   apply_cpufreq(run);
+  check_tunables(run, doc, diags);
   check_config(run, doc, diags);
   check_groups(run, doc, diags);
   collect_costs(run);

@@ -103,7 +103,7 @@ void emit_tunables(Emitter& e, const ResolvedRun& run, const EffectiveMachine& m
   for (std::size_t i = 0; i < km::kTunables; ++i) {
     const auto& info = km::kTunableTable[i];
     if (!m.kernel && !run.given_tunables[i]) continue;
-    e.line(2, std::string(info.name) + ": " + std::to_string(k.tunables[i]),
+    e.line(2, std::string(info.name) + ": " + std::to_string(static_cast<s64>(k.tunables[i])),
            from_of(given, info.name, "kernel profile " + std::string(k.name)));
   }
 }

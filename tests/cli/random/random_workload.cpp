@@ -446,7 +446,7 @@ void Draw::settings(json& w) {
   w["parameters"] = {{"n", from(1, 3)}, {"t", time(1, 3'000)}};
   w["tunables"]["threads_max"] = one({"60", "200", "1000"});
   if (percent(20)) w["tunables"]["sched_latency_ns"] = one({"1000000", "6000000", "48000000"});
-  if (percent(20)) w["tunables"]["sched_rt_runtime_us"] = one({"0", "100000", "1000000"});
+  if (percent(20)) w["tunables"]["sched_rt_runtime_us"] = one({"-1", "0", "100000", "1000000"});
   if (percent(10)) w["tunables"]["pid_max"] = one({"330", "400"});
   if (percent(30)) w["features"][any(kFeatures)] = percent(50);
   if (percent(20)) w["config"]["PREEMPT"] = one({"full", "voluntary", "none"});

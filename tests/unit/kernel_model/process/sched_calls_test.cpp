@@ -116,7 +116,7 @@ TEST_SUITE("kernel_model/process") {
   TEST_CASE("SCHED_RR: two tasks of one priority change places every 100 ms, SCHED_FIFO keeps the CPU") {
     for (const SchedPolicy policy : {SchedPolicy::rr, SchedPolicy::fifo}) {
       ScriptMachine m("rpi-4.19-arm64", 1, 0_ns);
-      m.set(Tunable::sched_rt_runtime_us, 2'000'000);  // no throttling
+      m.set(Tunable::sched_rt_runtime_us, ~u64{0});  // -1: no throttling
       const u32 hog = m.add_list({run_op(400_ms)});
       for (int i = 0; i < 2; ++i) m.kernel().start({"hog", &m.shape, m.user_of(hog), 0_ns, 0, nullptr, 0, policy, 10});
       m.run();
@@ -154,6 +154,20 @@ TEST_SUITE("kernel_model/process") {
     CHECK(t.rt_throttled == 2);
     CHECK(t.rt_throttled_time == 96'000'002_ns);
     CHECK(switches_to(m, 6) == std::vector<u64>{952'000'000, 1'952'000'000});  // the fair task ran in the gaps, 90 ms of 96
+  }
+
+  TEST_CASE("real-time tasks without a limit: the whole period is watched by its timer, -1 needs none") {
+    const auto interrupts = [](u64 runtime_us) {
+      ScriptMachine m("rpi-4.19-arm64", 1, 0_ns);
+      m.set(Tunable::sched_rt_runtime_us, runtime_us);
+      m.start(m.add_list({policy_op(SchedPolicy::fifo, 10), run_op(2500_ms)}));
+      m.run(2400_ms);
+      CHECK(m.of(Tp::rt_throttle).empty());
+      return m.of(Tp::irq_handler_entry).size();
+    };
+    // The timer of the period fires 1 ns after the task was queued, and then every second.
+    CHECK(interrupts(1'000'000) == 600 + 3);
+    CHECK(interrupts(~u64{0}) == 600);
   }
 
   TEST_CASE("real-time throttling on four CPUs: one hog borrows what the others do not use, four hogs are throttled") {

@@ -55,6 +55,7 @@ TEST_CASE("the JSON Schema names every key, its default and what is required") {
   CHECK(defs["phase.kill"]["properties"]["signal"]["enum"].size() == signal_table().size());
   const auto& latency = defs["workload"]["properties"]["tunables"]["properties"]["sched_latency_ns"];
   CHECK(latency["anyOf"][0]["minimum"] == 100000);
+  CHECK(defs["workload"]["properties"]["tunables"]["properties"]["sched_rt_runtime_us"]["anyOf"][0]["minimum"] == -1);
   CHECK(latency["description"] == "period in which each runnable task runs once");
   CHECK(defs["workload"]["properties"]["features"]["properties"].contains("NO_START_DEBIT"));
   CHECK_FALSE(defs.contains("cost"));

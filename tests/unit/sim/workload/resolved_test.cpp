@@ -83,6 +83,18 @@ TEST_CASE("resolve: unknown keys on the command line are refused with a hint") {
   CHECK(refused({set("processes.worker.phases[0].body[0].run=5")}).find("has no unit") != std::string::npos);
 }
 
+TEST_CASE("resolve: the runtime of real-time tasks is at most its period, or -1") {
+  const ResolvedRun r = compiled(kText, {set("tunables.sched_rt_runtime_us=-1")});
+  CHECK(r.kernel.tun(km::Tunable::sched_rt_runtime_us) == ~u64{0});
+  CHECK(resolved_yaml(r, {}).find("\n  sched_rt_runtime_us: -1  #< command line") != std::string::npos);
+  CHECK(refused({set("tunables.sched_rt_runtime_us=1000000")}).empty());
+  CHECK(refused({set("tunables.sched_rt_runtime_us=1000001")}).find("1000001 us of a period of 1000000 us are refused") !=
+        std::string::npos);
+  CHECK(refused({set("tunables.sched_rt_period_us=949999")}).find("sched_rt_period_us: 950000 us of a period of 949999 us") !=
+        std::string::npos);
+  CHECK(refused({set("tunables.sched_rt_runtime_us=-2")}).find("-2 is outside -1..1000000000 us") != std::string::npos);
+}
+
 TEST_CASE("resolve: CPUs beyond the platform are refused at their place") {
   const ResolvedRun r = compiled(kText);
   Diagnostics fine, bad;
