@@ -1,10 +1,9 @@
 // Tournament of the CPUs' next events.
 //
 // Purpose: which CPU has the earliest event after one of them changed, and how long it stays the earliest.
-// Units:   dates in ns. Cost: up to kScan CPUs, one pass over the keys for the two earliest; above, a tournament: log2(CPUs) comparisons
-// per
-//          update and for the second, O(1) for the first. Measured fastest for per-CPU slots among the structures considered.
-// Ownership: values. Errors: none; an event at kFar or later does not come.
+// Units:   dates in ns. Ownership: values. Errors: none; an event at kFar or later does not come.
+// Cost:    up to kScan CPUs, one pass over the keys for the two earliest; above, a tournament: log2(CPUs) comparisons per update and for
+//          the second, O(1) for the first. Measured fastest for per-CPU slots among the structures considered.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel_model/base/cpumask.hpp"
 #include "kernel_model/base/types.hpp"
 
 namespace forksim::km {
@@ -22,15 +22,15 @@ class EventKey {
  public:
   /// Last date, 104 days: later ones cannot be told from it.
   static constexpr Ns kFar{(u64{1} << 53) - 2};
-  static constexpr u32 kMaxCpus = 1024;
 
   constexpr EventKey() = default;  ///< never
-  constexpr EventKey(Ns date, bool step_ends, CpuId cpu) : v_(std::min(date, kFar).v << 11 | u64{step_ends} << 10 | cpu.v) {}
+  constexpr EventKey(Ns date, bool step_ends, CpuId cpu)
+      : v_(std::min(date, kFar).v << (kCpuBits + 1) | u64{step_ends} << kCpuBits | cpu.v) {}
   /// Before everything that happens at `date`.
   static constexpr EventKey before(Ns date) { return EventKey(date, false, CpuId(0)); }
   constexpr auto operator<=>(const EventKey&) const = default;
-  constexpr Ns date() const { return Ns(v_ >> 11); }
-  constexpr bool step_ends() const { return v_ >> 10 & 1; }
+  constexpr Ns date() const { return Ns(v_ >> (kCpuBits + 1)); }
+  constexpr bool step_ends() const { return v_ >> kCpuBits & 1; }
   constexpr CpuId cpu() const { return CpuId(v_ & (kMaxCpus - 1)); }
   /// The two, the earlier one first. Without a branch, because nobody could foretell it.
   friend constexpr std::pair<EventKey, EventKey> in_order(EventKey a, EventKey b) {
@@ -39,6 +39,8 @@ class EventKey {
   }
 
  private:
+  static constexpr u32 kCpuBits = std::countr_zero(kMaxCpus);
+  static_assert(std::has_single_bit(kMaxCpus) && kFar.v < ~u64{0} >> (kCpuBits + 1));
   constexpr explicit EventKey(u64 v) : v_(v) {}
   u64 v_ = std::numeric_limits<u64>::max();
 };
