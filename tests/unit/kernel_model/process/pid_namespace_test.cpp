@@ -17,7 +17,6 @@ namespace {
 constexpr s32 kFirst = 11;  // 1 to 10 are boot's
 constexpr u64 kNewPid = kCLONE_NEWPID | kSIGCHLD;
 
-
 u64 left_over(const Alive& a) {
   return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.pid_namespaces +
          a.kernel_bytes;
