@@ -85,7 +85,7 @@ class SimEngine::Impl final : public km::PowerPort {
     CpuId cpu;
     u32 pstate;  ///< or kTurnOn, kTurnOff
   };
-  /// Those not yet charged, by date. Mostly one: the kernel does not run ahead of a power state.
+  /// Those of one window that are not yet charged, by date.
   class Pending {
    public:
     bool empty() const { return next_ == list_.size(); }

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/output/process_table.hpp"
+#include "sim/output/time_text.hpp"
 #include "sim/output/wchan.hpp"
 
 namespace forksim {
@@ -32,8 +33,6 @@ std::string signal_text(s64 sig) {
   const auto* s = std::ranges::find(kSignals, sig, &SignalName::number);
   return s == std::end(kSignals) ? fmt::format("signal {}", sig) : fmt::format("signal {} ({})", sig, s->name);
 }
-
-std::string ms(u64 ns) { return fmt::format("{}.{:06}", ns / 1'000'000, ns % 1'000'000); }
 
 /// Who ran where: the names of tasks as they change, and the switches of each CPU.
 class Machine {
@@ -61,7 +60,7 @@ class Machine {
     constexpr std::size_t kShown = 3;
     std::string text;
     for (std::size_t i = 0; i < std::min(kShown, shares.size()); ++i)
-      text += fmt::format("{}{} {} ms", i ? ", " : "", shares[i].first, ms(shares[i].second));
+      text += fmt::format("{}{} {} ms", i ? ", " : "", shares[i].first, exact_ms(shares[i].second));
     if (shares.size() > kShown) text += fmt::format(" and {} more", shares.size() - kShown);
     return text;
   }

@@ -11,6 +11,7 @@
 #include "sim/output/csv.hpp"
 #include "sim/output/json_lines.hpp"
 #include "sim/output/out_file.hpp"
+#include "sim/output/time_text.hpp"
 
 namespace forksim {
 
@@ -117,7 +118,6 @@ std::string cpus_of(const CpuMask& span) {
 std::string task(const std::string& comm, s64 pid) {
   return comm.empty() ? fmt::format("pid {}", pid) : fmt::format("{} (pid {})", comm, pid);
 }
-std::string ms(s64 ns) { return fmt::format("{}.{:06} ms", ns / 1'000'000, ns % 1'000'000); }
 
 /// One domain: the ring of groups, then the idlest of them against the local one.
 class Weighing {
@@ -243,16 +243,17 @@ void tell_regret(const std::vector<RegretRow>& rows, std::string& out) {
   if (rows.empty()) return;
   out += "\nBranches of the simulation at this fork say how long the child would have waited:\n";
   for (const RegretRow& r : rows)
-    out += fmt::format("  CPU {}: {} until it first ran{}, {} within the horizon{}{}\n", r.cpu, ms(static_cast<s64>(r.wait_ns)),
+    out += fmt::format("  CPU {}: {} ms until it first ran{}, {} ms within the horizon{}{}\n", r.cpu, exact_ms(r.wait_ns),
                        r.ran_on < 0                          ? " (it never did)"
                        : static_cast<u64>(r.ran_on) == r.cpu ? ""
                                                              : fmt::format(" on CPU {}", r.ran_on),
-                       ms(static_cast<s64>(r.delay_ns)), r.chosen ? ", the CPU chosen" : "", r.best ? ", the best" : "");
+                       exact_ms(r.delay_ns), r.chosen ? ", the CPU chosen" : "", r.best ? ", the best" : "");
 }
 
 std::string outcome(const ForkRow& f) {
   if (f.ran_on < 0) return "The child never ran before the end of the run.";
-  const std::string waited = f.wait_ns < 0 ? std::string("The child ran") : fmt::format("The child waited {}", ms(f.wait_ns));
+  const std::string waited =
+      f.wait_ns < 0 ? std::string("The child ran") : fmt::format("The child waited {} ms", exact_ms(static_cast<u64>(f.wait_ns)));
   if (static_cast<u64>(f.ran_on) == f.cpu) return fmt::format("{} until it first ran, there.", waited);
   return fmt::format("{} until it first ran, on CPU {}: load balancing had taken it there.", waited, f.ran_on);
 }

@@ -6,14 +6,13 @@
 
 #include "sim/output/explain.hpp"
 #include "sim/output/json_lines.hpp"
+#include "sim/output/time_text.hpp"
 
 namespace forksim {
 
 using Json = nlohmann::ordered_json;
 
 namespace {
-
-std::string milliseconds(km::u64 ns) { return fmt::format("{}.{:06}", ns / 1'000'000, ns % 1'000'000); }
 
 template <class Row>
 Json rows_to_json(const std::vector<Row>& rows) {
@@ -30,21 +29,20 @@ void append_life(const TaskLife& life, std::string& out) {
   out += fmt::format("{}\n\n{:>14} {:>14} {:>4} {:<20} {}\n", life.title, "START s", "DURATION ms", "CPU", "PHASE", "WHY");
   for (const PhaseRow& p : life.phases) {
     const std::string start = fmt::format("{}.{:09}", p.start_ns / 1'000'000'000, p.start_ns % 1'000'000'000);
-    std::string line = fmt::format("{:>14} {:>14} {:>4} {:<20} {}", start, milliseconds(p.duration_ns),
-                                   p.cpu < 0 ? "-" : std::to_string(p.cpu), p.phase, p.why);
+    std::string line = fmt::format("{:>14} {:>14} {:>4} {:<20} {}", start, exact_ms(p.duration_ns), p.cpu < 0 ? "-" : std::to_string(p.cpu),
+                                   p.phase, p.why);
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
   }
   out += fmt::format("\n{:<20} {:>7} {:>14} {:>7} {:>14}\n", "PHASE", "COUNT", "TOTAL ms", "SHARE", "LONGEST ms");
   km::u64 count = 0, total = 0, longest = 0;
   for (const PhaseSumRow& s : life.sums) {
-    out += fmt::format("{:<20} {:>7} {:>14} {:>6.2f}% {:>14}\n", s.phase, s.count, milliseconds(s.total_ns), 100 * s.share,
-                       milliseconds(s.max_ns));
+    out += fmt::format("{:<20} {:>7} {:>14} {:>6.2f}% {:>14}\n", s.phase, s.count, exact_ms(s.total_ns), 100 * s.share, exact_ms(s.max_ns));
     count += s.count;
     total += s.total_ns;
     longest = std::max(longest, s.max_ns);
   }
-  out += fmt::format("{:<20} {:>7} {:>14} {:>6.2f}% {:>14}\n", "whole life", count, milliseconds(total), 100.0, milliseconds(longest));
+  out += fmt::format("{:<20} {:>7} {:>14} {:>6.2f}% {:>14}\n", "whole life", count, exact_ms(total), 100.0, exact_ms(longest));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ using km::u64;
 
 namespace {
 
-constexpr const char* kSchema = "forksim.histograms/1";
+constexpr const char* kHistogramsSchema = "forksim.histograms/1";
 
 Json to_json(const Histogram& h) {
   Json buckets = Json::array();
@@ -23,7 +23,7 @@ Json to_json(const Histogram& h) {
   return {{"count", h.count()}, {"sum", h.sum()}, {"min", h.min()}, {"max", h.max()}, {"buckets", buckets}};
 }
 
-Histogram from_json(const Json& j) {
+Histogram histogram_from_json(const Json& j) {
   Histogram h;
   for (const Json& pair : j.at("buckets")) {
     const u32 bucket = pair.at(0).get<u32>();
@@ -38,7 +38,9 @@ Histogram from_json(const Json& j) {
 }  // namespace
 
 std::string render_histograms_json(const LatencyListener& latency) {
-  Json j = {{"schema", kSchema}, {"unit", "ns"}, {"layout", {{"significant_bits", Histogram::kBits}, {"buckets", Histogram::kBuckets}}}};
+  Json j = {{"schema", kHistogramsSchema},
+            {"unit", "ns"},
+            {"layout", {{"significant_bits", Histogram::kBits}, {"buckets", Histogram::kBuckets}}}};
   Json& metrics = j["metrics"] = Json::object();
   for (std::size_t m = 0; m < kMetrics; ++m)
     metrics[std::string(kMetricTable[m].name)] = to_json(latency.histogram(static_cast<Metric>(m)));
@@ -48,10 +50,11 @@ std::string render_histograms_json(const LatencyListener& latency) {
 Histograms parse_histograms_json(const std::string& text) {
   try {
     const Json j = Json::parse(text);
-    if (!j.is_object() || j.value("schema", std::string()) != kSchema) throw ReportError(std::string("not of schema ") + kSchema);
+    if (!j.is_object() || j.value("schema", std::string()) != kHistogramsSchema)
+      throw ReportError(std::string("not of schema ") + kHistogramsSchema);
     Histograms out;
     for (const auto& [name, value] : j.at("metrics").items())
-      if (const auto m = find_metric(name)) out[static_cast<std::size_t>(*m)] = from_json(value);
+      if (const auto m = find_metric(name)) out[static_cast<std::size_t>(*m)] = histogram_from_json(value);
     return out;
   } catch (const Json::exception& e) {
     throw ReportError(e.what());

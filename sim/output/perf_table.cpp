@@ -6,6 +6,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "sim/output/time_text.hpp"
+
 namespace forksim {
 
 namespace {
@@ -36,8 +38,6 @@ void merge_into(TaskLatencyRow& to, const TaskLatencyRow& from) {
 }
 
 km::u64 average(const TaskLatencyRow& r) { return r.count ? r.total_delay_ns / r.count : 0; }
-
-double ms(km::u64 ns) { return static_cast<double>(ns) / 1e6; }
 
 std::string seconds(km::u64 ns) { return fmt::format("{}.{:06}", ns / 1'000'000'000, ns % 1'000'000'000 / 1000); }
 
@@ -84,12 +84,12 @@ std::string render_perf_table(const std::vector<TaskLatencyRow>& rows, std::size
     if (i >= limit) continue;
     const std::string who = r.tasks > 1 ? fmt::format("  {}:({}) ", r.comm, r.tasks) : fmt::format("  {}:{} ", r.comm, r.pid);
     out += fmt::format("{:<24}|{:11.3f} ms |{:9} | avg:{:8.3f} ms | max:{:8.3f} ms | max start: {:>12} s | max end: {:>12} s\n", who,
-                       ms(r.runtime_ns), r.count, ms(average(r)), ms(r.max_delay_ns), seconds(r.max_delay_start_ns),
+                       in_ms(r.runtime_ns), r.count, in_ms(average(r)), in_ms(r.max_delay_ns), seconds(r.max_delay_start_ns),
                        seconds(r.max_delay_end_ns));
   }
   if (rows.size() > limit) out += fmt::format("  ({} more in tasks.csv)\n", rows.size() - limit);
   out += line(113);
-  out += fmt::format("  TOTAL:                |{:11.3f} ms |{:9} |\n", ms(runtime), count);
+  out += fmt::format("  TOTAL:                |{:11.3f} ms |{:9} |\n", in_ms(runtime), count);
   out += line(51);
   return out;
 }

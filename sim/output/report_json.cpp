@@ -12,7 +12,7 @@ using km::u64;
 
 namespace {
 
-constexpr const char* kSchema = "forksim.report/1";
+constexpr const char* kReportSchema = "forksim.report/1";
 
 template <class Row>
 Json row_to_json(const Row& row, std::string_view without = {}) {
@@ -54,8 +54,9 @@ PlacementReport placement_from_json(const Json& all, const char* kind) {
   return p;
 }
 
-Report from_json(const Json& j) {
-  if (!j.is_object() || j.value("schema", std::string()) != kSchema) throw ReportError(std::string("not a report of schema ") + kSchema);
+Report report_from_json(const Json& j) {
+  if (!j.is_object() || j.value("schema", std::string()) != kReportSchema)
+    throw ReportError(std::string("not a report of schema ") + kReportSchema);
   Report r;
   r.workload = j.at("workload").get<std::string>();
   r.platform = j.at("platform").get<std::string>();
@@ -100,8 +101,8 @@ Report from_json(const Json& j) {
 }  // namespace
 
 std::string render_report_json(const Report& r) {
-  Json j = {{"schema", kSchema}, {"workload", r.workload},         {"platform", r.platform},         {"kernel", r.kernel},
-            {"seed", r.seed},    {"simulated_ns", r.simulated_ns}, {"totals", row_to_json(r.totals)}};
+  Json j = {{"schema", kReportSchema}, {"workload", r.workload},         {"platform", r.platform},         {"kernel", r.kernel},
+            {"seed", r.seed},          {"simulated_ns", r.simulated_ns}, {"totals", row_to_json(r.totals)}};
   if (!r.settings.empty()) j["settings"] = r.settings;
   Json& latency = j["latency"] = Json::object();
   for (const LatencyRow& l : r.latency) latency[l.metric] = row_to_json(l, "metric");
@@ -140,7 +141,7 @@ std::string render_report_json(const Report& r) {
 
 Report parse_report_json(const std::string& text) {
   try {
-    return from_json(Json::parse(text));
+    return report_from_json(Json::parse(text));
   } catch (const Json::exception& e) {
     throw ReportError(e.what());
   }

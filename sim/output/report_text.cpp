@@ -4,6 +4,7 @@
 
 #include "sim/output/perf_table.hpp"
 #include "sim/output/report.hpp"
+#include "sim/output/time_text.hpp"
 
 namespace forksim {
 
@@ -16,9 +17,6 @@ constexpr std::size_t kMatrixCpus = 16;  ///< wider machines: the matrix is in r
 constexpr std::size_t kViolations = 3;
 
 double share(u64 part, u64 whole) { return whole ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0; }
-double ms(u64 ns) { return static_cast<double>(ns) / 1e6; }
-/// ns as us with all digits.
-std::string us(u64 ns) { return fmt::format("{}.{:03}", ns / 1000, ns % 1000); }
 
 void head(const Report& r, std::string& out) {
   const TotalsRow& t = r.totals;
@@ -45,7 +43,7 @@ void latency(const Report& r, std::string& out) {
     if (l.count == 0)
       out += unknown ? "  not modelled in this version" : fmt::format("{:>15}{:>15}{:>15}{:>15}{:>15}", "-", "-", "-", "-", "-");
     else
-      for (u64 v : {l.p50, l.p90, l.p99, l.p999, l.max}) out += fmt::format("{:>15}", us(v));
+      for (u64 v : {l.p50, l.p90, l.p99, l.p999, l.max}) out += fmt::format("{:>15}", exact_us(v));
     out += '\n';
   }
 }
@@ -55,8 +53,9 @@ void cpus(const Report& r, std::string& out) {
                      "busy %", "switches", "forks", "energy J");
   for (const CpuRow& c : r.cpus) {
     const u64 busy = c.user_ns + c.system_ns + c.irq_ns;
-    out += fmt::format("{:<5}{:>14.3f}{:>14.3f}{:>14.3f}{:>14.3f}{:>8.2f}{:>10}{:>9}{:>14.6f}\n", c.cpu, ms(c.user_ns), ms(c.system_ns),
-                       ms(c.irq_ns), ms(c.idle_ns), share(busy, busy + c.idle_ns), c.context_switches, c.forks_placed, c.energy_j);
+    out +=
+        fmt::format("{:<5}{:>14.3f}{:>14.3f}{:>14.3f}{:>14.3f}{:>8.2f}{:>10}{:>9}{:>14.6f}\n", c.cpu, in_ms(c.user_ns), in_ms(c.system_ns),
+                    in_ms(c.irq_ns), in_ms(c.idle_ns), share(busy, busy + c.idle_ns), c.context_switches, c.forks_placed, c.energy_j);
   }
   out += fmt::format("{:<88}{:>14.6f}\n", "together", r.energy_j);
 }
@@ -66,7 +65,8 @@ void irq_time(const Report& r, std::string& out) {
   if (r.irqtime.empty()) return;
   out += fmt::format("\n{:<14}{:>14}{:>14}{:>18}{:>18}\n", "irq time", "hardirq ms", "softirq ms", "utilisation/1024", "capacity/1024");
   for (const IrqTimeRow& i : r.irqtime)
-    out += fmt::format("CPU {:<10}{:>14.3f}{:>14.3f}{:>18}{:>18}\n", i.cpu, ms(i.hardirq_ns), ms(i.softirq_ns), i.util_irq, i.capacity);
+    out +=
+        fmt::format("CPU {:<10}{:>14.3f}{:>14.3f}{:>18}{:>18}\n", i.cpu, in_ms(i.hardirq_ns), in_ms(i.softirq_ns), i.util_irq, i.capacity);
 }
 
 /// Groups with their quotas, and CPUs that held real-time tasks back; nothing when there are none.
@@ -77,12 +77,12 @@ void throttling(const Report& r, std::string& out) {
   for (const GroupRow& g : r.groups) {
     const std::string quota = g.cfs_quota_us < 0 ? "-" : fmt::format("{} / {}", g.cfs_quota_us, g.cfs_period_us);
     out += fmt::format("{:<20}{:>9}{:>22}{:>12.3f}{:>11}{:>8} {:>6.1f} %{:>14.3f}\n", g.parent.empty() ? g.name : g.parent + '/' + g.name,
-                       g.shares, quota, ms(g.usage_ns), g.nr_periods, g.nr_throttled, share(g.nr_throttled, g.nr_periods),
-                       ms(g.throttled_time_ns));
+                       g.shares, quota, in_ms(g.usage_ns), g.nr_periods, g.nr_throttled, share(g.nr_throttled, g.nr_periods),
+                       in_ms(g.throttled_time_ns));
   }
   for (const CpuRow& c : r.cpus)
     if (c.rt_throttled)
-      out += fmt::format("real-time tasks of CPU {} throttled: {}, held back {:.3f} ms\n", c.cpu, c.rt_throttled, ms(c.rt_throttled_ns));
+      out += fmt::format("real-time tasks of CPU {} throttled: {}, held back {:.3f} ms\n", c.cpu, c.rt_throttled, in_ms(c.rt_throttled_ns));
 }
 
 /// The columns of CpuRow that are about kernel stacks, when any were made or freed.
@@ -126,7 +126,8 @@ void locks(const Report& r, std::string& out) {
   for (const LockRow& l : r.locks) {
     if (l.contended == 0) continue;
     out += fmt::format("{:<20}{:>12}{:>12}{:>8.2f}{:>15}{:>12}{:>15}{:>12}\n", l.lock, l.acquisitions, l.contended,
-                       share(l.contended, l.acquisitions), us(l.wait_total_ns), us(l.wait_max_ns), us(l.hold_total_ns), us(l.hold_max_ns));
+                       share(l.contended, l.acquisitions), exact_us(l.wait_total_ns), exact_us(l.wait_max_ns), exact_us(l.hold_total_ns),
+                       exact_us(l.hold_max_ns));
   }
 }
 
@@ -134,19 +135,19 @@ void regret(const Report& r, std::string& out) {
   if (!r.regret) return;
   const RegretSumRow& s = r.regret->sum;
   out += fmt::format("\nregret of {} forks, {} branches{}, horizon {} us: no CPU was better than the chosen one {} times ({:.1f} %)\n",
-                     s.forks, s.branches, s.failed ? fmt::format(" ({} failed)", s.failed) : "", us(s.horizon_ns), s.best,
+                     s.forks, s.branches, s.failed ? fmt::format(" ({} failed)", s.failed) : "", exact_us(s.horizon_ns), s.best,
                      share(s.best, s.forks));
   if (s.forks == 0) return;
   out += fmt::format("{:<20}{:>9}{:>15}{:>15}{:>15}{:>15}{:>15}   (us)\n", "", "mean", "p50", "p90", "p99", "max", "sum");
-  out += fmt::format("{:<20}{:>9.1f}{:>15}{:>15}{:>15}{:>15}{:>15}\n", "wait over the best", s.mean_ns / 1e3, us(s.p50_ns), us(s.p90_ns),
-                     us(s.p99_ns), us(s.max_ns), us(s.total_ns));
+  out += fmt::format("{:<20}{:>9.1f}{:>15}{:>15}{:>15}{:>15}{:>15}\n", "wait over the best", s.mean_ns / 1e3, exact_us(s.p50_ns),
+                     exact_us(s.p90_ns), exact_us(s.p99_ns), exact_us(s.max_ns), exact_us(s.total_ns));
   if (!r.regret->worst.empty())
     out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", "worst", "time s", "child", "CPU", "waited us", "best",
                        "would wait us", "regret us", "decided by");
   for (const RegretWorstRow& w : r.regret->worst)
     out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", w.fork,
-                       fmt::format("{}.{:09}", w.time_ns / 1'000'000'000, w.time_ns % 1'000'000'000), w.child, w.cpu, us(w.wait_ns),
-                       w.best_cpu, us(w.best_wait_ns), us(w.regret_ns), w.reason);
+                       fmt::format("{}.{:09}", w.time_ns / 1'000'000'000, w.time_ns % 1'000'000'000), w.child, w.cpu, exact_us(w.wait_ns),
+                       w.best_cpu, exact_us(w.best_wait_ns), exact_us(w.regret_ns), w.reason);
 }
 
 void foot(const Report& r, std::string& out) {

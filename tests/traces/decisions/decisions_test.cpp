@@ -13,9 +13,10 @@
 #include <vector>
 
 #include "kernel_model/sched/scheduler.hpp"
-#include "tests/traces/text_file.hpp"
+#include "tests/traces/recordings.hpp"
 
 using namespace forksim::km;
+using forksim::traces::kData;
 using forksim::traces::read_csv;
 using forksim::traces::read_text_file;
 
@@ -113,9 +114,7 @@ constexpr Recording kRecordings[] = {{"mc-4.19-arm64", "4.19-arm64-icount-instr/
                                      {"rpi-4.19-arm64", "4.19-arm64-rpi-icount-instr/d_forkstorm", 201, 1},
                                      {"rpi-4.19-arm64", "4.19-arm64-rpi-icount-instr/d_forkstorm20", 21, 1}};
 
-std::vector<Row> rows_of(const Recording& r) {
-  return read_csv(read_text_file(std::string(FORKSIM_SOURCE_DIR "/tests/traces/data/") + r.file + ".decisions.csv.xz"));
-}
+std::vector<Row> rows_of(const Recording& r) { return read_csv(read_text_file(kData + r.file + ".decisions.csv.xz")); }
 
 }  // namespace
 

@@ -6,19 +6,14 @@
 #include <string>
 
 #include "tests/traces/compare.hpp"
-#include "tests/traces/text_file.hpp"
+#include "tests/traces/recordings.hpp"
 
 using namespace forksim::traces;
 
 namespace {
 
-const std::string kData = FORKSIM_SOURCE_DIR "/tests/traces/data/";
 const std::string kMc = "4.19-arm64-icount", kRpi = "4.19-arm64-rpi-icount";
 constexpr const char* kPrograms[] = {"a_forkwait", "b_vforkexec", "f_kill", "g_orphan", "h_autoreap"};
-
-std::vector<Event> recorded(const std::string& folder, const std::string& name) {
-  return parse_trace(read_text_file(kData + folder + "/" + name + ".report.xz"), StateLetters::linux_4_19_0).events;
-}
 
 /// Index of the n-th step (from 0) of the phase whose text is `what`.
 std::size_t find_step(const Phase& p, const std::string& what, int n = 0) {

@@ -4,14 +4,11 @@
 #include <string>
 
 #include "tests/traces/phases.hpp"
-#include "tests/traces/text_file.hpp"
-#include "tests/traces/trace_text.hpp"
+#include "tests/traces/recordings.hpp"
 
 using namespace forksim::traces;
 
 namespace {
-
-const std::string kData = FORKSIM_SOURCE_DIR "/tests/traces/data/";
 
 /// The section of order.txt under `##### name`.
 std::string order_section(const std::string& folder, const std::string& name) {

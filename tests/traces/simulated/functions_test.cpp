@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string kSource = FORKSIM_SOURCE_DIR "/", kForksim = FORKSIM_BINARY_DIR "/forksim ";
+const std::string kForksim = FORKSIM_BINARY_DIR "/forksim ";
 
 std::string printed(const std::string& arguments) {
   const auto r = forksim::cli::run(kForksim + arguments, FORKSIM_SOURCE_DIR);
@@ -64,23 +64,23 @@ std::string escaped(std::string name) {
 }
 
 /// With the options of their runs.
-constexpr const char* kWorkloads[] = {"workloads/raspbian_proc.yaml",
-                                      "workloads/raspbian_fork.yaml",
-                                      "workloads/shell_pipeline.yaml",
-                                      "workloads/vfork_exec_loop.yaml",
-                                      "workloads/stack_cache.yaml",
-                                      "workloads/kill_sleeper.yaml",
-                                      "tests/traces/workloads/n_kthread.yaml",
-                                      "tests/traces/workloads/f_kill.yaml",
-                                      "tests/traces/workloads/c_pthreads.yaml",
-                                      "tests/traces/workloads/d_forkstorm.yaml",
-                                      "workloads/container_init.yaml",
-                                      "workloads/hotplug_during_fork_storm.yaml",
-                                      "workloads/governor_ondemand_ramp.yaml",
-                                      "workloads/hrtick_slices.yaml",
-                                      "tests/traces/workloads/graph_schedutil.yaml",
-                                      "tests/traces/workloads/graph_rare.yaml",
-                                      "workloads/preemption_models.yaml --set config.PREEMPT=voluntary --until 40ms"};
+constexpr const char* kGraphWorkloads[] = {"workloads/raspbian_proc.yaml",
+                                           "workloads/raspbian_fork.yaml",
+                                           "workloads/shell_pipeline.yaml",
+                                           "workloads/vfork_exec_loop.yaml",
+                                           "workloads/stack_cache.yaml",
+                                           "workloads/kill_sleeper.yaml",
+                                           "tests/traces/workloads/n_kthread.yaml",
+                                           "tests/traces/workloads/f_kill.yaml",
+                                           "tests/traces/workloads/c_pthreads.yaml",
+                                           "tests/traces/workloads/d_forkstorm.yaml",
+                                           "workloads/container_init.yaml",
+                                           "workloads/hotplug_during_fork_storm.yaml",
+                                           "workloads/governor_ondemand_ramp.yaml",
+                                           "workloads/hrtick_slices.yaml",
+                                           "tests/traces/workloads/graph_schedutil.yaml",
+                                           "tests/traces/workloads/graph_rare.yaml",
+                                           "workloads/preemption_models.yaml --set config.PREEMPT=voluntary --until 40ms"};
 
 std::vector<GraphLine> graph_of(const std::string& workload, const std::string& options) {
   const forksim::cli::TempDir dir;
@@ -117,7 +117,7 @@ TEST_CASE("every function of the table is in its file, its cost row on the board
 TEST_CASE("every function that the articles name is in the table") {
   std::set<std::string> known;
   for (const auto& row : rows(printed("list functions --markdown"))) known.insert(row[0]);
-  const std::string names = read_text_file(kSource + "tests/traces/data/article_functions.txt");
+  const std::string names = read_text_file(kData + "article_functions.txt");
   std::size_t count = 0;
   for (std::size_t at = 0; at < names.size();) {
     const std::size_t end = names.find('\n', at);
@@ -140,7 +140,7 @@ TEST_CASE("what the comparison of call trees leaves out is told in kernel_model/
 
 TEST_CASE("functions of rarer paths are entered and left in pairs") {
   std::set<std::string> seen;
-  for (const char* workload : kWorkloads) {
+  for (const char* workload : kGraphWorkloads) {
     std::map<std::string, std::vector<std::string>> stacks;
     for (const GraphLine& l : graph_of(workload, "")) {
       INFO(workload, " ", l.task, " ", l.text);

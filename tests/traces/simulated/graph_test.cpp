@@ -16,8 +16,7 @@ using namespace forksim::traces;
 
 namespace {
 
-const std::string kData = FORKSIM_SOURCE_DIR "/tests/traces/data/4.19-arm64-rpi-fgraph/",
-                  kWorkloads = FORKSIM_SOURCE_DIR "/tests/traces/workloads/";
+const std::string kGraphs = kData + "4.19-arm64-rpi-fgraph/";
 
 /// The functions that began a tree when the recordings were made.
 constexpr const char* kRoots =
@@ -89,7 +88,7 @@ Forest forest_of(const std::string& text, const std::string& from = {}, const st
   return f;
 }
 
-Forest recorded(const std::string& action) { return forest_of(read_text_file(kData + action + ".d4.proc.txt.xz")); }
+Forest recorded_forest(const std::string& action) { return forest_of(read_text_file(kGraphs + action + ".d4.proc.txt.xz")); }
 
 Forest simulated(const std::string& action) {
   const forksim::cli::TempDir dir;
@@ -105,7 +104,7 @@ Forest simulated(const std::string& action) {
 }
 
 void check_trees(const std::string& action) {
-  const Forest real = recorded(action), ours = simulated(action);
+  const Forest real = recorded_forest(action), ours = simulated(action);
   REQUIRE(!real.tasks.empty());
   CHECK(ours.tasks.size() == real.tasks.size());
   for (std::size_t i = 0; i < std::min(real.tasks.size(), ours.tasks.size()); ++i) CHECK(ours.tasks[i] == real.tasks[i]);

@@ -4,17 +4,12 @@
 #include <set>
 
 #include "tests/traces/compare.hpp"
+#include "tests/traces/recordings.hpp"
 #include "tests/traces/simulated/run.hpp"
 
 using namespace forksim::traces;
 
 namespace {
-
-const std::string kData = FORKSIM_SOURCE_DIR "/tests/traces/data/", kWorkloads = FORKSIM_SOURCE_DIR "/tests/traces/workloads/";
-
-std::vector<Event> recorded(const std::string& folder, const std::string& program) {
-  return parse_trace(read_text_file(kData + folder + "/" + program + ".report.xz"), StateLetters::linux_4_19_0).events;
-}
 
 std::string text(const Event& e, const char* key) { return field(e.body, key).value_or("?"); }
 

@@ -9,13 +9,10 @@
 #include <sstream>
 
 #include "tests/traces/simulated/run.hpp"
-#include "tests/traces/text_file.hpp"
 
 using namespace forksim::traces;
 
 namespace {
-
-const std::string kSource = FORKSIM_SOURCE_DIR "/";
 
 struct Row {
   std::vector<std::string> words;  ///< before the command
@@ -55,7 +52,7 @@ std::vector<Row> below_init(std::vector<Row> rows, std::size_t pid) {
   return rows;
 }
 
-std::string recorded(const std::string& layout) { return read_text_file(kSource + "tests/unit/sim/output/ps/" + layout + ".txt.xz"); }
+std::string printed_by_ps(const std::string& layout) { return read_text_file(kSource + "tests/unit/sim/output/ps/" + layout + ".txt.xz"); }
 
 class Sample {
  public:
@@ -108,13 +105,13 @@ TEST_CASE("ps axjf of the simulated sessions is that of the recorded ones, but f
   const auto of = [](const std::string& text) {
     return shape(below_init(rows_of(text, kWords), PID), PID, {PPID, PGID, SID, TPGID}, {TTY, STAT, UID});
   };
-  same(of(sample().ps("axjf")), of(recorded("axjf")));
+  same(of(sample().ps("axjf")), of(printed_by_ps("axjf")));
 }
 
 TEST_CASE("ps -ejH of the simulated sessions is that of the recorded ones, but for numbers and times") {
   enum : std::size_t { PID, PGID, SID, TTY, kWords };
   const auto of = [](const std::string& text) { return shape(below_init(rows_of(text, kWords), PID), PID, {PGID, SID}, {TTY}); };
-  same(of(sample().ps("-ejH")), of(recorded("ejH")));
+  same(of(sample().ps("-ejH")), of(printed_by_ps("ejH")));
 }
 
 TEST_CASE("ps -ely of the simulated sessions is that of the recorded ones, but for numbers, times and the order of concurrent forks") {
@@ -134,5 +131,5 @@ TEST_CASE("ps -ely of the simulated sessions is that of the recorded ones, but f
     std::ranges::sort(out);
     return out;
   };
-  same(of(sample().ps("-ely")), of(recorded("ely")));
+  same(of(sample().ps("-ely")), of(printed_by_ps("ely")));
 }

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "tests/cli/process.hpp"
-#include "tests/traces/text_file.hpp"
-#include "tests/traces/trace_text.hpp"
+#include "tests/traces/recordings.hpp"
 
 namespace forksim::traces {
 

@@ -122,8 +122,7 @@ TEST_CASE("the recordings of a real 4.19 keep the rules of sched_stat_wait, sche
     for (const std::string name : {"a_forkwait", "b_vforkexec", "c_pthreads", "f_kill", "g_orphan", "h_autoreap", "m_pipe"}) {
       CAPTURE(config);
       CAPTURE(name);
-      const std::string file = FORKSIM_SOURCE_DIR "/tests/traces/data/" + config + "/" + name + ".report.xz";
-      const Found f = check(parse_trace(read_text_file(file), StateLetters::linux_4_19_0).events);
+      const Found f = check(recorded(config, name));
       CHECK(f.wrong.empty());
       all += f;
     }
@@ -140,8 +139,7 @@ TEST_CASE("the simulated runs of the same programs keep them too") {
          {"a_forkwait", "b_vforkexec", "c_pthreads", "e_hack", "f_kill", "g_orphan", "h_autoreap", "m_pipe", "n_kthread"}) {
       CAPTURE(kernel);
       CAPTURE(name);
-      const std::string file = FORKSIM_SOURCE_DIR "/tests/traces/workloads/" + name + ".yaml";
-      const Found f = check(run_workload(file, kernel, "--set tunables.sched_schedstats=1"));
+      const Found f = check(run_workload(kWorkloads + name + ".yaml", kernel, "--set tunables.sched_schedstats=1"));
       CHECK(f.wrong.empty());
       all += f;
     }
@@ -153,8 +151,7 @@ TEST_CASE("the simulated runs of the same programs keep them too") {
 }
 
 TEST_CASE("the rules notice a wait or a sleep that is missing, wrong, or of the wrong state") {
-  const std::string text = read_text_file(FORKSIM_SOURCE_DIR "/tests/traces/data/4.19-arm64-rpi-icount/b_vforkexec.report.xz");
-  const std::vector<Event> good = parse_trace(text, StateLetters::linux_4_19_0).events;
+  const std::vector<Event> good = recorded("4.19-arm64-rpi-icount", "b_vforkexec");
   for (const std::string name : {"sched_stat_wait", "sched_stat_sleep", "sched_stat_blocked"}) {
     CAPTURE(name);
     // The last one, so that the task's past is known; not of threads that wait in TASK_IDLE, which 4.19.0 shows as R+.

@@ -7,20 +7,19 @@
 
 #include "tests/cli/process.hpp"
 #include "tests/traces/compare.hpp"
-#include "tests/traces/text_file.hpp"
+#include "tests/traces/recordings.hpp"
 
 using namespace forksim::traces;
 
 namespace {
 
-const std::string kTests = FORKSIM_SOURCE_DIR "/tests/traces/";
 constexpr const char* kPrograms[] = {"a_forkwait", "b_vforkexec", "f_kill", "g_orphan", "h_autoreap"};
 
 /// The program as it ran when it was recorded. In a4 the recorded child takes 18 ms of the clock for its 6 ms: the emulator's CPUs share
 /// one instruction clock and take turns, so while the parent burns 12 ms beside it, it gets ahead by a third. Real CPUs run both at once;
 /// to compare the same order of events, the child's work is what the clock showed.
 std::string workload(const std::string& program, const std::filesystem::path& dir) {
-  const std::string file = kTests + "workloads/" + program + ".yaml";
+  const std::string file = kWorkloads + program + ".yaml";
   if (program != "a_forkwait") return file;
   std::string text = read_text_file(file);
   const std::string work = "{runtime: 6ms}, {exit_group: 3}";
@@ -62,13 +61,12 @@ std::vector<long> never_freed(const std::vector<Event>& events) {
 
 void check_program(const std::string& program, const std::string& kernel, const std::string& folder) {
   CAPTURE(program);
-  const auto recorded =
-      parse_trace(read_text_file(kTests + "data/" + folder + "/" + program + ".report.xz"), StateLetters::linux_4_19_0).events;
+  const auto real = recorded(folder, program);
   const auto simulated = simulate(program, kernel);
   for (const auto& d : check_trace(simulated)) FAIL_CHECK(d);
-  for (const auto& d : compare(reduce(recorded), reduce(simulated))) FAIL_CHECK(d);
+  for (const auto& d : compare(reduce(real), reduce(simulated))) FAIL_CHECK(d);
   CHECK(never_freed(simulated).empty());
-  CHECK(never_freed(recorded).empty());
+  CHECK(never_freed(real).empty());
 }
 
 }  // namespace

@@ -11,17 +11,10 @@ using namespace forksim::km::literals;
 
 namespace {
 
-/// Ends of waits after 5 ms, dates from there.
-std::vector<WaitEnd> ends(const ScriptMachine& m) {
-  std::vector<WaitEnd> out;
-  for (const TraceEvent& e : m.of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - 5_ms, Ns(e.args[3])});
-  return out;
-}
 const LockStats& rq_stats(ScriptMachine& m) { return m.kernel().lock_stats()[static_cast<std::size_t>(LockId::rq)]; }
 
 constexpr u64 kFifo = 1;
 const CpuMask kFirst = CpuMask::of(CpuId(0)), kSecond = CpuMask::of(CpuId(1));
-const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
 
 /// Two CPUs; time is taken by setpriority (1000 ns with the caller's queue locked), by detaching a task (300) and attaching it (200).
 struct TwoCpus : ScriptMachine {
@@ -50,7 +43,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     TwoCpus m;
     m.start_all({run_op(900_us), kNice, run_op(100_ns), kNice, run_op(1_ms)});
     m.run(6_ms);
-    CHECK(ends(m) == std::vector<WaitEnd>{{1, 901'007_ns, 607_ns}, {0, 901'314_ns, 214_ns}});
+    CHECK(wait_ends(m, 5_ms) == std::vector<WaitEnd>{{1, 901'007_ns, 607_ns}, {0, 901'314_ns, 214_ns}});
     CHECK(rq_stats(m).contended == 2);
     CHECK(rq_stats(m).wait_total == 821_ns);
     const auto moved = m.of(Tp::sched_migrate_task);
@@ -76,7 +69,7 @@ TEST_SUITE("kernel_model/exec/locks") {
       m.start(m.add_list({run_op(3'900'400_ns), kPause}), 5_ms, &kSecond);
       m.start(m.add_list({run_op(400_us), {.kind = OpKind::nice, .arg = 0, .pid = Pid(kFirstStarted)}, run_op(1_ms)}), 8'500_us, &kFirst);
       m.run(9_ms);
-      return ends(m);
+      return wait_ends(m, 5_ms);
     };
     CHECK(ends_when_busy_for(2_ms) == std::vector<WaitEnd>{{1, 3'901'007_ns, 607_ns}});
     CHECK(ends_when_busy_for(3'200_us).empty());
@@ -89,7 +82,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.cost(Phase::check_preempt, 40_ns);
     m.start_all({run_op(2_ms)});
     m.run(6_ms);
-    CHECK(ends(m).empty());
+    CHECK(wait_ends(m, 5_ms).empty());
     const auto moved = m.of(Tp::sched_migrate_task);
     REQUIRE(moved.size() == 1);
     Ns ran = 0_ns;
@@ -104,15 +97,15 @@ TEST_SUITE("kernel_model/exec/locks") {
     TwoCpus m;
     m.start_all({run_op(900_us), kNice, kPause}, 7'900_us);
     m.run(9_ms);
-    REQUIRE_FALSE(ends(m).empty());
-    CHECK(ends(m)[0] == WaitEnd{1, 3'801'007_ns, 607_ns});
+    REQUIRE_FALSE(wait_ends(m, 5_ms).empty());
+    CHECK(wait_ends(m, 5_ms)[0] == WaitEnd{1, 3'801'007_ns, 607_ns});
     CHECK(m.of(Tp::sched_migrate_task).size() == 1);
     // Without the tick CPU 1 wants the lock twice, and CPU 0 is in between.
     TwoCpus twice;
     twice.start_all({run_op(900_us), kNice, kPause});
     twice.run(6_ms);
-    REQUIRE_FALSE(ends(twice).empty());
-    CHECK(ends(twice)[0] == WaitEnd{1, 901'007_ns, 607_ns});
+    REQUIRE_FALSE(wait_ends(twice, 5_ms).empty());
+    CHECK(wait_ends(twice, 5_ms)[0] == WaitEnd{1, 901'007_ns, 607_ns});
     CHECK(twice.of(Tp::sched_migrate_task).empty());
     // the other way round: CPU 0 is in schedule() when CPU 1 comes, and the queue has one task only when it is free
     TwoCpus n;
@@ -134,7 +127,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start(m.add_list({run_op(4_ms)}), 5_ms, &kFirst);
     m.start(m.add_list({run_op(2'999'800_ns), {.kind = OpKind::nice, .arg = 0, .pid = Pid(kFirstStarted)}, run_op(4_ms)}), 5_ms, &kSecond);
     m.run(9_ms);
-    CHECK(ends(m) == std::vector<WaitEnd>{{0, 3'000'807_ns, 307_ns}});
+    CHECK(wait_ends(m, 5_ms) == std::vector<WaitEnd>{{0, 3'000'807_ns, 307_ns}});
   }
 
   TEST_CASE("with model.locks=off the balance waits for nobody") {
@@ -142,7 +135,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.config().locks = false;
     m.start_all({run_op(900_us), kNice, run_op(1_ms)});
     m.run(6_ms);
-    CHECK(ends(m).empty());
+    CHECK(wait_ends(m, 5_ms).empty());
     REQUIRE(m.of(Tp::sched_migrate_task).size() == 1);
     CHECK(m.of(Tp::sched_migrate_task)[0].ts == 5_ms + 900'400_ns);
   }
@@ -162,7 +155,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     m.start(m.add_list({low, anywhere, run_op(500_us), kPause}), 5_ms, &kSecond);
     m.run(6_ms);
     CHECK(checker.wrong() == "");
-    CHECK(ends(m) == std::vector<WaitEnd>{{1, 11'007_ns, 507_ns}});
+    CHECK(wait_ends(m, 5_ms) == std::vector<WaitEnd>{{1, 11'007_ns, 507_ns}});
     const auto moved = m.of(Tp::sched_migrate_task);
     REQUIRE(moved.size() == 1);
     CHECK(moved[0].ts == 5_ms + 11'107_ns);
@@ -198,7 +191,7 @@ TEST_SUITE("kernel_model/exec/locks") {
           m.start(m.add_list({fifo(10), anywhere, run_op(500_us), kPause}), 4'900_us, &there);
           m.run(6_ms);
           CHECK(checker.wrong() == "");
-          CHECK(ends(m) == (locks ? std::vector<WaitEnd>{{puller, 11'007_ns, 507_ns}} : std::vector<WaitEnd>{}));
+          CHECK(wait_ends(m, 5_ms) == (locks ? std::vector<WaitEnd>{{puller, 11'007_ns, 507_ns}} : std::vector<WaitEnd>{}));
           const auto moved = m.of(Tp::sched_migrate_task);
           REQUIRE(moved.size() == 1);
           CHECK(moved[0].ts == 5_ms + (locks ? 11'107_ns : 10'600_ns));

@@ -40,7 +40,7 @@ const Call& first(const std::vector<Call>& calls, Fn f) {
   return *at;
 }
 
-constexpr s32 kParent = 11, kChild = 12;
+constexpr s32 kForker = kFirstPid, kForked = kFirstPid + 1;
 
 /// A process that forks a child which exits at once, and waits for it. Every cost row is 1 us.
 void fork_and_wait(ScriptMachine& m) {
@@ -58,7 +58,7 @@ TEST_SUITE("kernel_model/exec") {
   TEST_CASE("a function takes the time of the steps it spans") {
     ScriptMachine m;
     fork_and_wait(m);
-    const auto calls = calls_of(m, kParent);
+    const auto calls = calls_of(m, kForker);
     // dup_task_struct, copy_creds, sched_fork, copy_files, copy_fs, copy_sighand, copy_signal, copy_mm with one area and one table page
     // (3), copy_namespaces, copy_thread, alloc_pid, copy_process_rest
     const Call& copy = first(calls, Fn::copy_process);
@@ -77,7 +77,7 @@ TEST_SUITE("kernel_model/exec") {
   TEST_CASE("a sleeper comes back into the function it slept in, and a dead task never leaves do_exit") {
     ScriptMachine m;
     fork_and_wait(m);
-    const auto parent = calls_of(m, kParent), child = calls_of(m, kChild);
+    const auto parent = calls_of(m, kForker), child = calls_of(m, kForked);
     const Call &sleep = first(parent, Fn::schedule), &wait = first(parent, Fn::do_wait);
     CHECK(sleep.depth == wait.depth + 1);
     CHECK(wait.from < sleep.from);
@@ -94,7 +94,7 @@ TEST_SUITE("kernel_model/exec") {
     ScriptMachine m;
     m.config().costs.ns[static_cast<std::size_t>(Phase::copy_creds)] = Ns(6'000'000);
     fork_and_wait(m);
-    const auto calls = calls_of(m, kParent);
+    const auto calls = calls_of(m, kForker);
     const Call &creds = first(calls, Fn::copy_creds), &irq = first(calls, Fn::gic_handle_irq);
     CHECK(irq.depth == creds.depth + 1);
     CHECK(creds.from < irq.from);

@@ -7,9 +7,11 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "kernel_model/lock/lock.hpp"
 #include "kernel_model/trace/trace.hpp"
+#include "tests/unit/kernel_model/process/script_machine.hpp"
 
 namespace forksim::km::test {
 
@@ -19,6 +21,15 @@ struct WaitEnd {
   Ns at, wait;
   bool operator==(const WaitEnd&) const = default;
 };
+/// Dates from `since` on.
+inline std::vector<WaitEnd> wait_ends(const ScriptMachine& m, Ns since) {
+  std::vector<WaitEnd> out;
+  for (const TraceEvent& e : m.of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - since, Ns(e.args[3])});
+  return out;
+}
+
+/// A system call that locks the caller's run queue, and the end of what a test asks of a task.
+inline const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
 
 class LockChecker final : public TraceListener {
  public:

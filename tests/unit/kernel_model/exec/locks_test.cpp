@@ -33,14 +33,14 @@ void start_on(ScriptMachine& m, u32 cpu, Ns at, const Op& op) {
   m.start(m.add_list({run_op(at), op, run_op(1_ms)}), 5_ms, &masks[cpu]);
 }
 
-/// Dates and waits of contention_end, by CPU.
-struct End {
+/// Ends of waits, in their order: on which CPU, after how long.
+struct Waited {
   u32 cpu;
   Ns wait;
-  bool operator==(const End&) const = default;
+  bool operator==(const Waited&) const = default;
 };
-std::vector<End> ends(const ScriptMachine& m) {
-  std::vector<End> out;
+std::vector<Waited> waits(const ScriptMachine& m) {
+  std::vector<Waited> out;
   for (const TraceEvent& e : m.of(Tp::contention_end)) out.push_back({e.cpu.v, Ns(e.args[3])});
   return out;
 }
@@ -148,7 +148,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     start_on(m, 0, 100_ns, kSetsid);
     start_on(m, 1, 400_ns, kSetsid);
     m.run();
-    CHECK(ends(m) == std::vector<End>{{1, 707_ns}});
+    CHECK(waits(m) == std::vector<Waited>{{1, 707_ns}});
     const LockStats& s = stats(m, LockId::tasklist_write);
     CHECK(s.contended == 1);
     CHECK(s.wait_total == 707_ns);
@@ -169,7 +169,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     start_on(m, 1, 300_ns, kSetsid);
     start_on(m, 2, 400_ns, kSetsid);
     m.run();
-    CHECK(ends(m) == std::vector<End>{{3, 907_ns}, {1, 1814_ns}, {2, 2721_ns}});
+    CHECK(waits(m) == std::vector<Waited>{{3, 907_ns}, {1, 1814_ns}, {2, 2721_ns}});
     CHECK(stats(m, LockId::tasklist_write).wait_total == 5442_ns);
   }
 
@@ -181,11 +181,11 @@ TEST_SUITE("kernel_model/exec/locks") {
       start_on(m, 0, 100_ns, {.kind = OpKind::nice, .arg = 5});
       start_on(m, 1, 400_ns, {.kind = OpKind::nice, .arg = 7, .pid = Pid(pid)});
       m.run();
-      return std::make_tuple(m.of(Tp::sys_enter).front().pid.v, ends(m), stats(m, LockId::pi).wait_total);
+      return std::make_tuple(m.of(Tp::sys_enter).front().pid.v, waits(m), stats(m, LockId::pi).wait_total);
     };
     const s32 first = std::get<0>(run(0));  // with 0, CPU 1 changes itself and meets nobody
     CHECK(std::get<1>(run(0)).empty());
-    CHECK(run(first) == std::make_tuple(first, std::vector<End>{{1, 707_ns}}, 707_ns));
+    CHECK(run(first) == std::make_tuple(first, std::vector<Waited>{{1, 707_ns}}, 707_ns));
   }
 
   TEST_CASE("a dying task leaves its autogroup under its pi_lock and its run queue's lock") {
@@ -225,7 +225,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     start_on(m, 1, 300_ns, kSubreaper);
     start_on(m, 2, 500_ns, kSetsid);
     m.run();
-    CHECK(ends(m) == std::vector<End>{{2, 807_ns}});
+    CHECK(waits(m) == std::vector<Waited>{{2, 807_ns}});
     CHECK(stats(m, LockId::tasklist_read).contended == 0);
   }
 
@@ -245,7 +245,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     // copy_mm costs 50 us under mmap_sem; the fault comes in the middle of it, so the thread sleeps: it does not use its CPU meanwhile.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
     fault_beside_fork(m, {.count = 1, .cost = 1_us}, 200_us, 50_us);
-    const auto e = ends(m);
+    const auto e = waits(m);
     REQUIRE(e.size() == 1);
     CHECK(stats(m, LockId::mmap_read).contended == 1);
     CHECK(e[0].wait == 30_us);
@@ -261,7 +261,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     // begins.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
     fault_beside_fork(m, {.count = 2, .cost = 50_us}, 240_us, 30_us);
-    const auto e = ends(m);
+    const auto e = waits(m);
     REQUIRE(e.size() == 2);
     CHECK(e[0].wait == 30_us);
     CHECK(e[1].wait == 30_us);
@@ -280,8 +280,8 @@ TEST_SUITE("kernel_model/exec/locks") {
     // As above with one fault, 220 to 270 us: nobody takes mmap_sem after it but the fork.
     ScriptMachine m("rpi-4.19-arm64", 2, 0_ns);
     fault_beside_fork(m, {.count = 1, .cost = 50_us}, 240_us, 30_us);
-    REQUIRE(ends(m).size() == 1);
-    CHECK(ends(m)[0].wait == 30_us);
+    REQUIRE(waits(m).size() == 1);
+    CHECK(waits(m)[0].wait == 30_us);
     CHECK(stats(m, LockId::mmap_write).contended == 1);
     CHECK(m.kernel().alive().task_structs == 0);
   }
@@ -298,7 +298,7 @@ TEST_SUITE("kernel_model/exec/locks") {
     start_on(m, 0, 100_ns, write);
     start_on(m, 1, 400_ns, write);
     m.run();
-    CHECK(ends(m) == std::vector<End>{{1, 707_ns}});
+    CHECK(waits(m) == std::vector<Waited>{{1, 707_ns}});
     CHECK(stats(m, LockId::pipe).contended == 1);
   }
 

@@ -12,8 +12,7 @@ using namespace forksim::km::literals;
 
 namespace {
 
-const Op kNice{.kind = OpKind::nice, .arg = 0}, kPause{.kind = OpKind::pause};
-const Op kFifo{.kind = OpKind::setscheduler, .arg = static_cast<s64>(SchedPolicy::fifo), .count = 10};
+const Op kToFifo{.kind = OpKind::setscheduler, .arg = static_cast<s64>(SchedPolicy::fifo), .count = 10};
 
 /// Time is taken by setpriority (1000 ns with the caller's queue locked) and by putting a queue back (200); 7 ns from CPU to CPU.
 struct TimerMachine : ScriptMachine {
@@ -36,11 +35,7 @@ struct TimerMachine : ScriptMachine {
     return g;
   }
   /// Ends of waits and dates of unthrottling, both after 10 ms.
-  std::vector<WaitEnd> ends() const {
-    std::vector<WaitEnd> out;
-    for (const TraceEvent& e : of(Tp::contention_end)) out.push_back({e.cpu.v, e.ts - 10_ms, Ns(e.args[3])});
-    return out;
-  }
+  std::vector<WaitEnd> ends() const { return wait_ends(*this, 10_ms); }
   std::vector<Ns> unthrottled_until(Ns end) const {
     std::vector<Ns> out;
     for (const TraceEvent& e : of(Tp::cfs_unthrottle))
@@ -92,8 +87,8 @@ TEST_SUITE("kernel_model/exec/locks") {
     TimerMachine m(2);
     m.set(Tunable::sched_rt_period_us, 10'000);
     m.set(Tunable::sched_rt_runtime_us, 9'900);
-    m.start_on(0, {kFifo, run_op(10_us), kPause});
-    m.start_on(1, {kFifo, run_op(9'999'500_ns), kNice, run_op(1_ms), kPause});
+    m.start_on(0, {kToFifo, run_op(10_us), kPause});
+    m.start_on(1, {kToFifo, run_op(9'999'500_ns), kNice, run_op(1_ms), kPause});
     m.run(17_ms);
     CHECK(m.checker.wrong() == "");
     CHECK(m.ends() == std::vector<WaitEnd>{{0, 5'000'507_ns, 506_ns}});

@@ -14,11 +14,6 @@ using namespace forksim::km::literals;
 
 namespace {
 
-u64 left_over(const Alive& a) {
-  return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.sem_undos +
-         a.io_contexts + a.pid_namespaces + a.kernel_bytes;
-}
-
 struct Tried {
   s64 result = 0;
   u64 fork_errors = 0, left = 0;

@@ -17,9 +17,7 @@ namespace {
 
 Op kill_op(s32 pid, int sig) { return op(OpKind::kill, sig, pid); }
 Op ignore_op(int sig) { return {.kind = OpKind::sigaction, .arg = sig, .count = 1}; }
-Op thread_op(ScriptMachine& m, u32 program) { return fork_op(m.fork_spec(program, kPthreadFlags)); }
 u64 tasks_left(ScriptMachine& m) { return m.kernel().alive().task_structs; }
-constexpr s32 kFirst = 11;  ///< 1 to 10 are boot's
 
 Ns last_exit(const ScriptMachine& m) { return m.of(Tp::do_exit).back().ts; }
 
@@ -46,9 +44,9 @@ TEST_SUITE("kernel_model/process") {
     m.run();
     const auto exec_events = m.of(Tp::sched_process_exec);
     REQUIRE(exec_events.size() == 1);
-    CHECK(exec_events[0].args[1] == kFirst + 1);
-    CHECK(exec_events[0].args[2] == kFirst + 2);
-    CHECK(m.results[parent].at(1) == kFirst + 1);
+    CHECK(exec_events[0].args[1] == kFirstPid + 1);
+    CHECK(exec_events[0].args[2] == kFirstPid + 2);
+    CHECK(m.results[parent].at(1) == kFirstPid + 1);
     const auto acct = m.of(Tp::do_exit);
     CHECK(acct[acct.size() - 2].args[1] == 7 << 8);  // the new program's own code, before the parent's
     CHECK(last_exit(m) < 500_ms);
@@ -66,23 +64,23 @@ TEST_SUITE("kernel_model/process") {
     const auto sent = m.of(Tp::signal_generate);
     REQUIRE(!sent.empty());
     CHECK(sent[0].args[0] == kSIGCHLD);
-    CHECK(sent[0].pid == Pid(kFirst + 2));
+    CHECK(sent[0].pid == Pid(kFirstPid + 2));
     CHECK(sent[0].ts > 20_ms);
-    CHECK(m.results[parent].at(1) == kFirst + 1);
+    CHECK(m.results[parent].at(1) == kFirstPid + 1);
   }
 
   TEST_CASE("SIGSTOP stops every thread and tells the parent once, SIGCONT lets all go on") {
     ScriptMachine m;
     const u32 worker = m.add_list({run_op(10_ms), op(OpKind::exit)});
     const u32 child = m.add_list({thread_op(m, worker), run_op(10_ms), wait_op()});
-    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(2_ms), kill_op(kFirst + 1, kSIGSTOP), wait_op(-1, kWUNTRACED),
-                                   sleep_op(50_ms), kill_op(kFirst + 1, kSIGCONT), wait_op(-1, kWCONTINUED), wait_op()});
+    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(2_ms), kill_op(kFirstPid + 1, kSIGSTOP), wait_op(-1, kWUNTRACED),
+                                   sleep_op(50_ms), kill_op(kFirstPid + 1, kSIGCONT), wait_op(-1, kWCONTINUED), wait_op()});
     m.start(parent);
     m.run();
     const auto& r = m.results[parent];
-    CHECK(r.at(3) == kFirst + 1);
-    CHECK(r.at(6) == kFirst + 1);
-    CHECK(r.at(7) == kFirst + 1);
+    CHECK(r.at(3) == kFirstPid + 1);
+    CHECK(r.at(6) == kFirstPid + 1);
+    CHECK(r.at(7) == kFirstPid + 1);
     u32 stops = 0, stopped = 0;
     for (const TraceEvent& e : m.of(Tp::signal_generate)) stops += static_cast<s64>(e.args[2]) == kCLD_STOPPED;
     for (const TraceEvent& e : m.of(Tp::sched_switch)) stopped += (e.args[3] & 0xff) == 'T';
@@ -98,7 +96,7 @@ TEST_SUITE("kernel_model/process") {
       Op sleep = sleep_op(100_ms);
       sleep.arg = state;
       const u32 child = m.add_list({sleep});
-      const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(10_ms), kill_op(kFirst + 1, kSIGKILL), wait_op()});
+      const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(10_ms), kill_op(kFirstPid + 1, kSIGKILL), wait_op()});
       m.start(parent);
       m.run(200_ms);
       const auto exits = m.of(Tp::do_exit);
@@ -113,7 +111,7 @@ TEST_SUITE("kernel_model/process") {
     const Op block{.kind = OpKind::sigprocmask, .arg = 0, .count = sigbit(kSIGTERM)},
         unblock{.kind = OpKind::sigprocmask, .arg = 1, .count = sigbit(kSIGTERM)};
     const u32 child = m.add_list({block, run_op(20_ms), unblock, run_op(20_ms)});
-    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(5_ms), kill_op(kFirst + 1, kSIGTERM), wait_op()});
+    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(5_ms), kill_op(kFirstPid + 1, kSIGTERM), wait_op()});
     m.start(parent);
     m.run();
     const auto exits = m.of(Tp::do_exit);
@@ -126,10 +124,10 @@ TEST_SUITE("kernel_model/process") {
     ScriptMachine m;
     const u32 worker = m.add_list({sleep_op(1_s)});
     const u32 child = m.add_list({thread_op(m, worker), sleep_op(1_s)});
-    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(5_ms), op(OpKind::tkill, kSIGKILL, kFirst + 2), wait_op()});
+    const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(5_ms), op(OpKind::tkill, kSIGKILL, kFirstPid + 2), wait_op()});
     m.start(parent);
     m.run();
-    CHECK(m.results[parent].at(3) == kFirst + 1);
+    CHECK(m.results[parent].at(3) == kFirstPid + 1);
     CHECK(m.of(Tp::signal_generate).at(0).args[5] == 0);  // grp
     CHECK(last_exit(m) < 500_ms);
   }
@@ -139,14 +137,14 @@ TEST_SUITE("kernel_model/process") {
     const u32 own = m.add_list({run_op(1_ms)}), other = m.add_list({op(OpKind::setpgid), run_op(1_ms)});
     const u32 parent =
         m.add_list({fork_op(m.fork_spec(own)), fork_op(m.fork_spec(other)), fork_op(m.fork_spec(own, kCLONE_VM)), sleep_op(20_ms),
-                    wait_op(0), wait_op(-(kFirst + 2)), wait_op(), wait_op(-1, static_cast<int>(k__WCLONE)), wait_op(-1, 0x40)});
+                    wait_op(0), wait_op(-(kFirstPid + 2)), wait_op(), wait_op(-1, static_cast<int>(k__WCLONE)), wait_op(-1, 0x40)});
     m.start(parent);
     m.run();
     const auto& r = m.results[parent];
-    CHECK(r.at(4) == kFirst + 1);  // own group
-    CHECK(r.at(5) == kFirst + 2);  // its group
+    CHECK(r.at(4) == kFirstPid + 1);  // own group
+    CHECK(r.at(5) == kFirstPid + 2);  // its group
     CHECK(r.at(6) == -kECHILD);    // the third one has no SIGCHLD
-    CHECK(r.at(7) == kFirst + 3);
+    CHECK(r.at(7) == kFirstPid + 3);
     CHECK(r.at(8) == -kEINVAL);
   }
 
@@ -154,11 +152,11 @@ TEST_SUITE("kernel_model/process") {
     ScriptMachine m;
     const u32 job = m.add_list({op(OpKind::setpgid), run_op(5_ms)});
     const u32 shell =
-        m.add_list({op(OpKind::setsid), fork_op(m.fork_spec(job)), sleep_op(1_ms), kill_op(kFirst + 2, kSIGSTOP), sleep_op(10_ms)});
+        m.add_list({op(OpKind::setsid), fork_op(m.fork_spec(job)), sleep_op(1_ms), kill_op(kFirstPid + 2, kSIGSTOP), sleep_op(10_ms)});
     const u32 parent = m.add_list({fork_op(m.fork_spec(shell)), wait_op()});
     m.start(parent);
     m.run();
-    CHECK(signals_to(m, kFirst + 2) == std::vector<int>{kSIGSTOP, kSIGHUP, kSIGCONT});
+    CHECK(signals_to(m, kFirstPid + 2) == std::vector<int>{kSIGSTOP, kSIGHUP, kSIGCONT});
     CHECK(tasks_left(m) == 0);
   }
 
@@ -170,7 +168,7 @@ TEST_SUITE("kernel_model/process") {
     m.start(parent);
     m.run();
     CHECK(m.results[shell].at(1) == 0);
-    CHECK(signals_to(m, kFirst + 2) == std::vector<int>{kSIGHUP});
+    CHECK(signals_to(m, kFirstPid + 2) == std::vector<int>{kSIGHUP});
     CHECK(last_exit(m) < 500_ms);
   }
 
@@ -180,7 +178,7 @@ TEST_SUITE("kernel_model/process") {
     const u32 parent = m.add_list({fork_op(m.fork_spec(child)), sleep_op(5_ms)});
     m.start(parent);
     m.run();
-    CHECK(signals_to(m, kFirst + 1) == std::vector<int>{kSIGTERM});
+    CHECK(signals_to(m, kFirstPid + 1) == std::vector<int>{kSIGTERM});
     CHECK(last_exit(m) < 500_ms);
   }
 
@@ -191,9 +189,9 @@ TEST_SUITE("kernel_model/process") {
                                    fork_op(m.fork_spec(child, 0)), wait_op(-1, static_cast<int>(k__WALL))});
     m.start(parent);
     m.run();
-    CHECK(m.results[parent].at(2) == kFirst + 1);
-    CHECK(m.results[parent].at(4) == kFirst + 2);
-    CHECK(signals_to(m, kFirst) == std::vector<int>{10});
+    CHECK(m.results[parent].at(2) == kFirstPid + 1);
+    CHECK(m.results[parent].at(4) == kFirstPid + 2);
+    CHECK(signals_to(m, kFirstPid) == std::vector<int>{10});
   }
 
   TEST_CASE("the holder of a robust mutex dies: a waiter gets it with EOWNERDEAD") {
@@ -225,17 +223,18 @@ TEST_SUITE("kernel_model/process") {
     ScriptMachine m;
     const KthreadSpec spec{"kt", 50_us, 1_ms, true, CpuId(2), 0};
     const Op run{.kind = OpKind::kthread_run, .kthread = &spec};
-    const u32 driver = m.add_list({run, sleep_op(20_ms), op(OpKind::kthread_stop, 0, kFirst + 1), op(OpKind::kthread_stop, 0, kFirst + 1)});
+    const u32 driver =
+        m.add_list({run, sleep_op(20_ms), op(OpKind::kthread_stop, 0, kFirstPid + 1), op(OpKind::kthread_stop, 0, kFirstPid + 1)});
     m.start(driver);
     m.run();
-    CHECK(m.results[driver].at(0) == kFirst + 1);
+    CHECK(m.results[driver].at(0) == kFirstPid + 1);
     CHECK(m.results[driver].at(2) == 0);
     CHECK(m.results[driver].at(3) == -kESRCH);
     CHECK(m.kernel().totals().kthreads == 1);
     CHECK(m.kernel().totals().autoreaped == 1);
     u32 turns = 0;
     for (const TraceEvent& e : m.of(Tp::sched_switch)) {
-      if (e.args[5] != kFirst + 1 || e.ts < 1_ms) continue;
+      if (e.args[5] != kFirstPid + 1 || e.ts < 1_ms) continue;
       ++turns;
       CHECK(e.cpu == CpuId(2));
     }

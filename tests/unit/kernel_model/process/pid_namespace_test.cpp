@@ -14,13 +14,7 @@ using namespace forksim::km::literals;
 
 namespace {
 
-constexpr s32 kFirst = 11;  // 1 to 10 are boot's
 constexpr u64 kNewPid = kCLONE_NEWPID | kSIGCHLD;
-
-u64 left_over(const Alive& a) {
-  return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.pid_namespaces +
-         a.kernel_bytes;
-}
 
 Ns exit_of(const ScriptMachine& m, s32 pid) {
   for (const TraceEvent& e : m.of(Tp::do_exit))
@@ -46,18 +40,18 @@ TEST_SUITE("kernel_model/process") {
     const u32 one = m.add_list({fork_op(m.fork_spec(middle)), wait_op(), wait_op(), wait_op()});
     m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op()}));
     m.kernel().advance(10_ms);
-    for (const auto& numbers : {std::pair{kFirst + 1, 1}, std::pair{kFirst + 3, 3}}) {
+    for (const auto& numbers : {std::pair{kFirstPid + 1, 1}, std::pair{kFirstPid + 3, 3}}) {
       CHECK(m.kernel().refs(Pid(numbers.first)).ns_pid == Pid(numbers.second));
       CHECK(m.kernel().refs(Pid(numbers.first)).ns_level == 1);
     }
-    CHECK(m.kernel().refs(Pid(kFirst)).ns_level == 0);
+    CHECK(m.kernel().refs(Pid(kFirstPid)).ns_level == 0);
     m.run();
     const auto moved = m.of(Tp::reparent);
     REQUIRE(moved.size() == 1);
-    CHECK(moved[0].args[0] == kFirst + 3);
-    CHECK(moved[0].args[2] == kFirst + 1);
-    CHECK(m.results[one].at(1) == kFirst + 2);
-    CHECK(m.results[one].at(2) == kFirst + 3);
+    CHECK(moved[0].args[0] == kFirstPid + 3);
+    CHECK(moved[0].args[2] == kFirstPid + 1);
+    CHECK(m.results[one].at(1) == kFirstPid + 2);
+    CHECK(m.results[one].at(2) == kFirstPid + 3);
     CHECK(m.results[one].at(3) == -kECHILD);
     CHECK(left_over(m.kernel().alive()) == 0);
   }
@@ -70,15 +64,15 @@ TEST_SUITE("kernel_model/process") {
     const u32 one = m.add_list({getpid, getppid, fork_op(m.fork_spec(inside)), wait_op()});
     m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op(), getpid}));
     m.run();
-    CHECK(returns(m, kFirst, Nr::clone) == std::vector<s64>{kFirst + 1});
-    CHECK(returns(m, kFirst, Nr::wait4) == std::vector<s64>{kFirst + 1});
-    CHECK(returns(m, kFirst, Nr::getpid) == std::vector<s64>{kFirst});
-    CHECK(returns(m, kFirst + 1, Nr::getpid) == std::vector<s64>{1});
-    CHECK(returns(m, kFirst + 1, Nr::getppid) == std::vector<s64>{0});
-    CHECK(returns(m, kFirst + 1, Nr::clone) == std::vector<s64>{2});
-    CHECK(returns(m, kFirst + 1, Nr::wait4) == std::vector<s64>{2});
-    CHECK(returns(m, kFirst + 2, Nr::getpid) == std::vector<s64>{2});
-    CHECK(returns(m, kFirst + 2, Nr::getppid) == std::vector<s64>{1});
+    CHECK(returns(m, kFirstPid, Nr::clone) == std::vector<s64>{kFirstPid + 1});
+    CHECK(returns(m, kFirstPid, Nr::wait4) == std::vector<s64>{kFirstPid + 1});
+    CHECK(returns(m, kFirstPid, Nr::getpid) == std::vector<s64>{kFirstPid});
+    CHECK(returns(m, kFirstPid + 1, Nr::getpid) == std::vector<s64>{1});
+    CHECK(returns(m, kFirstPid + 1, Nr::getppid) == std::vector<s64>{0});
+    CHECK(returns(m, kFirstPid + 1, Nr::clone) == std::vector<s64>{2});
+    CHECK(returns(m, kFirstPid + 1, Nr::wait4) == std::vector<s64>{2});
+    CHECK(returns(m, kFirstPid + 2, Nr::getpid) == std::vector<s64>{2});
+    CHECK(returns(m, kFirstPid + 2, Nr::getppid) == std::vector<s64>{1});
   }
 
   TEST_CASE("pid namespace: the end of number 1 kills all others, and is complete only when they are gone") {
@@ -90,49 +84,49 @@ TEST_SUITE("kernel_model/process") {
     m.start(outside);
     m.start(m.add_list({sleep_op(100_ms)}));  // of another namespace: lives on
     m.run();
-    CHECK(m.results[outside].at(1) == kFirst + 2);
-    const Ns end = exit_of(m, kFirst + 2);
+    CHECK(m.results[outside].at(1) == kFirstPid + 2);
+    const Ns end = exit_of(m, kFirstPid + 2);
     CHECK(end > 10_ms);
     CHECK(end < 11_ms);
     Ns last{0};
-    for (s32 pid : {kFirst + 3, kFirst + 4, kFirst + 5}) {
+    for (s32 pid : {kFirstPid + 3, kFirstPid + 4, kFirstPid + 5}) {
       CHECK(exit_of(m, pid) < 12_ms);
       last = std::max(last, exit_of(m, pid));
     }
     const auto zombies = m.of(Tp::exit_notify);
-    const auto mine = std::ranges::find_if(zombies, [](const TraceEvent& e) { return e.args[0] == kFirst + 2; });
+    const auto mine = std::ranges::find_if(zombies, [](const TraceEvent& e) { return e.args[0] == kFirstPid + 2; });
     REQUIRE(mine != zombies.end());
     CHECK(mine->ts > last);
-    CHECK(exit_of(m, kFirst + 1) > 100_ms);
+    CHECK(exit_of(m, kFirstPid + 1) > 100_ms);
     CHECK(left_over(m.kernel().alive()) == 0);
   }
 
   TEST_CASE("pid namespace: inside, nothing without a handler reaches number 1, from outside SIGKILL does and SIGTERM does not") {
     ScriptMachine m;
-    const u32 inside = m.add_list({op(OpKind::kill, kSIGKILL, kFirst + 1), op(OpKind::kill, kSIGTERM, kFirst + 1), sleep_op(10_s)});
+    const u32 inside = m.add_list({op(OpKind::kill, kSIGKILL, kFirstPid + 1), op(OpKind::kill, kSIGTERM, kFirstPid + 1), sleep_op(10_s)});
     const u32 one = m.add_list({fork_op(m.fork_spec(inside)), sleep_op(10_s)});
-    m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), sleep_op(20_ms), op(OpKind::kill, kSIGTERM, kFirst + 1), sleep_op(20_ms),
-                        op(OpKind::kill, kSIGKILL, kFirst + 1), wait_op()}));
+    m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), sleep_op(20_ms), op(OpKind::kill, kSIGTERM, kFirstPid + 1), sleep_op(20_ms),
+                        op(OpKind::kill, kSIGKILL, kFirstPid + 1), wait_op()}));
     m.run();
-    CHECK(exit_of(m, kFirst + 1) > 40_ms);
-    CHECK(exit_of(m, kFirst + 1) < 41_ms);
-    CHECK(exit_of(m, kFirst + 2) < 42_ms);
+    CHECK(exit_of(m, kFirstPid + 1) > 40_ms);
+    CHECK(exit_of(m, kFirstPid + 1) < 41_ms);
+    CHECK(exit_of(m, kFirstPid + 2) < 42_ms);
     CHECK(left_over(m.kernel().alive()) == 0);
   }
 
   TEST_CASE("pid namespace: who is outside has no number inside: kill finds nobody, kill -1 spares it and number 1") {
     ScriptMachine m;
     const u32 other = m.add_list({sleep_op(1_s)});
-    const u32 killer = m.add_list({op(OpKind::kill, kSIGKILL, kFirst), op(OpKind::kill, kSIGKILL, -1), sleep_op(5_ms)});
+    const u32 killer = m.add_list({op(OpKind::kill, kSIGKILL, kFirstPid), op(OpKind::kill, kSIGKILL, -1), sleep_op(5_ms)});
     const u32 one = m.add_list({fork_op(m.fork_spec(other)), fork_op(m.fork_spec(killer)), wait_op(), wait_op(), sleep_op(5_ms)});
     m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op(), sleep_op(5_ms)}));
     m.run();
     CHECK(m.results[killer].at(0) == -kESRCH);
     CHECK(m.results[killer].at(1) == 0);
-    CHECK(exit_of(m, kFirst + 2) < 5_ms);                    // other
-    CHECK(exit_of(m, kFirst + 3) > exit_of(m, kFirst + 2));  // the killer
-    CHECK(exit_of(m, kFirst + 1) > exit_of(m, kFirst + 3));  // number 1
-    CHECK(exit_of(m, kFirst) > exit_of(m, kFirst + 1));
+    CHECK(exit_of(m, kFirstPid + 2) < 5_ms);                       // other
+    CHECK(exit_of(m, kFirstPid + 3) > exit_of(m, kFirstPid + 2));  // the killer
+    CHECK(exit_of(m, kFirstPid + 1) > exit_of(m, kFirstPid + 3));  // number 1
+    CHECK(exit_of(m, kFirstPid) > exit_of(m, kFirstPid + 1));
     CHECK(left_over(m.kernel().alive()) == 0);
   }
 
@@ -147,9 +141,9 @@ TEST_SUITE("kernel_model/process") {
                              op(OpKind::ptrace, static_cast<s64>(PtraceRequest::seize), pid)};
     };
     const u32 other = m.add_list({sleep_op(20_ms)});
-    std::vector<Op> inside = calls(kFirst);
-    for (const Op& o : calls(kFirst + 2)) inside.push_back(o);
-    inside.push_back(op(OpKind::setpgid, kFirst));  // into a group that is outside
+    std::vector<Op> inside = calls(kFirstPid);
+    for (const Op& o : calls(kFirstPid + 2)) inside.push_back(o);
+    inside.push_back(op(OpKind::setpgid, kFirstPid));  // into a group that is outside
     const u32 caller = m.add_list(inside);
     const u32 one = m.add_list({fork_op(m.fork_spec(other)), fork_op(m.fork_spec(caller)), wait_op(), wait_op()});
     m.start(m.add_list({fork_op(m.fork_spec(one, kNewPid)), wait_op()}));
@@ -198,7 +192,7 @@ TEST_SUITE("kernel_model/process") {
       const auto of_task = [pid](const TraceEvent& e) { return e.args[0] == static_cast<u64>(pid); };
       return (std::ranges::find_if(ends, of_task)->ts - std::ranges::find_if(calls, of_task)->ts).v;
     };
-    CHECK(took(kFirst + 20) - took(kFirst + 10) == 10 * 500);
+    CHECK(took(kFirstPid + 20) - took(kFirstPid + 10) == 10 * 500);
     CHECK(m.of(Tp::do_exit).back().ts < 200_ms);
     CHECK(left_over(m.kernel().alive()) == 0);
   }

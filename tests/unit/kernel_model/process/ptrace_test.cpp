@@ -15,7 +15,7 @@ using namespace forksim::km::literals;
 
 namespace {
 
-constexpr s32 kInit = 1, kTracer = 11, kTracee = 12, kChild = 13;  ///< 1 to 10 are boot's
+constexpr s32 kTracer = kFirstPid, kTracee = kFirstPid + 1, kTraceesChild = kFirstPid + 2;
 constexpr u64 kForks = kPTRACE_O_TRACEFORK | kPTRACE_O_TRACEVFORK | kPTRACE_O_TRACECLONE;
 
 Op ptrace_op(PtraceRequest request, s32 pid, u64 data = 0) {
@@ -93,14 +93,14 @@ TEST_SUITE("kernel_model/process") {
     std::vector<Told> of_parent, of_child;
     for (const Told& t : gdb.told) (t.pid == kTracee ? of_parent : of_child).push_back(t);
     // the child: stopped before its first instruction, then its end; the parent: the event, SIGCHLD of its child, its end
-    CHECK(of_child == std::vector<Told>{{kChild, stopped(PTRACE_EVENT_STOP)}, {kChild, 3 << 8}});
+    CHECK(of_child == std::vector<Told>{{kTraceesChild, stopped(PTRACE_EVENT_STOP)}, {kTraceesChild, 3 << 8}});
     CHECK(of_parent == std::vector<Told>{{kTracee, stopped(PTRACE_EVENT_FORK)}, {kTracee, stopped(0, kSIGCHLD)}, {kTracee, 4 << 8}});
-    CHECK(m.results[parent] == std::vector<s64>{0, kChild, kChild});
+    CHECK(m.results[parent] == std::vector<s64>{0, kTraceesChild, kTraceesChild});
     // the child's end: first the tracer is told, and only when it has waited the real parent
     std::vector<s32> told;
     for (const TraceEvent& e : m.of(Tp::signal_generate))
       if (e.args[0] == kSIGCHLD && e.args[2] == kCLD_EXITED) told.push_back(static_cast<s32>(e.args[4]));
-    CHECK(told == std::vector<s32>{kTracer, kTracee, kTracer, kInit});
+    CHECK(told == std::vector<s32>{kTracer, kTracee, kTracer, kInitPid});
     // every stop is a sleep in TASK_TRACED
     const auto traced = std::ranges::count_if(m.of(Tp::sched_switch), [](const TraceEvent& e) { return e.args[3] == 't'; });
     CHECK(traced == 3);
@@ -127,7 +127,8 @@ TEST_SUITE("kernel_model/process") {
     const u32 parent = m.add_list({sleep_op(5_ms), fork_op(m.fork_spec(child, kForkFlags | kCLONE_PTRACE)), wait_op()});
     Debugger gdb(m, 0, parent);
     m.run();
-    CHECK(gdb.told == std::vector<Told>{{kChild, stopped(PTRACE_EVENT_STOP)}, {kChild, 0}, {kTracee, stopped(0, kSIGCHLD)}, {kTracee, 0}});
+    CHECK(gdb.told == std::vector<Told>{
+                          {kTraceesChild, stopped(PTRACE_EVENT_STOP)}, {kTraceesChild, 0}, {kTracee, stopped(0, kSIGCHLD)}, {kTracee, 0}});
     CHECK(left(m) == 0);
   }
 
@@ -154,7 +155,7 @@ TEST_SUITE("kernel_model/process") {
     m.run();
     REQUIRE(gdb.told.size() >= 4);
     CHECK(gdb.told.back() == Told{kTracee, 7 << 8});
-    CHECK(gdb.told[gdb.told.size() - 2] == Told{kChild, 0});
+    CHECK(gdb.told[gdb.told.size() - 2] == Told{kTraceesChild, 0});
     CHECK(left(m) == 0);
   }
 
@@ -180,7 +181,7 @@ TEST_SUITE("kernel_model/process") {
         m.add_list({fork_op(m.fork_spec(parent)), ptrace_op(PtraceRequest::seize, kTracee, kForks), sleep_op(50_ms), exit_op(0)});
     m.start(tracer);
     m.run();
-    CHECK(m.results[parent] == std::vector<s64>{0, kChild, kChild});
+    CHECK(m.results[parent] == std::vector<s64>{0, kTraceesChild, kTraceesChild});
     CHECK(m.of(Tp::do_exit).size() == 3);
     CHECK(m.of(Tp::do_exit).front().args[0] == kTracer);  // both stood still until then
     CHECK(m.kernel().stuck_tasks().empty());
@@ -192,14 +193,14 @@ TEST_SUITE("kernel_model/process") {
     const u32 child = m.add_list({sleep_op(20_ms), exit_op(3)});
     const u32 parent = m.add_list({fork_op(m.fork_spec(child)), wait_op()});
     m.start(parent);  // 11 forks 13, whom 12 traces
-    const u32 tracer = m.add_list({sleep_op(5_ms), ptrace_op(PtraceRequest::seize, kChild), sleep_op(50_ms)});
+    const u32 tracer = m.add_list({sleep_op(5_ms), ptrace_op(PtraceRequest::seize, kTraceesChild), sleep_op(50_ms)});
     m.start(tracer);
     m.run();
     CHECK(m.results[tracer].at(1) == 0);
-    CHECK(m.results[parent] == std::vector<s64>{kChild, kChild});
+    CHECK(m.results[parent] == std::vector<s64>{kTraceesChild, kTraceesChild});
     const auto exits = m.of(Tp::do_exit);
     REQUIRE(exits.size() == 3);
-    CHECK(exits[0].args[0] == kChild);
+    CHECK(exits[0].args[0] == kTraceesChild);
     CHECK(exits[1].args[0] == kTracee);  // only now does the parent know
     CHECK(left(m) == 0);
   }

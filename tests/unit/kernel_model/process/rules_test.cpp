@@ -17,9 +17,6 @@ using namespace forksim::km::literals;
 
 namespace {
 
-constexpr s32 kFirst = 11;  // 1 to 10 are boot's
-
-Op thread_op(ScriptMachine& m, u32 program) { return fork_op(m.fork_spec(program, kPthreadFlags)); }
 constexpr int opts(u32 o) { return static_cast<int>(o); }
 
 /// Time that `pid` ran on `cpu`, from its switches in and out.
@@ -33,7 +30,7 @@ Ns ran(const ScriptMachine& m, s32 pid, CpuId cpu) {
   return sum;
 }
 
-std::vector<std::pair<int, s64>> signals_to(const ScriptMachine& m, s32 pid) {
+std::vector<std::pair<int, s64>> signals_and_results(const ScriptMachine& m, s32 pid) {
   std::vector<std::pair<int, s64>> out;
   for (const TraceEvent& e : m.of(Tp::signal_generate))
     if (static_cast<s32>(e.args[4]) == pid) out.emplace_back(static_cast<int>(e.args[0]), static_cast<s64>(e.args[6]));
@@ -78,9 +75,9 @@ TEST_SUITE("kernel_model/process") {
     m.start(parent);
     m.run();
     const auto& r = m.results[parent];
-    CHECK(r.at(1) == kFirst + 1);
-    CHECK(r.at(2) == kFirst + 1);
-    CHECK(r.at(3) == kFirst + 1);
+    CHECK(r.at(1) == kFirstPid + 1);
+    CHECK(r.at(2) == kFirstPid + 1);
+    CHECK(r.at(3) == kFirstPid + 1);
     CHECK(r.at(4) == -kECHILD);
   }
 
@@ -91,7 +88,7 @@ TEST_SUITE("kernel_model/process") {
     m.start(m.add_list({fork_op(m.fork_spec(child)), thread_op(m, thread), sleep_op(20_ms)}));
     m.run();
     CHECK(m.results[thread].at(0) == -kECHILD);
-    CHECK(m.results[thread].at(1) == kFirst + 1);
+    CHECK(m.results[thread].at(1) == kFirstPid + 1);
   }
 
   TEST_CASE("a parent that has called execve since gets SIGCHLD in place of another exit signal") {
@@ -101,7 +98,7 @@ TEST_SUITE("kernel_model/process") {
     const ExecSpec exec{"/bin/new", &m.shape, after};
     m.start(m.add_list({fork_op(m.fork_spec(child, 10)), {.kind = OpKind::exec, .exec = &exec}}));
     m.run();
-    CHECK(signals_to(m, kFirst) == std::vector<std::pair<int, s64>>{{kSIGCHLD, 1}});  // 1: ignored by default
+    CHECK(signals_and_results(m, kFirstPid) == std::vector<std::pair<int, s64>>{{kSIGCHLD, 1}});  // 1: ignored by default
     CHECK(m.kernel().alive().task_structs == 0);
   }
 
@@ -113,8 +110,8 @@ TEST_SUITE("kernel_model/process") {
     const u32 parent = m.add_list({fork_op(m.fork_spec(child, 0)), sleep_op(5_ms), wait_op()});  // without __WALL
     m.start(parent);
     m.run();
-    CHECK(m.results[parent].at(2) == kFirst + 1);
-    CHECK(signals_to(m, kFirst) == std::vector<std::pair<int, s64>>{{kSIGCHLD, 1}});
+    CHECK(m.results[parent].at(2) == kFirstPid + 1);
+    CHECK(signals_and_results(m, kFirstPid) == std::vector<std::pair<int, s64>>{{kSIGCHLD, 1}});
   }
 
   TEST_CASE("retarget_shared_pending: a thread that blocks a signal on its way passes it to one that does not") {
@@ -127,12 +124,12 @@ TEST_SUITE("kernel_model/process") {
     // the handler is there at 2 ms; the block lasts from there to 4 ms; the signal comes in between, while the main thread is in the call
     const u32 target = m.add_list({handler, thread_op(m, other), block, sleep_op(30_ms)});
     m.start(target, 0_ns);
-    m.start(m.add_list({sleep_op(3_ms), op(OpKind::kill, 10, kFirst)}));
+    m.start(m.add_list({sleep_op(3_ms), op(OpKind::kill, 10, kFirstPid)}));
     m.run();
     const auto delivered = m.of(Tp::signal_deliver);
     REQUIRE(delivered.size() >= 1);
     CHECK(delivered[0].args[0] == 10);
-    CHECK(delivered[0].pid != Pid(kFirst));
+    CHECK(delivered[0].pid != Pid(kFirstPid));
     CHECK(delivered[0].ts > 4_ms);
     CHECK(delivered[0].ts < 5_ms);
   }
@@ -168,7 +165,7 @@ TEST_SUITE("kernel_model/process") {
       REQUIRE(freed.size() == 2);
       REQUIRE(put.size() == 2);
       const auto of_child = [](const std::vector<TraceEvent>& v, u32 field) {
-        return *std::ranges::find_if(v, [&](const TraceEvent& e) { return e.args[field] == kFirst + 1; });
+        return *std::ranges::find_if(v, [&](const TraceEvent& e) { return e.args[field] == kFirstPid + 1; });
       };
       const Ns last = std::max(of_child(put, 1).ts, of_child(stack, 0).ts);
       CHECK((of_child(stack, 0).ts > of_child(put, 1).ts) == delayed);
@@ -197,7 +194,7 @@ TEST_SUITE("kernel_model/process") {
         m.run(end);
         const auto released = m.of(Tp::release_task), stack = m.of(Tp::stack_free), acct = m.of(Tp::task_acct);
         const auto of_child = [](const std::vector<TraceEvent>& v) {
-          return std::ranges::count_if(v, [](const TraceEvent& e) { return e.args[0] == kFirst + 1; });
+          return std::ranges::count_if(v, [](const TraceEvent& e) { return e.args[0] == kFirstPid + 1; });
         };
         CHECK(of_child(acct) == 1);
         between += of_child(released) == 1 && of_child(stack) == 0;
@@ -236,10 +233,10 @@ TEST_SUITE("kernel_model/process") {
       const u32 child = m.add_list({sleep_op(1_ms)});
       m.start(m.add_list({fork_op(m.fork_spec(child)), run_op(1_ms), sleep_op(100_ms)}));
       m.kernel().advance(300_us);
-      CHECK(m.kernel().refs(Pid(kFirst)).preempt_count == 0);  // in user mode
-      CHECK(m.kernel().refs(Pid(kFirst + 1 - 3 * 2)).preempt_count == 2 * one);
+      CHECK(m.kernel().refs(Pid(kFirstPid)).preempt_count == 0);  // in user mode
+      CHECK(m.kernel().refs(Pid(kFirstPid + 1 - 3 * 2)).preempt_count == 2 * one);
       m.kernel().advance(50_ms);
-      CHECK(m.kernel().refs(Pid(kFirst - 3 * 2)).preempt_count == 2 * one);
+      CHECK(m.kernel().refs(Pid(kFirstPid - 3 * 2)).preempt_count == 2 * one);
     }
   }
 
@@ -247,7 +244,8 @@ TEST_SUITE("kernel_model/process") {
     ScriptMachine m;
     const u32 child = m.add_list({run_op(30_us), sleep_op(100_us)});
     const u32 victim = m.add_list({sleep_op(1_s)});
-    m.start(m.add_list({fork_op(m.fork_spec(child)), wait_op(), fork_op(m.fork_spec(victim)), sleep_op(1_ms), op(OpKind::kill, 9, kFirst + 2), wait_op()}));
+    m.start(m.add_list({fork_op(m.fork_spec(child)), wait_op(), fork_op(m.fork_spec(victim)), sleep_op(1_ms),
+                        op(OpKind::kill, 9, kFirstPid + 2), wait_op()}));
     m.run();
     constexpr u8 d = TraceFlags::kIrqsOff, h = TraceFlags::kHardirq, s = TraceFlags::kSoftirq;
     using Header = std::pair<u8, u8>;  // flags without need-resched, depth

@@ -17,7 +17,7 @@ Op nice_op(int nice, s32 pid = 0) { return {.kind = OpKind::nice, .arg = nice, .
 Op attach_op(u32 group, s32 pid = 0) { return {.kind = OpKind::cgroup_attach, .arg = group, .pid = Pid(pid)}; }
 Op affinity_op(const CpuMask& mask, s32 pid = 0) { return {.kind = OpKind::affinity, .pid = Pid(pid), .mask = &mask}; }
 
-constexpr s32 kInit = 1, kMigration0 = 3, kNobody = 300;
+constexpr s32 kMigration0 = 3, kNobody = 300;
 
 /// Results of the operations of one process of user `uid`, without the last one (the exit).
 std::vector<s64> results_of(ScriptMachine& m, const std::vector<Op>& ops, u32 uid) {
@@ -44,7 +44,7 @@ TEST_SUITE("kernel_model/process") {
         results_of(m,
                    {policy_op(SchedPolicy::fifo, 10), policy_op(static_cast<SchedPolicy>(6), 0), policy_op(SchedPolicy::fifo, 0),
                     policy_op(SchedPolicy::normal, 5), policy_op(SchedPolicy::rr, 100), policy_op(SchedPolicy::batch, 0, kNobody),
-                    policy_op(SchedPolicy::batch, 0, kInit), policy_op(SchedPolicy::batch, 0, -1), policy_op(SchedPolicy::batch, 0),
+                    policy_op(SchedPolicy::batch, 0, kInitPid), policy_op(SchedPolicy::batch, 0, -1), policy_op(SchedPolicy::batch, 0),
                     policy_op(SchedPolicy::idle, 0), policy_op(SchedPolicy::normal, 0)},
                    1000);
     CHECK(r == std::vector<s64>{-kEPERM, -kEINVAL, -kEINVAL, -kEINVAL, -kEINVAL, -kESRCH, -kEPERM, -kEINVAL, 0, 0, -kEPERM});
@@ -65,14 +65,14 @@ TEST_SUITE("kernel_model/process") {
   TEST_CASE("sched_setscheduler: root may do everything but touch a stopper") {
     ScriptMachine m;
     const auto r = results_of(
-        m, {policy_op(SchedPolicy::fifo, 99), policy_op(SchedPolicy::fifo, 1, kMigration0), policy_op(SchedPolicy::rr, 1, kInit)}, 0);
+        m, {policy_op(SchedPolicy::fifo, 99), policy_op(SchedPolicy::fifo, 1, kMigration0), policy_op(SchedPolicy::rr, 1, kInitPid)}, 0);
     CHECK(r == std::vector<s64>{0, -kEINVAL, 0});
   }
 
   TEST_CASE("setpriority: upwards for all, downwards with RLIMIT_NICE, of others never") {
     ScriptMachine m;
     m.set(Tunable::rlimit_nice, 15);  // down to nice 5
-    const auto r = results_of(m, {nice_op(10), nice_op(5), nice_op(4), nice_op(0, kInit), nice_op(19, kNobody), nice_op(40)}, 1000);
+    const auto r = results_of(m, {nice_op(10), nice_op(5), nice_op(4), nice_op(0, kInitPid), nice_op(19, kNobody), nice_op(40)}, 1000);
     CHECK(r == std::vector<s64>{0, 0, -kEACCES, -kEPERM, -kESRCH, 0});
   }
 

@@ -140,5 +140,15 @@ inline Op sleep_op(Ns ns) { return {.kind = OpKind::sleep, .ns = ns}; }
 inline Op exit_op(int code) { return {.kind = OpKind::exit_group, .arg = code}; }
 inline Op fork_op(const ForkSpec* spec) { return {.kind = OpKind::fork, .fork = spec}; }
 inline Op wait_op(s32 pid = -1, int options = 0) { return {.kind = OpKind::wait, .arg = options, .pid = Pid(pid)}; }
+inline Op thread_op(ScriptMachine& m, u32 program) { return fork_op(m.fork_spec(program, kPthreadFlags)); }
+
+/// Pids: init, and the first process that a test starts; 2 to 10 are kernel threads.
+inline constexpr s32 kInitPid = 1, kFirstPid = 11;
+
+/// Everything that processes leave behind when something is not freed.
+inline u64 left_over(const Alive& a) {
+  return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.sem_undos +
+         a.io_contexts + a.pid_namespaces + a.kernel_bytes;
+}
 
 }  // namespace forksim::km::test

@@ -16,11 +16,6 @@ namespace {
 
 constexpr Pid kParent{11}, kChild{12};  // 1 to 10 are boot's
 
-u64 left_over(const Alive& a) {
-  return a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids + a.creds + a.nsproxies + a.sem_undos +
-         a.io_contexts + a.pid_namespaces + a.kernel_bytes;
-}
-
 /// A parent with an I/O priority clones a child with `flags`; both sleep. The machine stands at 5 ms.
 struct Pair {
   ScriptMachine m;

@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Place : test::TempPlace {
-  Place() : TempPlace("forksim-plot") {}
+struct PlotPlace : test::TempPlace {
+  PlotPlace() : TempPlace("forksim-plot") {}
   fs::path run(const std::string& name) const {
     const test::SampleRun sample;
     ResultWriter w(path / name);
@@ -34,7 +34,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 }  // namespace
 
 TEST_CASE("plot: by default both kinds in both formats, with scripts and data beside them") {
-  const Place p;
+  const PlotPlace p;
   const fs::path dir = p.run("a");
   const auto pictures = plot(dir, {});
   REQUIRE(pictures ==
@@ -52,7 +52,7 @@ TEST_CASE("plot: by default both kinds in both formats, with scripts and data be
 }
 
 TEST_CASE("plot: the CDF's data are the samples, its marks the percentiles") {
-  const Place p;
+  const PlotPlace p;
   const fs::path dir = p.run("a");
   PlotRequest r;
   r.kinds = {"cdf"};
@@ -65,7 +65,7 @@ TEST_CASE("plot: the CDF's data are the samples, its marks the percentiles") {
 }
 
 TEST_CASE("plot: the Gantt's boxes are who ran when") {
-  const Place p;
+  const PlotPlace p;
   const fs::path dir = p.run("a");
   PlotRequest r;
   r.kinds = {"gantt"};
@@ -87,7 +87,7 @@ TEST_CASE("plot: the Gantt's boxes are who ran when") {
 }
 
 TEST_CASE("plot: SVG bytes are the same every time") {
-  const Place p;
+  const PlotPlace p;
   const fs::path a = p.run("a"), b = p.run("b");
   PlotRequest r;
   r.formats = {"svg"};
@@ -97,7 +97,7 @@ TEST_CASE("plot: SVG bytes are the same every time") {
 }
 
 TEST_CASE("plot: several results share one picture and are told apart") {
-  const Place p;
+  const PlotPlace p;
   const fs::path a = p.run("a"), b = p.run("b");
   PlotRequest r;
   r.kinds = {"cdf"};
@@ -113,7 +113,7 @@ TEST_CASE("plot: several results share one picture and are told apart") {
 }
 
 TEST_CASE("plot: what cannot be drawn is refused by name") {
-  const Place p;
+  const PlotPlace p;
   const fs::path dir = p.run("a");
   const auto refused = [&](auto change) {
     PlotRequest r;
@@ -134,7 +134,7 @@ TEST_CASE("plot: what cannot be drawn is refused by name") {
 }
 
 TEST_CASE("gnuplot: its own words reach the user, and quotes in a name do no harm") {
-  const Place p;
+  const PlotPlace p;
   CHECK(gnuplot_quote("a \"b\" \\c") == "\"a \\\"b\\\" \\\\c\"");
   CHECK_THROWS_WITH_AS(run_gnuplot(p.path, "bad", {"svg"}, 100, 100, "plot nonsense(\n"), doctest::Contains("bad.gp"), PlotError);
 }

@@ -15,8 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Place : test::TempPlace {
-  Place() : TempPlace("forksim-result") {}
+struct ResultPlace : test::TempPlace {
+  ResultPlace() : TempPlace("forksim-result") {}
 };
 
 std::set<std::string> names_in(const fs::path& dir) {
@@ -45,7 +45,7 @@ void write_sample(const fs::path& target, const std::string& resolved) {
 TEST_CASE("sha256: the known digest of abc, of text and of a file") {
   const char* abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   CHECK(sha256_hex("abc") == abc);
-  Place p;
+  ResultPlace p;
   write_file(p.path / "f", "abc");
   CHECK(sha256_file(p.path / "f") == abc);
   CHECK_THROWS_AS(sha256_file(p.path / "missing"), OutputError);
@@ -59,7 +59,7 @@ TEST_CASE("short hash: depends on contents and their borders, not on names") {
 }
 
 TEST_CASE("result folder: appears complete, with the files of the contract and nothing beside it") {
-  Place p;
+  ResultPlace p;
   write_sample(p.path / "run", "seed: 1\n");
   CHECK(names_in(p.path) == std::set<std::string>{"run"});
   CHECK(names_in(p.path / "run") == std::set<std::string>{"report.json", "report.txt", "tasks.csv", "latency.csv", "forks.csv", "cpus.csv", "balance.csv", "opps.csv", "locks.csv", "groups.csv",
@@ -82,7 +82,7 @@ TEST_CASE("result folder: appears complete, with the files of the contract and n
 }
 
 TEST_CASE("result folder: two runs give the same bytes in every file but the manifest") {
-  Place p;
+  ResultPlace p;
   write_sample(p.path / "a", "seed: 1\n");
   write_sample(p.path / "b", "seed: 1\n");
   for (const std::string& n : names_in(p.path / "a")) {
@@ -93,7 +93,7 @@ TEST_CASE("result folder: two runs give the same bytes in every file but the man
 }
 
 TEST_CASE("result folder: an older result is replaced whole") {
-  Place p;
+  ResultPlace p;
   write_sample(p.path / "run", "old\n");
   write_file(p.path / "run/trace.ftrace", "left over");
   write_sample(p.path / "run", "new\n");
@@ -103,7 +103,7 @@ TEST_CASE("result folder: an older result is replaced whole") {
 }
 
 TEST_CASE("result folder: without commit nothing is left and the older result stays") {
-  Place p;
+  ResultPlace p;
   write_sample(p.path / "run", "old\n");
   {
     ResultWriter w(p.path / "run");
@@ -115,7 +115,7 @@ TEST_CASE("result folder: without commit nothing is left and the older result st
 }
 
 TEST_CASE("result folder: a folder that is not ours, or a file, is never replaced") {
-  Place p;
+  ResultPlace p;
   fs::create_directories(p.path / "photos");
   write_file(p.path / "photos/cat", "miau");
   CHECK_THROWS_AS(ResultWriter(p.path / "photos"), OutputRefused);
@@ -129,7 +129,7 @@ TEST_CASE("result folder: a folder that is not ours, or a file, is never replace
 TEST_CASE("output: a full disk is an error, and a missing report says what to give") {
   CHECK_THROWS_AS(write_file("/dev/full", "x"), OutputError);
   CHECK_THROWS_AS(write_file(fs::temp_directory_path() / "no-such-folder-of-forksim/x", "x"), OutputError);
-  Place p;
+  ResultPlace p;
   CHECK_THROWS_WITH_AS(load_report(p.path), doctest::Contains("give a result folder written by forksim run"), ReportError);
 }
 
