@@ -67,12 +67,14 @@ Next newidle_walk(Ctx& x) {
 /// context_switch up to the change of stacks; what comes back to this stack later is finish_task_switch.
 void fn_context_switch(Ctx& x, const Task& next) {
   FuncGraph& g = x.k.graph();
+  const bool arm64 = x.k.profile().config_64bit;
   g.enter(x, Fn::context_switch);
   if (g.switch_mm(x.c, next.mm)) {
     g.enter(x, Fn::check_and_switch_context);
-    g.call(x, Fn::post_ttbr_update_workaround);
+    if (arm64) g.call(x, Fn::post_ttbr_update_workaround);
     g.leave(x, Fn::check_and_switch_context);
   }
+  if (!arm64) return;  // arm's __switch_to calls vfp_notifier, which has no mark
   g.enter(x, Fn::fpsimd_thread_switch);
   g.call(x, Fn::fpsimd_save);
   g.leave(x, Fn::fpsimd_thread_switch);

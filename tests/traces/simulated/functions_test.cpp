@@ -176,6 +176,19 @@ TEST_CASE("without CONFIG_PREEMPT a task is preempted in _cond_resched") {
   }
 }
 
+TEST_CASE("a switch shows arm64's functions on arm64 only") {
+  for (const std::string kernel : {"rpi-4.19-arm64", "rpi-4.19-arm32"}) {
+    CAPTURE(kernel);
+    std::map<std::string, int> called;
+    for (const GraphLine& l : graph_of("workloads/kill_sleeper.yaml", "--kernel " + kernel)) ++called[l.text];
+    const bool arm64 = kernel == "rpi-4.19-arm64";
+    CHECK(called["check_and_switch_context"] > 0);
+    for (const char* f : {"fpsimd_thread_switch", "fpsimd_save", "post_ttbr_update_workaround"}) CHECK((called[f] > 0) == arm64);
+    CHECK((called["__arm64_sys_exit_group"] > 0) == arm64);
+    CHECK((called["sys_exit_group"] > 0) == !arm64);
+  }
+}
+
 TEST_CASE("an interrupt shows its functions inside the task that it interrupts") {
   bool inside = false, tick = false, softirq = false;
   int open = 0;
