@@ -25,9 +25,7 @@ RtClass::RtClass(Scheduler& s, const KernelProfile& k)
     : s_(s),
       push_ipi_(k.feat(Feature::RT_PUSH_IPI)),
       runtime_share_(k.feat(Feature::RT_RUNTIME_SHARE)),
-      rr_timeslice_(static_cast<u32>((k.tun(Tunable::sched_rr_timeslice_ms) * k.hz + 999) / 1000)),  // msecs_to_jiffies
-      rt_period_(k.tun(Tunable::sched_rt_period_us) * 1000),
-      rt_runtime_(to_ns(k.tun(Tunable::sched_rt_runtime_us))) {}
+      rr_timeslice_(static_cast<u32>((k.tun(Tunable::sched_rr_timeslice_ms) * k.hz + 999) / 1000)) {}  // msecs_to_jiffies
 
 // --- queues ---
 

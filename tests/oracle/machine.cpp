@@ -13,7 +13,6 @@ MachineTopology quad() {
 
 Machine::Machine(const Config& cfg) : config(cfg), sched(config.profile, quad(), *this, trace) {
   sched.init_jiffies(kBootJiffies);
-  sched.rt().set_bandwidth(1'000'000'000, RUNTIME_INF);
   // The generator brought no CPU up, so its limit stayed the boot value.
   sched.balancer().set_max_interval(config.profile.hz / 10);
   for (u32 c = 0; c < kCpus; ++c) {
