@@ -67,7 +67,7 @@ Next newidle_walk(Ctx& x) {
 /// context_switch up to the change of stacks; what comes back to this stack later is finish_task_switch.
 void fn_context_switch(Ctx& x, const Task& next) {
   FuncGraph& g = x.k.graph();
-  const bool arm64 = x.k.profile().config_64bit;
+  const bool arm64 = x.k.profile().arm64();
   g.enter(x, Fn::context_switch);
   if (g.switch_mm(x.c, next.mm)) {
     g.enter(x, Fn::check_and_switch_context);

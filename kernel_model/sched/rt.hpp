@@ -157,7 +157,7 @@ class RtClass {
   Scheduler& s_;
   bool push_ipi_, runtime_share_;
   u32 rr_timeslice_;
-  u64 rt_period_ = 1'000'000'000, rt_runtime_ = RUNTIME_INF;  ///< until set_bandwidth
+  u64 rt_period_ = 0, rt_runtime_ = RUNTIME_INF;  ///< no limit until set_bandwidth
   bool rt_period_active_ = false;
   u64 rt_period_expires_ = 0;
   std::optional<PeriodTimer> timer_;

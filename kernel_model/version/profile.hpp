@@ -107,6 +107,8 @@ struct KernelProfile {
 
   /// CONFIG_PREEMPT, and with it PREEMPT_COUNT and PREEMPT_RCU.
   bool config_preempt() const { return preempt == PreemptModel::full; }
+  /// The 64-bit kernels of the board are arm64's, the others arm's.
+  bool arm64() const { return config_64bit; }
   /// Whether sessions get task groups: built in and sched_autogroup_enabled.
   bool autogroups() const { return autogroup && tun(Tunable::sched_autogroup_enabled); }
   bool feat(Feature f) const { return features[static_cast<std::size_t>(f)]; }

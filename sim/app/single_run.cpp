@@ -305,7 +305,7 @@ SingleRun single_run(const RunCommand& c, const fs::path& dir, const std::atomic
   if (regret) trace.subscribe(regret->watch(), ChildWatch::events());
   std::unique_ptr<GraphWriter> graph;
   if (wants(c, "function_graph")) {
-    s.trace.graph.arm64 = s.config.profile.config_64bit;
+    s.trace.graph.arm64 = s.config.profile.arm64();
     graph = std::make_unique<GraphWriter>(writer.dir() / "trace.function_graph", trace.names(), cpus, s.trace.graph);
     trace.subscribe(*graph, graph->events());
   }

@@ -199,7 +199,7 @@ TEST_SUITE("kernel_model/process") {
     m.start(parent);
     m.run();
     const auto& r = m.results[parent];
-    CHECK(r[0] == 12);  // 1 to 10 are boot's, 11 is the parent
+    CHECK(r[0] == kFirstPid + 1);
     CHECK(r[2] == -kEAGAIN);
     CHECK(r[4] == 14);  // 13 was spent
     CHECK(r[2 * (302 - 12)] == 302);
@@ -269,7 +269,7 @@ TEST_SUITE("kernel_model/process") {
       // sigaction enters the kernel from 0 to 1 ms, clone from there to 2 ms; kill enters from 0.5 ms and sends at 1.5 ms
       const u32 caller = m.add_list({handler, fork_op(m.fork_spec(child, flags)), back, sleep_op(20_ms)});
       m.start(caller);
-      m.start(m.add_list({run_op(500_us), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(11)}}));
+      m.start(m.add_list({run_op(500_us), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(kFirstPid)}}));
       m.run();
       const auto delivered = m.of(Tp::signal_deliver), made = m.of(Tp::task_newtask);
       REQUIRE(delivered.size() == 1);
@@ -277,7 +277,7 @@ TEST_SUITE("kernel_model/process") {
       CHECK(delivered[0].ts < made[2].ts);
       std::vector<s64> results;
       for (const TraceEvent& e : m.of(Tp::sys_exit))
-        if (e.pid.v == 11 && e.args[0] == 220) results.push_back(static_cast<s64>(e.args[1]));
+        if (e.pid.v == kFirstPid && e.args[0] == 220) results.push_back(static_cast<s64>(e.args[1]));
       CHECK(results == std::vector<s64>{-kERESTARTNOINTR, 13});
       CHECK(m.results[caller].at(2) == 13);  // what the program sees, once
       CHECK(m.kernel().totals().forks + m.kernel().totals().threads == 3);
@@ -293,7 +293,7 @@ TEST_SUITE("kernel_model/process") {
       const Op handler{.kind = OpKind::sigaction, .arg = 10, .count = 2}, back{.kind = OpKind::sigreturn};
       const u32 child = group ? m.add_list({back, sleep_op(1_ms)}) : m.add_list({sleep_op(1_ms)});
       m.start(m.add_list({handler, fork_op(m.fork_spec(child)), back, wait_op()}));
-      m.start(m.add_list({run_op(2_ms), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(group ? -11 : 11)}}));
+      m.start(m.add_list({run_op(2_ms), Op{.kind = OpKind::kill, .arg = 10, .pid = Pid(group ? -kFirstPid : kFirstPid)}}));
       m.run();
       const Ns made = m.of(Tp::task_newtask).at(2).ts;
       CHECK(made > 4_ms);

@@ -14,7 +14,7 @@ using namespace forksim::km::literals;
 
 namespace {
 
-constexpr Pid kParent{11}, kChild{12};  // 1 to 10 are boot's
+constexpr Pid kParent{kFirstPid}, kChild{kFirstPid + 1};
 
 /// A parent with an I/O priority clones a child with `flags`; both sleep. The machine stands at 5 ms.
 struct Pair {
