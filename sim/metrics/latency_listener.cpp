@@ -41,8 +41,9 @@ void LatencyListener::on_event(const TraceEvent& e) {
     case Tp::stack_free:
     case Tp::exit_notify:
     case Tp::release_task:
-    case Tp::task_struct_free:
       return on_exit_path(e);
+    case Tp::task_struct_free:
+      return on_free(e);
     default:
       return on_call(e);
   }
@@ -83,9 +84,7 @@ void LatencyListener::on_switch(const TraceEvent& e) {
 void LatencyListener::on_newtask(const TraceEvent& e) {
   const km::Ns entry = tasks_.at(e.pid).fork_call;
   TaskState& child = tasks_.reborn(arg(e, Field::kNewPid));
-  const km::Ns old = child.do_exit;
-  child = TaskState{};
-  child.old_do_exit = old;
+  child.end_owner();
   child.clone_entry = entry;
 }
 
@@ -93,13 +92,15 @@ void LatencyListener::on_exec(const TraceEvent& e) {
   const km::u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
   if (pid == old_pid) return;
   // A thread other than the leader goes on under the leader's pid (de_thread); the leader's task_struct is still to be freed.
-  const TaskState moved = tasks_.at(old_pid);
+  TaskState moved = tasks_.at(old_pid);
   tasks_.at(old_pid) = TaskState{};
+  std::swap(tasks_.at(old_pid).old_do_exits, moved.old_do_exits);
   TaskState& t = tasks_.at(pid);
   tasks_.arrive(e.cpu, pid);
-  const km::Ns leader_exit = t.do_exit, since = t.switched_in;
-  t = moved;
-  t.old_do_exit = leader_exit;
+  const km::Ns since = t.switched_in;
+  t.end_owner();
+  std::swap(t.old_do_exits, moved.old_do_exits);
+  t = std::move(moved);
   if (since != kNever) t.switched_in = since;
 }
 
@@ -125,11 +126,17 @@ void LatencyListener::on_exit_path(const TraceEvent& e) {
     case Tp::exit_notify:
       if (arg(e, Field::kAutoreap) == 0) t.exit_notify = e.ts;
       return;
-    case Tp::release_task:
-      return close(Metric::exit_to_reap, t.exit_notify, e.ts);
     default:
-      return close(Metric::exit_to_free, t.old_do_exit != kNever ? t.old_do_exit : t.do_exit, e.ts);
+      return close(Metric::exit_to_reap, t.exit_notify, e.ts);
   }
+}
+
+/// RCU frees the owners of a pid in the order in which they were released.
+void LatencyListener::on_free(const TraceEvent& e) {
+  TaskState& t = tasks_.at(arg(e, Field::kSubject));
+  if (t.old_do_exits.empty()) return close(Metric::exit_to_free, t.do_exit, e.ts);
+  add(Metric::exit_to_free, t.old_do_exits.front(), e.ts);
+  t.old_do_exits.erase(t.old_do_exits.begin());
 }
 
 void LatencyListener::on_call(const TraceEvent& e) {

@@ -12,6 +12,8 @@
 #pragma once
 
 #include <array>
+#include <utility>
+#include <vector>
 
 #include "kernel_model/trace/trace.hpp"
 #include "sim/metrics/histogram.hpp"
@@ -32,9 +34,17 @@ class LatencyListener final : public km::TraceListener {
     km::Ns waking = km::kNever, wakeup_new = km::kNever, switched_in = km::kNever;
     km::Ns fork_call = km::kNever, clone_entry = km::kNever, vfork_wait = km::kNever, exec_call = km::kNever;
     km::Ns do_exit = km::kNever, exit_notify = km::kNever, killed = km::kNever;
-    km::Ns run_delay{0};              ///< sum of the waits at the last arrival
-    km::Ns old_do_exit = km::kNever;  ///< of the previous owner of this pid, not freed yet
+    km::Ns run_delay{0};  ///< sum of the waits at the last arrival
     km::u8 kill_sig = 0;
+    std::vector<km::Ns> old_do_exits;  ///< of earlier owners of this pid whose task_struct is not freed yet, the oldest first
+
+    /// Everything begins anew for the next owner; the last one's task_struct is still to be freed.
+    void end_owner() {
+      std::vector<km::Ns> dead = std::move(old_do_exits);
+      if (do_exit != km::kNever) dead.push_back(do_exit);
+      *this = TaskState{};
+      old_do_exits = std::move(dead);
+    }
   };
 
   void add(Metric m, km::Ns from, km::Ns to) { histograms_[static_cast<std::size_t>(m)].add(to.v - from.v); }
@@ -51,6 +61,7 @@ class LatencyListener final : public km::TraceListener {
   void on_exec(const km::TraceEvent& e);
   void on_user_first(const km::TraceEvent& e);
   void on_exit_path(const km::TraceEvent& e);
+  void on_free(const km::TraceEvent& e);
   void on_call(const km::TraceEvent& e);
   void on_signal(const km::TraceEvent& e);
 

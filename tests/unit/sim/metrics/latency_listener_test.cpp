@@ -228,6 +228,23 @@ TEST_CASE("latency: a recycled pid does not inherit the dates of its former owne
   CHECK(r[Metric::exit_to_free].min() == 500);
 }
 
+TEST_CASE("latency: a pid that is given away twice before its first owner is freed") {
+  Rig r;
+  FakeStream& s = r.s;
+  s.mark(100, 0, 11, Tp::do_exit, 11, 0);
+  s.newtask(200, 0, 10, 11);
+  s.mark(300, 0, 11, Tp::do_exit, 11, 0);
+  s.newtask(400, 0, 10, 11);
+  s.mark(1100, 0, 0, Tp::task_struct_free, 11);  // of the first
+  CHECK(only(r[Metric::exit_to_free]) == 1000);
+  s.mark(1102, 0, 0, Tp::task_struct_free, 11);  // of the second
+  CHECK(r[Metric::exit_to_free].min() == 802);
+  s.mark(1200, 0, 11, Tp::do_exit, 11, 0);
+  s.mark(1300, 0, 0, Tp::task_struct_free, 11);  // of the third
+  CHECK(r[Metric::exit_to_free].count() == 3);
+  CHECK(r[Metric::exit_to_free].min() == 100);
+}
+
 TEST_CASE("latency: a pid that is given away before its old owner has left its CPU") {
   // 11 dies on CPU 1; after its release CPU 0 forks a new 11, which runs there and dies too.
   Rig r;
