@@ -23,6 +23,7 @@
 #include "sim/output/out_file.hpp"
 #include "sim/output/regret_rows.hpp"
 #include "sim/output/result_writer.hpp"
+#include "sim/output/time_text.hpp"
 #include "sim/placement/placement_set.hpp"
 #include "sim/platform/cost_file.hpp"
 #include "sim/workload/faults.hpp"
@@ -178,9 +179,9 @@ std::vector<std::string> warnings_of(const km::Kernel& kernel) {
   const km::DoubleClock& d = kernel.double_clock();
   if (!d.count) return {};
   return {
-      fmt::format("rq->clock_update_flags & RQCF_UPDATED at {}.{:09} s: CPU {} updates the clock of CPU {} twice under one lock, in {}; {} "
+      fmt::format("rq->clock_update_flags & RQCF_UPDATED at {} s: CPU {} updates the clock of CPU {} twice under one lock, in {}; {} "
                   "such updates in all, of which the kernel reports the first",
-                  d.first.v / 1'000'000'000, d.first.v % 1'000'000'000, d.by.v, d.rq.v, d.where, d.count)};
+                  exact_s(d.first.v), d.by.v, d.rq.v, d.where, d.count)};
 }
 
 RunSummary summary_of(const Setup& s, const km::Kernel& kernel, const FinalNumbers& final, const RunResult& result, std::vector<std::pair<std::string, km::u64>> diagnostics) {

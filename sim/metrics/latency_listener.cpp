@@ -84,7 +84,7 @@ void LatencyListener::on_switch(const TraceEvent& e) {
 void LatencyListener::on_newtask(const TraceEvent& e) {
   const km::Ns entry = tasks_.at(e.pid).fork_call;
   TaskState& child = tasks_.reborn(arg(e, Field::kNewPid));
-  child.end_owner();
+  child = TaskState{};
   child.clone_entry = entry;
 }
 
@@ -92,15 +92,12 @@ void LatencyListener::on_exec(const TraceEvent& e) {
   const km::u64 pid = arg(e, Field::kExecPid), old_pid = arg(e, Field::kExecOldPid);
   if (pid == old_pid) return;
   // A thread other than the leader goes on under the leader's pid (de_thread); the leader's task_struct is still to be freed.
-  TaskState moved = tasks_.at(old_pid);
+  const TaskState moved = tasks_.at(old_pid);
   tasks_.at(old_pid) = TaskState{};
-  std::swap(tasks_.at(old_pid).old_do_exits, moved.old_do_exits);
   TaskState& t = tasks_.at(pid);
   tasks_.arrive(e.cpu, pid);
   const km::Ns since = t.switched_in;
-  t.end_owner();
-  std::swap(t.old_do_exits, moved.old_do_exits);
-  t = std::move(moved);
+  t = moved;
   if (since != kNever) t.switched_in = since;
 }
 
@@ -117,6 +114,7 @@ void LatencyListener::on_exit_path(const TraceEvent& e) {
   switch (e.id) {
     case Tp::do_exit:
       t.do_exit = e.ts;
+      unfreed_.at(arg(e, Field::kSubject)).push_back(e.ts);
       if (t.killed != kNever && (arg(e, Field::kExitCode) & 0x7f) == t.kill_sig) add(Metric::kill_to_exit, t.killed, e.ts);
       t.killed = kNever;
       return;
@@ -133,10 +131,10 @@ void LatencyListener::on_exit_path(const TraceEvent& e) {
 
 /// RCU frees the owners of a pid in the order in which they were released.
 void LatencyListener::on_free(const TraceEvent& e) {
-  TaskState& t = tasks_.at(arg(e, Field::kSubject));
-  if (t.old_do_exits.empty()) return close(Metric::exit_to_free, t.do_exit, e.ts);
-  add(Metric::exit_to_free, t.old_do_exits.front(), e.ts);
-  t.old_do_exits.erase(t.old_do_exits.begin());
+  std::vector<km::Ns>& exits = unfreed_.at(arg(e, Field::kSubject));
+  if (exits.empty()) return;  // of a fork that failed
+  add(Metric::exit_to_free, exits.front(), e.ts);
+  exits.erase(exits.begin());
 }
 
 void LatencyListener::on_call(const TraceEvent& e) {

@@ -12,7 +12,6 @@
 #pragma once
 
 #include <array>
-#include <utility>
 #include <vector>
 
 #include "kernel_model/trace/trace.hpp"
@@ -36,15 +35,6 @@ class LatencyListener final : public km::TraceListener {
     km::Ns do_exit = km::kNever, exit_notify = km::kNever, killed = km::kNever;
     km::Ns run_delay{0};  ///< sum of the waits at the last arrival
     km::u8 kill_sig = 0;
-    std::vector<km::Ns> old_do_exits;  ///< of earlier owners of this pid whose task_struct is not freed yet, the oldest first
-
-    /// Everything begins anew for the next owner; the last one's task_struct is still to be freed.
-    void end_owner() {
-      std::vector<km::Ns> dead = std::move(old_do_exits);
-      if (do_exit != km::kNever) dead.push_back(do_exit);
-      *this = TaskState{};
-      old_do_exits = std::move(dead);
-    }
   };
 
   void add(Metric m, km::Ns from, km::Ns to) { histograms_[static_cast<std::size_t>(m)].add(to.v - from.v); }
@@ -67,6 +57,7 @@ class LatencyListener final : public km::TraceListener {
 
   std::array<Histogram, kMetrics> histograms_;
   PidTable<TaskState> tasks_;
+  PidTable<std::vector<km::Ns>> unfreed_;  ///< do_exit of owners of a pid whose task_struct is not freed yet, the oldest first
 };
 
 }  // namespace forksim

@@ -300,8 +300,8 @@ ExplainedFork load_fork(const std::filesystem::path& dir, s64 wanted) {
 
 std::string render_fork_text(const ExplainedFork& e) {
   const ForkRow& f = e.row;
-  std::string out = fmt::format("Fork {} at {}.{:09} s: {} on CPU {} made {}. ", f.fork, f.time_ns / 1'000'000'000,
-                                f.time_ns % 1'000'000'000, task(e.parent, f.parent), f.this_cpu, task(e.child, f.child));
+  std::string out = fmt::format("Fork {} at {} s: {} on CPU {} made {}. ", f.fork, exact_s(f.time_ns), task(e.parent, f.parent), f.this_cpu,
+                                task(e.child, f.child));
   out += fmt::format("select_task_rq chose CPU {} ({}). {}\n\n", f.cpu, f.reason, outcome(f));
   const CpuMask idle = mask(f.idle_mask);
   out += fmt::format("The CPUs as the kernel saw them ({}):\n", idle.empty() ? std::string("none was idle") : "idle: " + cpus_of(idle));

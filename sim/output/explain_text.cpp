@@ -28,9 +28,8 @@ Json rows_to_json(const std::vector<Row>& rows) {
 void append_life(const TaskLife& life, std::string& out) {
   out += fmt::format("{}\n\n{:>14} {:>14} {:>4} {:<20} {}\n", life.title, "START s", "DURATION ms", "CPU", "PHASE", "WHY");
   for (const PhaseRow& p : life.phases) {
-    const std::string start = fmt::format("{}.{:09}", p.start_ns / 1'000'000'000, p.start_ns % 1'000'000'000);
-    std::string line = fmt::format("{:>14} {:>14} {:>4} {:<20} {}", start, exact_ms(p.duration_ns), p.cpu < 0 ? "-" : std::to_string(p.cpu),
-                                   p.phase, p.why);
+    std::string line = fmt::format("{:>14} {:>14} {:>4} {:<20} {}", exact_s(p.start_ns), exact_ms(p.duration_ns),
+                                   p.cpu < 0 ? "-" : std::to_string(p.cpu), p.phase, p.why);
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
   }

@@ -20,8 +20,7 @@ double share(u64 part, u64 whole) { return whole ? 100.0 * static_cast<double>(p
 
 void head(const Report& r, std::string& out) {
   const TotalsRow& t = r.totals;
-  out += fmt::format("{} on {}, kernel {}, seed {}: {}.{:09} s simulated\n", r.workload, r.platform, r.kernel, r.seed,
-                     r.simulated_ns / 1'000'000'000, r.simulated_ns % 1'000'000'000);
+  out += fmt::format("{} on {}, kernel {}, seed {}: {} s simulated\n", r.workload, r.platform, r.kernel, r.seed, exact_s(r.simulated_ns));
   if (!r.settings.empty()) out += fmt::format("set: {}\n", fmt::join(r.settings, ", "));
   out += fmt::format("{} forks, {} threads, {} kthreads, {} execs; {} exits: {} reaped, {} autoreaped, {} reparented; {} fork errors\n",
                      t.forks, t.threads, t.kthreads, t.execs, t.exits, t.reaped, t.autoreaped, t.reparented, t.fork_errors);
@@ -145,9 +144,8 @@ void regret(const Report& r, std::string& out) {
     out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", "worst", "time s", "child", "CPU", "waited us", "best",
                        "would wait us", "regret us", "decided by");
   for (const RegretWorstRow& w : r.regret->worst)
-    out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", w.fork,
-                       fmt::format("{}.{:09}", w.time_ns / 1'000'000'000, w.time_ns % 1'000'000'000), w.child, w.cpu, exact_us(w.wait_ns),
-                       w.best_cpu, exact_us(w.best_wait_ns), exact_us(w.regret_ns), w.reason);
+    out += fmt::format("{:<8}{:>14}{:>8}{:>6}{:>15}{:>8}{:>15}{:>15}   {}\n", w.fork, exact_s(w.time_ns), w.child, w.cpu,
+                       exact_us(w.wait_ns), w.best_cpu, exact_us(w.best_wait_ns), exact_us(w.regret_ns), w.reason);
 }
 
 void foot(const Report& r, std::string& out) {

@@ -286,6 +286,17 @@ start:
     CHECK(lives[0]["complete"] == true);
   }
 
+  TEST_CASE("exit_to_free has a sample for every life, also where pids are so scarce that one is given away several times a grace period") {
+    const Session forksim;
+    for (const std::string scarce : {"", " --set tunables.pid_max=301"}) {
+      const nlohmann::json r = report_of(forksim, workload("unixbench_spawn4") + " --until 300ms" + scarce);
+      const std::uint64_t freed = r["totals"]["task_structs_freed"], failed = r["totals"]["fork_errors"];
+      CHECK((failed > 0) == !scarce.empty());
+      CHECK(freed > failed + 100);
+      CHECK(r["latency"]["exit_to_free"]["count"] == freed - failed);
+    }
+  }
+
   TEST_CASE("a run outside the repository without --platform says where it looked and what to give") {
     const TempDir elsewhere;
     std::filesystem::copy_file(kForksim, elsewhere.path() / "forksim");

@@ -17,8 +17,7 @@ TEST_SUITE("kernel_model/process") {
     CHECK(t.exits == 2);
     CHECK(t.stacks_allocated == t.stacks_freed);
     CHECK(t.task_structs_allocated == t.task_structs_freed);
-    const Alive a = m.kernel().alive();
-    CHECK(a.stacks + a.task_structs + a.mms + a.files + a.fs + a.sighands + a.signals + a.pids == 0);
+    CHECK(left_over(m.kernel().alive()) == 0);
     for (u32 c = 0; c < 4; ++c) {
       const CpuTimes x = m.kernel().cpu_times(CpuId(c));
       CHECK((x.user + x.system + x.irq + x.idle) == m.kernel().now());
